@@ -1,0 +1,26 @@
+import { UserError, type ErrorDetails } from '../base/index.js';
+
+/** The model file cannot be read: truncated, not ONNX, inconsistent. */
+export class ModelError extends UserError {
+  constructor(message: string, details?: ErrorDetails) {
+    super('bad_model', message, details);
+  }
+}
+
+/** Operators that dtrain cannot run or differentiate; all of them at once, with the nodes' names. */
+export class UnsupportedOperatorError extends UserError {
+  constructor(
+    readonly operators: readonly { readonly operator: string; readonly nodes: readonly string[] }[],
+    what: 'gradient rule' | 'definition',
+  ) {
+    const list = operators.map(({ operator, nodes }) => `${operator} (${nodes.join(', ')})`).join('; ');
+    super('unsupported_operator', `no ${what} for ${list}`, { ids: { operators } });
+  }
+}
+
+/** A node's inputs do not fit its operator. */
+export class ShapeError extends UserError {
+  constructor(node: { readonly name: string; readonly operator: string }, message: string) {
+    super('bad_shape', `node "${node.name}" (${node.operator}): ${message}`, { ids: { node: node.name } });
+  }
+}

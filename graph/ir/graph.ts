@@ -1,0 +1,99 @@
+import type { DataType, Dimension, Tensor, TensorType } from './tensor.js';
+
+/**
+ * The intermediate representation: an immutable graph of ONNX operators with the meaning of one opset.
+ *
+ * Whatever opset a model was written in, the importer brings every node to the form of `IR_OPSET`
+ * (attributes that became inputs are inputs, and so on): passes, gradient rules and engines know one form.
+ * Names of values are unique in a graph; an omitted optional input is the empty name.
+ */
+export const IR_OPSET = 21;
+
+export type AttributeValue =
+  | { readonly kind: 'int'; readonly value: number }
+  | { readonly kind: 'float'; readonly value: number }
+  | { readonly kind: 'string'; readonly value: string }
+  | { readonly kind: 'tensor'; readonly value: Tensor }
+  | { readonly kind: 'ints'; readonly value: readonly number[] }
+  | { readonly kind: 'floats'; readonly value: readonly number[] }
+  | { readonly kind: 'strings'; readonly value: readonly string[] };
+
+export type Attributes = Readonly<Record<string, AttributeValue>>;
+
+export interface Node {
+  /** Unique in the graph; the exporter's own name where it gave one. Messages name it. */
+  readonly name: string;
+  readonly operator: string;
+  /** '' is ai.onnx. */
+  readonly domain: string;
+  readonly inputs: readonly string[];
+  /** An unused optional output is the empty name. */
+  readonly outputs: readonly string[];
+  readonly attributes: Attributes;
+}
+
+/** An input or output as declared: dimensions may be symbols. */
+export interface ValueInfo {
+  readonly name: string;
+  readonly dtype: DataType;
+  readonly shape: readonly Dimension[];
+}
+
+/** A graph as imported or built: shapes of inputs may be symbolic, inner types are not known yet. */
+export interface Graph {
+  readonly name: string;
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  /** In topological order. */
+  readonly nodes: readonly Node[];
+  /** Trainable float initializers, in the model's order. */
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  /** Everything else that is known: integer initializers, folded values. */
+  readonly constants: ReadonlyMap<string, Tensor>;
+}
+
+/**
+ * A graph for one choice of input shapes: every value's type is known, shape arithmetic is folded away.
+ * Parameters are inputs here (`parameters` names them), never constants: an engine is given them at run time.
+ */
+export interface TypedGraph {
+  readonly name: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly nodes: readonly Node[];
+  /** Parameters by name, in the model's order, with their types. */
+  readonly parameters: ReadonlyMap<string, TensorType>;
+  readonly constants: ReadonlyMap<string, Tensor>;
+  /** The type of every value: inputs, parameters, constants and node outputs. */
+  readonly types: ReadonlyMap<string, TensorType>;
+}
+
+export const attribute = {
+  int: (value: number): AttributeValue => ({ kind: 'int', value }),
+  float: (value: number): AttributeValue => ({ kind: 'float', value }),
+  string: (value: string): AttributeValue => ({ kind: 'string', value }),
+  ints: (value: readonly number[]): AttributeValue => ({ kind: 'ints', value }),
+  floats: (value: readonly number[]): AttributeValue => ({ kind: 'floats', value }),
+  tensor: (value: Tensor): AttributeValue => ({ kind: 'tensor', value }),
+};
+
+/** The integer attribute `name`, or `fallback` (ONNX's default) where it is absent. */
+export function intAttribute(node: Node, name: string, fallback: number): number {
+  const found = node.attributes[name];
+  return found?.kind === 'int' ? found.value : fallback;
+}
+
+export function floatAttribute(node: Node, name: string, fallback: number): number {
+  const found = node.attributes[name];
+  return found?.kind === 'float' || found?.kind === 'int' ? found.value : fallback;
+}
+
+export function stringAttribute(node: Node, name: string, fallback: string): string {
+  const found = node.attributes[name];
+  return found?.kind === 'string' ? found.value : fallback;
+}
+
+export function intsAttribute(node: Node, name: string): readonly number[] | undefined {
+  const found = node.attributes[name];
+  return found?.kind === 'ints' ? found.value : undefined;
+}
