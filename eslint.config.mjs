@@ -6,7 +6,7 @@ const bareError = {
 };
 
 export default tseslint.config(
-  { ignores: ['dist/**', '.build/**', '.tap/**', 'node_modules/**', '**/gen/**', 'collectives/kernels/assembly/**', '**/*.mjs', '**/*.cjs', '**/*.js'] },
+  { ignores: ['dist/**', '.build/**', '.tap/**', 'node_modules/**', '**/gen/**', '**/assembly/**', '**/*.mjs', '**/*.cjs', '**/*.js'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

@@ -20,12 +20,13 @@ try {
   failed = true; // tsc has printed its errors; go on, so that one folder's mistake does not hide another's
 }
 
-const kernels = join(root, 'collectives', 'kernels', 'assembly');
-if (existsSync(kernels)) {
-  for (const file of readdirSync(kernels).filter((name) => name.endsWith('.ts'))) {
-    const wasm = join(out, 'collectives', 'kernels', file.replace(/\.ts$/, '.wasm'));
+for (const folder of ['collectives/kernels', 'worker/optimizer']) {
+  const sources = join(root, folder, 'assembly');
+  if (!existsSync(sources)) continue;
+  for (const file of readdirSync(sources).filter((name) => name.endsWith('.ts'))) {
+    const wasm = join(out, folder, file.replace(/\.ts$/, '.wasm'));
     run(bin('asc'), [
-      join(kernels, file), '--outFile', wasm, '-O3', '--noAssert', '--runtime', 'stub',
+      join(sources, file), '--outFile', wasm, '-O3', '--noAssert', '--runtime', 'stub',
       '--enable', 'simd', '--importMemory', '--initialMemory', '1', '--maximumMemory', '65536',
     ]);
   }
