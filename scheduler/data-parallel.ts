@@ -1,0 +1,173 @@
+import { formatBytes, formatSeconds, type Seconds } from '../base/index.js';
+import { accountFor, samplesWithin, totalOf } from './account.js';
+import type { Device, Link } from './device.js';
+import { BatchTooSmallError, BudgetTooSmallError, PlacementError } from './errors.js';
+import type { Plan, RejectedPlan, Replica } from './plan.js';
+import type { ModelProfile } from './profile.js';
+import { splitShares } from './shares.js';
+
+/** Share of a large matrix product's rate that a whole training step reaches (bench/step, onnxruntime on CPU). */
+const STEP_EFFICIENCY = 0.6;
+
+export interface DataParallelRequest {
+  readonly profile: ModelProfile;
+  readonly nodes: readonly string[];
+  readonly parameters: readonly string[];
+  readonly batch: number;
+  readonly devices: readonly Device[];
+  readonly link: Link;
+  /** How many devices to use; default: all that help. */
+  readonly replicas?: number;
+  /** Relative shares, one a device, in the order of `devices`; default: by measured speed. */
+  readonly shares?: readonly number[];
+}
+
+/**
+ * One stage, replicated: every device holds the whole model and takes a share of each batch in proportion to
+ * its measured speed, as far as its budget allows.
+ *
+ * Without `replicas` a device whose share would round to nothing is left out and named in `rejected`.
+ * O(n^2) in the devices at worst, independent of the model's size.
+ * @throws PlacementError, BatchTooSmallError, BudgetTooSmallError
+ */
+export function planDataParallel(request: DataParallelRequest): Plan {
+  const { profile, batch, link } = request;
+  const chosen = choose(request);
+  if (batch < chosen.length) throw new BatchTooSmallError(batch, chosen.length);
+  const rejected: RejectedPlan[] = [];
+  let devices = chosen;
+  for (;;) {
+    const capacity = devices.map((device) => samplesWithin(profile, device.memoryBytes, devices.length));
+    const unfit = devices.filter((_, i) => capacity[i] === 0);
+    if (unfit.length > 0) {
+      if (unfit.length === devices.length || request.replicas !== undefined || request.shares) {
+        throw tooSmall(profile, unfit, devices.length);
+      }
+      for (const device of unfit) rejected.push(leaveOut(device, profile, devices.length));
+      devices = devices.filter((device) => !unfit.includes(device));
+      continue;
+    }
+    const weights = request.shares ?? devices.map((device) => device.flops);
+    const shares = splitShares(batch, weights, capacity);
+    if (!shares) throw overCapacity(profile, devices, capacity, batch);
+    const idle = devices.filter((_, i) => shares[i] === 0);
+    if (idle.length === 0 || request.shares) return describe(request, devices, shares, rejected, link);
+    if (request.replicas !== undefined) return describe(request, devices, atLeastOne(shares), rejected, link);
+    for (const device of idle) {
+      rejected.push({
+        plan: `with ${device.id}`,
+        reason: `its share of ${batch} samples rounds to none: it is too slow beside the others`,
+      });
+    }
+    devices = devices.filter((device) => !idle.includes(device));
+  }
+}
+
+function choose({ devices, replicas, shares }: DataParallelRequest): readonly Device[] {
+  if (devices.length === 0) throw new PlacementError('no device has joined; start one with: dtrain worker');
+  const wanted = replicas ?? shares?.length ?? devices.length;
+  if (wanted > devices.length) {
+    throw new PlacementError(
+      `parallelism: asks for ${wanted} devices, but ${devices.length} have joined (${devices.map((d) => d.id).join(', ')})`,
+    );
+  }
+  if (shares && shares.length !== wanted) {
+    throw new PlacementError(`parallelism: ${shares.length} shares for ${wanted} devices; give one share a device`);
+  }
+  if (wanted === devices.length || shares) return devices.slice(0, wanted);
+  const fastest = [...devices].sort((a, b) => b.flops - a.flops).slice(0, wanted);
+  return devices.filter((device) => fastest.includes(device));
+}
+
+/** Takes a sample from the largest share for each device that has none. */
+function atLeastOne(shares: readonly number[]): readonly number[] {
+  const given = [...shares];
+  for (let i = 0; i < given.length; i++) {
+    if (given[i] !== 0) continue;
+    given[given.indexOf(Math.max(...given))]!--;
+    given[i] = 1;
+  }
+  return given;
+}
+
+function describe(
+  { profile, nodes, parameters, batch }: DataParallelRequest,
+  devices: readonly Device[],
+  shares: readonly number[],
+  rejected: readonly RejectedPlan[],
+  link: Link,
+): Plan {
+  const worldSize = devices.length;
+  const replicas = devices.map((device, i): Replica => {
+    const account = accountFor(profile, shares[i]!, worldSize);
+    return {
+      device: device.id,
+      samplesPerStep: shares[i]!,
+      predictedPeakBytes: totalOf(account),
+      budgetBytes: device.memoryBytes,
+      predictedBusySeconds: (profile.flopsPerSample * shares[i]!) / (device.flops * STEP_EFFICIENCY),
+      account,
+    };
+  });
+  const slowest = replicas.reduce((a, b) => (b.predictedBusySeconds > a.predictedBusySeconds ? b : a));
+  const exchange = ringSeconds(profile.parameterBytes, worldSize, link);
+  const total = devices.reduce((sum, device) => sum + device.flops, 0);
+  return {
+    predictedStepSeconds: slowest.predictedBusySeconds + exchange,
+    bottleneck:
+      exchange > slowest.predictedBusySeconds
+        ? { device: 'network', why: `exchanging gradients takes ${formatSeconds(exchange)} a step` }
+        : { device: slowest.device, why: `computing its share takes ${formatSeconds(slowest.predictedBusySeconds)} a step` },
+    schedule: { kind: 'data-parallel', microBatches: 1 },
+    stages: [{ index: 0, nodes, parameters, replicas }],
+    rejected,
+    explanation: replicas.map((replica, i) => {
+      const percent = Math.round((100 * devices[i]!.flops) / total);
+      return (
+        `${replica.device} takes ${replica.samplesPerStep} of ${batch} samples a step: ` +
+        `${(devices[i]!.flops / 1e9).toFixed(1)} GFLOP/s measured, ${percent} % of the cluster; ` +
+        `needs ${formatBytes(replica.predictedPeakBytes)} of its ${formatBytes(replica.budgetBytes)}`
+      );
+    }),
+  };
+}
+
+/** Ring all-reduce: 2(N-1) messages of S/N bytes one after the other on each link. */
+function ringSeconds(bytes: number, worldSize: number, link: Link): Seconds {
+  if (worldSize === 1) return 0;
+  const steps = 2 * (worldSize - 1);
+  return steps * (link.latencySeconds + bytes / worldSize / link.bandwidthBytesPerSecond);
+}
+
+function leaveOut(device: Device, profile: ModelProfile, worldSize: number): RejectedPlan {
+  const need = totalOf(accountFor(profile, 1, worldSize));
+  return {
+    plan: `with ${device.id}`,
+    reason: `one sample needs ${formatBytes(need)}, its budget is ${formatBytes(device.memoryBytes)}`,
+  };
+}
+
+function tooSmall(profile: ModelProfile, devices: readonly Device[], worldSize: number): BudgetTooSmallError {
+  const need = totalOf(accountFor(profile, 1, worldSize));
+  const largest = devices.reduce((a, b) => (b.memoryBytes > a.memoryBytes ? b : a));
+  return new BudgetTooSmallError(
+    need - largest.memoryBytes,
+    `${largest.id} has a budget of ${formatBytes(largest.memoryBytes)}, the model needs ${formatBytes(need)} for one sample`,
+    `give it memory=${Math.ceil(need / 2 ** 20)}MiB or more, or train a smaller model`,
+  );
+}
+
+function overCapacity(
+  profile: ModelProfile,
+  devices: readonly Device[],
+  capacity: readonly number[],
+  batch: number,
+): BudgetTooSmallError {
+  const most = capacity.reduce((sum, samples) => sum + samples, 0);
+  const perSample = profile.activationBytes.perSample + 2 * profile.batchBytes.perSample;
+  return new BudgetTooSmallError(
+    Math.ceil((batch - most) * perSample),
+    `the ${devices.length} devices together hold ${most} samples a step, the batch is ${batch}`,
+    `use batch: ${most} or less, or raise the devices' memory`,
+  );
+}

@@ -1,0 +1,60 @@
+import { sizeOf, type Node, type TypedGraph } from '../graph/index.js';
+import type { Bytes, Flops } from '../base/index.js';
+
+/** What the planner knows of a model: a few numbers, each linear in the samples of a step. */
+export interface ModelProfile {
+  readonly parameterBytes: Bytes;
+  /** Forward and backward arithmetic of one sample. */
+  readonly flopsPerSample: Flops;
+  /** Peak of the values that a training step holds at once: `base + perSample * samples`. */
+  readonly activationBytes: Linear;
+  /** One step's inputs, targets and masks. */
+  readonly batchBytes: Linear;
+  /** Optimizer state per parameter byte: 0 for plain SGD, 1 with momentum, 2 for Adam. */
+  readonly stateFactor: number;
+  /** The data set that every executor holds. */
+  readonly datasetBytes: Bytes;
+}
+
+export interface Linear {
+  readonly base: number;
+  readonly perSample: number;
+}
+
+export function at(line: Linear, samples: number): number {
+  return samples === 0 ? 0 : line.base + line.perSample * samples;
+}
+
+/** The line through two measurements; never falling. */
+export function lineThrough(a: { samples: number; value: number }, b: { samples: number; value: number }): Linear {
+  const perSample = Math.max(0, (b.value - a.value) / (b.samples - a.samples));
+  return { base: Math.max(0, a.value - perSample * a.samples), perSample };
+}
+
+/** Arithmetic of a graph: a multiply and an add are two operations; elementwise nodes count one per element. */
+export function flopsOf(graph: TypedGraph): Flops {
+  let total = 0;
+  for (const node of graph.nodes) total += flopsOfNode(graph, node);
+  return total;
+}
+
+function flopsOfNode(graph: TypedGraph, node: Node): Flops {
+  const shape = (name: string | undefined) => (name ? (graph.types.get(name)?.shape ?? []) : []);
+  const output = sizeOf(shape(node.outputs.find((name) => name !== '')));
+  switch (node.operator) {
+    case 'MatMul':
+      return 2 * output * (shape(node.inputs[0]).at(-1) ?? 1);
+    case 'Gemm': {
+      const a = shape(node.inputs[0]);
+      const transposed = node.attributes['transA'];
+      const inner = transposed?.kind === 'int' && transposed.value !== 0 ? a[0] : a[1];
+      return 2 * output * (inner ?? 1);
+    }
+    case 'Conv':
+      return 2 * output * sizeOf(shape(node.inputs[1]).slice(1));
+    case 'ConvTranspose':
+      return 2 * sizeOf(shape(node.inputs[0])) * sizeOf(shape(node.inputs[1]).slice(1));
+    default:
+      return output;
+  }
+}

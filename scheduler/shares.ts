@@ -1,0 +1,40 @@
+/**
+ * Splits `batch` samples over devices in proportion to `weights`, at most `capacity[i]` for device i.
+ *
+ * Water filling: whoever would exceed its capacity gets just that, the rest is shared among the others;
+ * then the largest remainders get the samples that rounding left over. O(n^2) in the worst case, n devices.
+ * @returns integer shares that sum to `batch`, or undefined when the capacities do not add up to it
+ */
+export function splitShares(
+  batch: number,
+  weights: readonly number[],
+  capacity: readonly number[],
+): readonly number[] | undefined {
+  if (capacity.reduce((sum, most) => sum + most, 0) < batch) return undefined;
+  const capped = new Set<number>();
+  let ideal: number[];
+  for (;;) {
+    const left = batch - [...capped].reduce((sum, i) => sum + capacity[i]!, 0);
+    const open = weights.reduce((sum, weight, i) => sum + (capped.has(i) ? 0 : weight), 0);
+    ideal = weights.map((weight, i) => (capped.has(i) ? capacity[i]! : open > 0 ? (left * weight) / open : 0));
+    const over = ideal.findIndex((share, i) => !capped.has(i) && share > capacity[i]!);
+    if (over < 0) break;
+    ideal.forEach((share, i) => {
+      if (share > capacity[i]!) capped.add(i);
+    });
+  }
+  const shares = ideal.map((share) => Math.floor(share + 1e-9));
+  let left = batch - shares.reduce((sum, share) => sum + share, 0);
+  const byRemainder = ideal
+    .map((share, i) => ({ i, remainder: share - shares[i]! }))
+    .sort((a, b) => b.remainder - a.remainder || a.i - b.i);
+  while (left > 0) {
+    for (const { i } of byRemainder) {
+      if (left === 0) break;
+      if (shares[i]! >= capacity[i]!) continue;
+      shares[i]!++;
+      left--;
+    }
+  }
+  return shares;
+}
