@@ -1,0 +1,72 @@
+import { Type, type Static } from '@sinclair/typebox';
+import { Packr } from 'msgpackr';
+import { DatasetSchema } from '../../data/index.js';
+import { OptimizerSchema, ScheduleSchema } from '../job/optimizer.js';
+import { LossSchema, WireSchema } from '../job/spec.js';
+import { validatorOf } from '../validation.js';
+
+const strict = { additionalProperties: false } as const;
+const natural = Type.Integer({ minimum: 0 });
+const positive = Type.Integer({ minimum: 1 });
+
+/** One rank of a run: the device and its part of each batch. */
+export const RankSchema = Type.Object(
+  {
+    device: Type.String(),
+    host: Type.String(),
+    /** Its weight when a batch is split; the samples of a full batch. */
+    share: positive,
+    budgetBytes: Type.Number({ minimum: 0 }),
+    /** What the planner expects the executor to hold: it becomes the arena's and the report's account. */
+    accountedBytes: Type.Number({ minimum: 0 }),
+  },
+  strict,
+);
+
+/**
+ * All that a rank needs to train: the same for every rank of a membership epoch, only `rank` in Launch differs.
+ * Data sets name their files as `sha256:HEX`; a rank fetches them from the coordinator.
+ */
+export const RunPlanSchema = Type.Object(
+  {
+    jobId: Type.String(),
+    name: Type.String(),
+    /** Membership epoch: messages of an older one are refused. */
+    epoch: positive,
+    model: Type.Object({ sha256: Type.String(), file: Type.String() }, strict),
+    data: Type.Object({ train: DatasetSchema, validation: Type.Union([DatasetSchema, Type.Null()]) }, strict),
+    loss: LossSchema,
+    optimizer: OptimizerSchema,
+    schedule: ScheduleSchema,
+    batch: positive,
+    totalSteps: positive,
+    stepsPerEpoch: positive,
+    seed: natural,
+    clipNorm: Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()]),
+    wire: WireSchema,
+    bucketBytes: positive,
+    logEverySteps: positive,
+    /** 0: never. */
+    validateEverySteps: natural,
+    /** 0: never. */
+    checkpointEverySteps: natural,
+    /** A collective that gets nowhere for so long is aborted. */
+    collectiveDeadlineSeconds: Type.Number({ exclusiveMinimum: 0 }),
+    ranks: Type.Array(RankSchema, { minItems: 1 }),
+  },
+  strict,
+);
+export type RunPlan = Static<typeof RunPlanSchema>;
+
+// useRecords: false: msgpackr's record reader would compile code from what it reads
+const packr = new Packr({ useRecords: false, mapsAsObjects: true });
+const validate = validatorOf(RunPlanSchema);
+
+export function encodeRunPlan(plan: RunPlan): Uint8Array {
+  return packr.pack(plan);
+}
+
+/** @throws ValidationError when the bytes decode to anything but a run plan */
+export function decodeRunPlan(bytes: Uint8Array): RunPlan {
+  return validate(packr.unpack(bytes) as unknown, 'run plan');
+}

@@ -1,0 +1,112 @@
+import type { Static, TSchema } from '@sinclair/typebox';
+import { Ajv, type ErrorObject } from 'ajv';
+import { UserError } from '../base/index.js';
+
+const ajv = new Ajv({ allErrors: true, verbose: true, discriminator: false, strict: false });
+
+/** Something from outside does not fit its schema. */
+export class ValidationError extends UserError {
+  constructor(
+    what: string,
+    readonly problems: readonly string[],
+  ) {
+    super('bad_input', `${what}: ${problems.join('; ')}`, { ids: { problems } });
+  }
+}
+
+/**
+ * A checker made from one schema.
+ * @returns a function that returns the value, typed, or throws a ValidationError that lists every field
+ *   that does not fit: what was found, what would be accepted, and the key that an unknown one resembles
+ */
+export function validatorOf<S extends TSchema>(schema: S): (value: unknown, what: string) => Static<S> {
+  const check = ajv.compile<Static<S>>(schema);
+  return (value, what) => {
+    if (check(value)) return value;
+    throw new ValidationError(what, describe(check.errors ?? []));
+  };
+}
+
+function describe(errors: readonly ErrorObject[]): string[] {
+  const fields = new Map<string, ErrorObject[]>();
+  for (const error of errors) {
+    const key = error.keyword === 'additionalProperties' ? join(error.instancePath, extra(error)) : error.instancePath;
+    fields.set(key, [...(fields.get(key) ?? []), error]);
+  }
+  // a field that fails inside a union fails once per branch; deeper fields explain better than the union
+  const paths = [...fields.keys()].filter(
+    (path) => ![...fields.keys()].some((other) => other !== path && other.startsWith(`${path}/`) && path !== ''),
+  );
+  const shown = paths.filter((path) => path !== '' || paths.length === 1);
+  return [...new Set(shown.map((path) => sentence(path, fields.get(path)!)))];
+}
+
+function sentence(path: string, errors: readonly ErrorObject[]): string {
+  const field = path === '' ? 'the document' : path.slice(1).replaceAll('/', '.');
+  const unknown = errors.find((error) => error.keyword === 'additionalProperties');
+  // a key that some branch of a union knows is unknown only to the others
+  if (unknown && errors.every((error) => error.keyword === 'additionalProperties')) {
+    const known = [...new Set(errors.flatMap((error) => Object.keys((error.parentSchema?.['properties'] ?? {}) as object)))];
+    const near = nearest(extra(unknown), known);
+    return `unknown key "${field}"${near ? `, did you mean "${near}"?` : ''} (known: ${known.join(', ')})`;
+  }
+  const found = errors[0]!.data === undefined ? 'nothing' : JSON.stringify(errors[0]!.data);
+  const accepted = [...new Set(errors.map(expectation))].filter((text) => text !== '');
+  const description = (errors.at(-1)!.parentSchema as { description?: string } | undefined)?.description;
+  const want = accepted.length > 0 ? accepted.join(' or ') : (description ?? 'another value');
+  return `${field}: found ${found.length > 80 ? `${found.slice(0, 77)}...` : found}, expected ${want}`;
+}
+
+function expectation(error: ErrorObject): string {
+  const params = error.params as Record<string, unknown>;
+  switch (error.keyword) {
+    case 'required':
+      return `a "${String(params['missingProperty'])}"`;
+    case 'type':
+      return `${/^[aeio]/.test(String(params['type'])) ? 'an' : 'a'} ${String(params['type'])}`;
+    case 'const':
+      return JSON.stringify(params['allowedValue']);
+    case 'enum':
+      return (params['allowedValues'] as unknown[]).map((value) => JSON.stringify(value)).join(' or ');
+    case 'minimum':
+    case 'maximum':
+    case 'exclusiveMinimum':
+    case 'exclusiveMaximum':
+      return `a number ${String(params['comparison'])} ${String(params['limit'])}`;
+    case 'anyOf':
+    case 'additionalProperties':
+      return '';
+    default:
+      return error.message ?? '';
+  }
+}
+
+function extra(error: ErrorObject): string {
+  return String((error.params as Record<string, unknown>)['additionalProperty']);
+}
+
+function join(path: string, key: string): string {
+  return `${path}/${key}`;
+}
+
+/** The known key within two edits, if any. */
+export function nearest(text: string, known: readonly string[]): string | undefined {
+  const scored = known
+    .map((candidate) => ({ candidate, distance: editDistance(text.toLowerCase(), candidate.toLowerCase()) }))
+    .sort((a, b) => a.distance - b.distance);
+  const best = scored[0];
+  return best && best.distance <= Math.max(2, Math.floor(text.length / 3)) ? best.candidate : undefined;
+}
+
+/** Levenshtein's distance, with one row of the table at a time. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
