@@ -1,0 +1,25 @@
+export { createEngine, engineNamed } from './create.js';
+export { BufferError, CompileError, ComputeThreadError, EngineUnavailableError, RunError } from './errors.js';
+export { measureFlops, productGraph, type FlopsMeasurement } from './flops.js';
+export {
+  checkBuffers,
+  engineNames,
+  inputSpecs,
+  outputSpecs,
+  type Engine,
+  type EngineName,
+  type EngineOptions,
+  type Program,
+  type ValueSpec,
+} from './port.js';
+export { ComputeThread, type OnReleased, type Sequence } from './thread/compute-thread.js';
+export type { CompiledProgram, ReturnedBuffer, SegmentTiming, ThreadOptions } from './thread/messages.js';
+export {
+  checkSequence,
+  type BufferPlan,
+  type ProgramEdges,
+  type ProgramId,
+  type SegmentPlan,
+  type SequencePlan,
+  type Slot,
+} from './thread/sequence.js';

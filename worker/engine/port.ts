@@ -1,0 +1,116 @@
+import type { DataType, TensorData, TensorType, TypedGraph } from '../../graph/index.js';
+import { emptyData, formatType, sizeOf } from '../../graph/index.js';
+import { BufferError } from './errors.js';
+
+/** An input or output of a program: row-major elements of a fixed shape. */
+export interface ValueSpec extends TensorType {
+  readonly name: string;
+}
+
+/**
+ * What computes. Compiles graphs of fixed shapes into programs, each independent of the others.
+ *
+ * An engine belongs to one thread, and `run` may block that thread for as long as it computes:
+ * see `ComputeThread` for a thread of its own.
+ */
+export interface Engine {
+  readonly name: EngineName;
+  /** For people: `cpu, 2 threads`. */
+  readonly device: string;
+  /**
+   * @throws CompileError naming the node where the engine says which
+   */
+  compile(graph: TypedGraph): Promise<Program>;
+  /** Disposes all programs. Idempotent. */
+  dispose(): Promise<void>;
+}
+
+export interface Program {
+  /** The graph's inputs in order, then its parameters in the model's order. */
+  readonly inputs: readonly ValueSpec[];
+  /** The graph's outputs in order. */
+  readonly outputs: readonly ValueSpec[];
+  /**
+   * Computes `outputs` from `inputs`, both positional and owned by the caller, never kept.
+   *
+   * Views at any aligned offset of an ArrayBuffer are fine; SharedArrayBuffers are not (onnxruntime-node
+   * refuses them). Outputs are filled in place and must not overlap inputs or each other. One run at a time.
+   * @throws BufferError before anything is computed, when an array is not of its value's type and length
+   * @throws RunError when computing failed; the outputs then hold anything
+   */
+  run(inputs: readonly TensorData[], outputs: readonly TensorData[]): Promise<void>;
+  /** Frees what the engine holds. Idempotent. A later `run` throws BufferError. */
+  dispose(): Promise<void>;
+}
+
+/** The engines of this version. */
+export const engineNames = ['onnxruntime', 'reference'] as const;
+export type EngineName = (typeof engineNames)[number];
+
+export interface EngineOptions {
+  /** `cpu`, or `cpu:0`. Default `cpu`. */
+  readonly device?: string;
+  /** Threads that one program may compute with; default: one for each core. */
+  readonly threads?: number;
+  /**
+   * Whether the engine keeps freed memory for the next step (faster) rather than giving it back to the
+   * system. Default true.
+   */
+  readonly arena?: boolean;
+}
+
+/** The inputs that a program of `graph` takes: its inputs, then its parameters. */
+export function inputSpecs(graph: TypedGraph): readonly ValueSpec[] {
+  return specsOf(graph, [...graph.inputs, ...graph.parameters.keys()]);
+}
+
+export function outputSpecs(graph: TypedGraph): readonly ValueSpec[] {
+  return specsOf(graph, graph.outputs);
+}
+
+function specsOf(graph: TypedGraph, names: readonly string[]): readonly ValueSpec[] {
+  return names.map((name) => {
+    const type = graph.types.get(name);
+    if (!type) throw new BufferError(`graph "${graph.name}" has no type for "${name}"`);
+    return { name, dtype: type.dtype, shape: type.shape };
+  });
+}
+
+/**
+ * Checks that `data` are the arrays that `specs` ask for.
+ * @param role `input` or `output`, for the message
+ * @throws BufferError naming the first value that does not fit
+ */
+export function checkBuffers(specs: readonly ValueSpec[], data: readonly TensorData[], role: string): void {
+  if (data.length !== specs.length) {
+    throw new BufferError(`${specs.length} ${role}s are needed, ${data.length} were given`);
+  }
+  for (let i = 0; i < specs.length; i++) {
+    const spec = specs[i]!;
+    const array = data[i]!;
+    const size = sizeOf(spec.shape);
+    const what = `${role} "${spec.name}" (${formatType(spec)})`;
+    if (array.constructor !== arrayClass(spec.dtype)) {
+      throw new BufferError(`${what} cannot be a ${array.constructor.name}`);
+    }
+    if (array.length !== size) {
+      const detached =
+        array.buffer.byteLength === 0 && size > 0 ? ' (its buffer is empty or was transferred)' : '';
+      throw new BufferError(`${what} needs ${size} elements, got ${array.length}${detached}`);
+    }
+    if (array.buffer instanceof SharedArrayBuffer) {
+      throw new BufferError(`${what} lies in a SharedArrayBuffer, which engines do not take`);
+    }
+  }
+}
+
+const arrayClasses = new Map<DataType, unknown>();
+
+function arrayClass(dtype: DataType): unknown {
+  let found = arrayClasses.get(dtype);
+  if (found === undefined) {
+    found = emptyData(dtype, 0).constructor;
+    arrayClasses.set(dtype, found);
+  }
+  return found;
+}

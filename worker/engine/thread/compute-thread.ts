@@ -1,0 +1,181 @@
+import { Worker } from 'node:worker_threads';
+import { fromReport, withDeadline, type Seconds } from '../../../base/index.js';
+import type { TypedGraph } from '../../../graph/index.js';
+import { ComputeThreadError } from '../errors.js';
+import type { FlopsMeasurement } from '../flops.js';
+import type {
+  CompiledProgram,
+  Operation,
+  Operations,
+  Reply,
+  Request,
+  ReturnedBuffer,
+  SegmentTiming,
+  ThreadOptions,
+} from './messages.js';
+import type { ProgramId, SequencePlan } from './sequence.js';
+
+/** Called with the buffers that a segment hands back, in the order of segments, before the run's promise resolves. */
+export type OnReleased = (segment: number, buffers: readonly ReturnedBuffer[]) => void;
+
+interface Pending {
+  readonly resolve: (answer: never) => void;
+  readonly reject: (error: unknown) => void;
+  readonly onReleased: OnReleased | undefined;
+}
+
+/**
+ * An engine in a thread of its own, so that a step of any length never blocks the caller's event loop.
+ *
+ * Buffers are handed over and back by transfer: nothing is copied, and while the thread has one the caller's
+ * views of it are detached. Requests are served one at a time in the order made. When the thread dies (it ran
+ * out of memory, an uncaught error), everything pending rejects with ComputeThreadError, as does every later
+ * call; buffers that were with it are lost. So are those of a run that failed.
+ */
+export class ComputeThread {
+  private readonly pending = new Map<number, Pending>();
+  private nextId = 1;
+  private death: ComputeThreadError | undefined;
+  private readonly exited: Promise<void>;
+
+  private constructor(
+    private readonly worker: Worker,
+    /** The engine's description of its device. */
+    readonly device: string,
+  ) {
+    worker.on('message', (reply: Reply) => this.receive(reply));
+    worker.on('error', (error) => this.die(`the compute thread failed: ${error.message}`, error));
+    this.exited = new Promise((resolve) => {
+      worker.on('exit', (code) => {
+        this.die(`the compute thread ended (code ${code})`);
+        resolve();
+      });
+    });
+  }
+
+  /**
+   * Starts the thread and its engine.
+   * @throws EngineUnavailableError (as a DtrainError with its code) when there is no such engine or device
+   * @throws ComputeThreadError when the thread does not start
+   */
+  static async start(options: ThreadOptions): Promise<ComputeThread> {
+    const worker = new Worker(new URL('./main.js', import.meta.url), { workerData: options });
+    const first = await new Promise<Reply>((resolve, reject) => {
+      const refuse = (message: string, cause?: unknown) => reject(new ComputeThreadError(message, { cause }));
+      worker.once('message', resolve);
+      worker.once('error', (error) => refuse(`the compute thread did not start: ${error.message}`, error));
+      worker.once('exit', (code) => refuse(`the compute thread ended as it started (code ${code})`));
+    });
+    worker.removeAllListeners();
+    if (first.kind === 'ready') return new ComputeThread(worker, first.device);
+    await worker.terminate();
+    if (first.kind === 'unusable') throw fromReport(first.report);
+    throw new ComputeThreadError(`the compute thread started with an unexpected message "${first.kind}"`);
+  }
+
+  /** @throws CompileError (as a DtrainError with its code) naming the node where the engine says which */
+  compile(graph: TypedGraph): Promise<CompiledProgram> {
+    return this.ask('compile', { graph });
+  }
+
+  /**
+   * Prepares a sequence of compiled programs on fixed buffers, to be run many times.
+   * @throws BufferError (as a DtrainError with its code) when a slot does not fit; see `checkSequence`
+   */
+  async prepare(plan: SequencePlan): Promise<Sequence> {
+    const { sequence } = await this.ask('prepare', { plan });
+    return {
+      run: (buffers, onReleased) =>
+        this.ask(
+          'run',
+          { sequence, buffers },
+          buffers.filter((buffer) => buffer !== undefined),
+          onReleased,
+        ).then(({ segments }) => segments),
+      dispose: () => this.ask('disposeSequence', { sequence }),
+    };
+  }
+
+  /** The rate of a matrix product as throttled, in about `seconds`. */
+  measureFlops(seconds: Seconds = 0.2): Promise<FlopsMeasurement> {
+    return this.ask('measureFlops', { seconds });
+  }
+
+  disposeProgram(program: ProgramId): Promise<undefined> {
+    return this.ask('disposeProgram', { program });
+  }
+
+  /**
+   * Ends the thread: waits for what was asked before, at most `seconds`, then ends it by force (a computation
+   * inside the engine runs to its end even then). Idempotent; resolves when the thread is gone.
+   */
+  async close(seconds: Seconds = 5): Promise<void> {
+    if (!this.death) {
+      try {
+        await withDeadline(this.ask('close', {}), seconds, 'closing the compute thread');
+      } catch {
+        await this.worker.terminate(); // busy or dead: its exit is awaited below either way
+      }
+    }
+    await this.exited;
+  }
+
+  private ask<K extends Operation>(
+    kind: K,
+    asks: Operations[K]['asks'],
+    transfer: readonly ArrayBuffer[] = [],
+    onReleased?: OnReleased,
+  ): Promise<Operations[K]['answers']> {
+    return new Promise((resolve, reject) => {
+      if (this.death) {
+        reject(this.death);
+        return;
+      }
+      const id = this.nextId++;
+      // the operation's name ties `asks` and the answer together, which the map of pending ones cannot express
+      this.worker.postMessage({ kind, id, ...asks } as unknown as Request, transfer);
+      this.pending.set(id, { resolve: resolve as (answer: never) => void, reject, onReleased });
+    });
+  }
+
+  private receive(reply: Reply): void {
+    if (reply.kind === 'ready' || reply.kind === 'unusable') return;
+    const pending = this.pending.get(reply.id);
+    if (!pending) return;
+    if (reply.kind === 'released') {
+      try {
+        pending.onReleased?.(reply.segment, reply.buffers);
+      } catch (error) {
+        this.pending.delete(reply.id);
+        pending.reject(error); // the caller's own mistake: its run fails with it
+      }
+      return;
+    }
+    this.pending.delete(reply.id);
+    if (reply.kind === 'done') pending.resolve(reply.answer as never);
+    else pending.reject(fromReport(reply.report));
+  }
+
+  /** The first reason is the one that everybody is told. */
+  private die(message: string, cause?: unknown): void {
+    this.death ??= new ComputeThreadError(message, { cause });
+    for (const { reject } of this.pending.values()) reject(this.death);
+    this.pending.clear();
+  }
+}
+
+/** A prepared sequence. */
+export interface Sequence {
+  /**
+   * Runs all segments on `buffers` (by index of the plan; undefined for resident ones), which are transferred.
+   * Each comes back through `onReleased`: those a segment releases as soon as it has run, the others after the last.
+   * @returns how long each segment took
+   * @throws DtrainError `run_failed`, `internal` (a buffer that does not fit) or `compute_thread_died`
+   */
+  run(
+    buffers: readonly (ArrayBuffer | undefined)[],
+    onReleased: OnReleased,
+  ): Promise<readonly SegmentTiming[]>;
+  /** Frees the resident buffers. */
+  dispose(): Promise<undefined>;
+}

@@ -1,0 +1,156 @@
+import { reportOf, unreachable, type Seconds } from '../../../base/index.js';
+import { BufferError } from '../errors.js';
+import { measureFlops, type FlopsMeasurement } from '../flops.js';
+import type { Engine, Program } from '../port.js';
+import type { Operation, Operations, Reply, Request, ReturnedBuffer, SegmentTiming } from './messages.js';
+import { checkSequence, departures, viewsOf, type ProgramId, type SequencePlan } from './sequence.js';
+
+interface Prepared {
+  readonly plan: SequencePlan;
+  readonly departures: readonly (readonly number[])[];
+  /** Resident buffers by index; undefined where a travelling one goes. */
+  readonly resident: readonly (ArrayBuffer | undefined)[];
+}
+
+/** What the host needs of the thread it lives in. */
+export interface Surroundings {
+  post(reply: Reply, transfer?: readonly ArrayBuffer[]): void;
+  /** Seconds on a clock that never goes back. */
+  now(): Seconds;
+  /** Resolves after `seconds`. */
+  rest(seconds: Seconds): Promise<void>;
+}
+
+/** Serves the requests of a compute thread with one engine: what runs on the thread's side. */
+export class ThreadHost {
+  private readonly programs = new Map<ProgramId, Program>();
+  private readonly sequences = new Map<number, Prepared>();
+  private nextId = 1;
+  private queue: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly speed: number,
+    private readonly surroundings: Surroundings,
+  ) {}
+
+  /** Serves the request after all earlier ones; the answer is posted, never thrown. */
+  handle(request: Request): Promise<void> {
+    this.queue = this.queue.then(async () => {
+      try {
+        const answer = await this.serve(request);
+        this.surroundings.post({ kind: 'done', id: request.id, answer });
+      } catch (error) {
+        this.surroundings.post({ kind: 'failed', id: request.id, report: reportOf(error) });
+      }
+    });
+    return this.queue;
+  }
+
+  private async serve(request: Request): Promise<Operations[Operation]['answers']> {
+    switch (request.kind) {
+      case 'compile': {
+        const program = await this.engine.compile(request.graph);
+        const id = this.nextId++;
+        this.programs.set(id, program);
+        return { program: id, inputs: program.inputs, outputs: program.outputs };
+      }
+      case 'prepare':
+        return { sequence: this.prepare(request.plan) };
+      case 'run':
+        return { segments: await this.run(request.id, request.sequence, request.buffers) };
+      case 'disposeProgram': {
+        const program = this.programs.get(request.program);
+        this.programs.delete(request.program);
+        await program?.dispose();
+        return undefined;
+      }
+      case 'disposeSequence':
+        this.sequences.delete(request.sequence);
+        return undefined;
+      case 'measureFlops':
+        return this.throttled(await measureFlops(this.engine, { seconds: request.seconds }));
+      case 'close':
+        this.sequences.clear();
+        this.programs.clear();
+        await this.engine.dispose();
+        return undefined;
+      default:
+        return unreachable(request);
+    }
+  }
+
+  private prepare(plan: SequencePlan): number {
+    checkSequence(plan, (program) => this.programs.get(program));
+    const id = this.nextId++;
+    this.sequences.set(id, {
+      plan,
+      departures: departures(plan),
+      resident: plan.buffers.map(({ bytes, kind }) =>
+        kind === 'resident' ? new ArrayBuffer(bytes) : undefined,
+      ),
+    });
+    return id;
+  }
+
+  private async run(
+    request: number,
+    sequence: number,
+    travelling: readonly (ArrayBuffer | undefined)[],
+  ): Promise<readonly SegmentTiming[]> {
+    const prepared = this.sequences.get(sequence);
+    if (!prepared) throw new BufferError(`sequence ${sequence} does not exist, or was disposed`);
+    const buffers = gather(prepared, travelling);
+    const timings: SegmentTiming[] = [];
+    for (const [index, segment] of prepared.plan.segments.entries()) {
+      const program = this.programs.get(segment.program);
+      if (!program) throw new BufferError(`segment ${index}: program ${segment.program} was disposed`);
+      const inputs = viewsOf(segment.inputs, program.inputs, buffers);
+      const outputs = viewsOf(segment.outputs, program.outputs, buffers);
+      const start = this.surroundings.now();
+      await program.run(inputs, outputs);
+      const computed = this.surroundings.now();
+      if (this.speed < 1) await this.surroundings.rest((computed - start) * (1 / this.speed - 1));
+      timings.push({ computeSeconds: computed - start, restSeconds: this.surroundings.now() - computed });
+      this.release(request, index, prepared.departures[index]!, buffers);
+    }
+    return timings;
+  }
+
+  private release(
+    id: number,
+    segment: number,
+    leaving: readonly number[],
+    buffers: readonly (ArrayBuffer | undefined)[],
+  ) {
+    if (leaving.length === 0) return;
+    const returned = leaving.map((index): ReturnedBuffer => ({ index, buffer: buffers[index]! }));
+    this.surroundings.post(
+      { kind: 'released', id, segment, buffers: returned },
+      returned.map(({ buffer }) => buffer),
+    );
+  }
+
+  /** What the device will seem to be able to do, given its rests. */
+  private throttled(measured: FlopsMeasurement): FlopsMeasurement {
+    const { flops, best, worst } = measured;
+    return { ...measured, flops: flops * this.speed, best: best * this.speed, worst: worst * this.speed };
+  }
+}
+
+/** All buffers of a run by index. @throws BufferError where one is missing, unexpected or of another size */
+function gather(
+  { plan, resident }: Prepared,
+  travelling: readonly (ArrayBuffer | undefined)[],
+): readonly (ArrayBuffer | undefined)[] {
+  return plan.buffers.map(({ bytes, kind }, index) => {
+    if (kind === 'resident') return resident[index];
+    const buffer = travelling[index];
+    if (buffer?.byteLength !== bytes) {
+      throw new BufferError(
+        `buffer ${index} has ${buffer?.byteLength ?? 'no'} bytes, the sequence needs ${bytes}`,
+      );
+    }
+    return buffer;
+  });
+}

@@ -1,0 +1,74 @@
+import type { ErrorReport, Seconds } from '../../../base/index.js';
+import type { TypedGraph } from '../../../graph/index.js';
+import type { EngineName, EngineOptions, ValueSpec } from '../port.js';
+import type { FlopsMeasurement } from '../flops.js';
+import type { ProgramId, SequencePlan } from './sequence.js';
+
+/** What the thread is started with. */
+export interface ThreadOptions extends EngineOptions {
+  readonly engine: EngineName;
+  /**
+   * The share of its real speed that the thread may use, in (0, 1]: after a computation of t seconds it rests
+   * until t / speed have passed. Default 1.
+   */
+  readonly speed?: number;
+}
+
+export interface CompiledProgram {
+  readonly program: ProgramId;
+  readonly inputs: readonly ValueSpec[];
+  readonly outputs: readonly ValueSpec[];
+}
+
+/** How long one segment took. */
+export interface SegmentTiming {
+  readonly computeSeconds: Seconds;
+  /** The rest that throttling added. */
+  readonly restSeconds: Seconds;
+}
+
+/** What one request asks for, and what its answer carries. */
+export interface Operations {
+  readonly compile: { readonly asks: { readonly graph: TypedGraph }; readonly answers: CompiledProgram };
+  readonly prepare: {
+    readonly asks: { readonly plan: SequencePlan };
+    readonly answers: { readonly sequence: number };
+  };
+  /** Buffers by index of the plan; undefined for resident ones. All travel by transfer. */
+  readonly run: {
+    readonly asks: { readonly sequence: number; readonly buffers: readonly (ArrayBuffer | undefined)[] };
+    readonly answers: { readonly segments: readonly SegmentTiming[] };
+  };
+  readonly disposeProgram: { readonly asks: { readonly program: ProgramId }; readonly answers: undefined };
+  readonly disposeSequence: { readonly asks: { readonly sequence: number }; readonly answers: undefined };
+  readonly measureFlops: { readonly asks: { readonly seconds: Seconds }; readonly answers: FlopsMeasurement };
+  readonly close: { readonly asks: object; readonly answers: undefined };
+}
+export type Operation = keyof Operations;
+
+/** Main thread to compute thread. Requests are served one at a time, in the order sent. */
+export type Request = {
+  readonly [K in Operation]: { readonly kind: K; readonly id: number } & Operations[K]['asks'];
+}[Operation];
+
+/** A buffer on its way back, by index of the plan. */
+export interface ReturnedBuffer {
+  readonly index: number;
+  readonly buffer: ArrayBuffer;
+}
+
+/** Compute thread to main thread. */
+export type Reply =
+  /** Once, after the engine was made. */
+  | { readonly kind: 'ready'; readonly device: string }
+  /** Instead of `ready`. */
+  | { readonly kind: 'unusable'; readonly report: ErrorReport }
+  /** After each segment of run `id` that hands something back, before the next segment starts. */
+  | {
+      readonly kind: 'released';
+      readonly id: number;
+      readonly segment: number;
+      readonly buffers: readonly ReturnedBuffer[];
+    }
+  | { readonly kind: 'done'; readonly id: number; readonly answer: Operations[Operation]['answers'] }
+  | { readonly kind: 'failed'; readonly id: number; readonly report: ErrorReport };
