@@ -1,0 +1,1 @@
+export { WorkerDaemon, type WorkerOptions } from './daemon.js';

@@ -1,0 +1,63 @@
+import { create } from '@bufbuild/protobuf';
+import type { ErrorReport } from '../../base/index.js';
+import {
+  CheckpointWrittenSchema,
+  DeviceLostSchema,
+  HeartbeatSchema,
+  LogLineSchema,
+  RankBeatSchema,
+  RankFailedSchema,
+  RankFinishedSchema,
+  RankReadySchema,
+  RankStoppedSchema,
+  StepReportSchema,
+  type Device,
+  type FromWorker,
+} from '../../protocol/index.js';
+import type { RunId, RunSummary, StepNumbers } from '../executor/index.js';
+
+type Message = FromWorker['message'];
+
+/** What executors say, in the control plane's words. */
+export const toFromWorker = {
+  heartbeat: (ranks: readonly (RunId & { step: number; phase: string })[]): Message => ({
+    case: 'heartbeat',
+    value: create(HeartbeatSchema, { ranks: ranks.map((rank) => create(RankBeatSchema, rank)) }),
+  }),
+  ready: (run: RunId, endpoint: string): Message => ({ case: 'ready', value: create(RankReadySchema, { ...run, endpoint }) }),
+  step: (run: RunId, numbers: StepNumbers): Message => ({ case: 'step', value: create(StepReportSchema, { ...run, ...numbers }) }),
+  log: ({ jobId, rank }: RunId, level: string, message: string): Message => ({
+    case: 'log',
+    value: create(LogLineSchema, { jobId, rank, level, message }),
+  }),
+  checkpoint: ({ jobId, epoch }: RunId, step: number, weightsSha256: string): Message => ({
+    case: 'checkpoint',
+    value: create(CheckpointWrittenSchema, { jobId, epoch, step, weightsSha256 }),
+  }),
+  finished: (run: RunId, summary: RunSummary, weightsSha256: string): Message => ({
+    case: 'finished',
+    value: create(RankFinishedSchema, { ...run, ...summary, weightsSha256 }),
+  }),
+  failed: (run: RunId, device: string, error: ErrorReport): Message => ({
+    case: 'failed',
+    value: create(RankFailedSchema, {
+      ...run,
+      device,
+      family: error.family,
+      code: error.code,
+      message: error.message,
+      idsJson: JSON.stringify(error.ids),
+    }),
+  }),
+  stopped: (run: RunId): Message => ({ case: 'stopped', value: create(RankStoppedSchema, { ...run }) }),
+  deviceLost: (device: string, { code, message }: ErrorReport): Message => ({
+    case: 'deviceLost',
+    value: create(DeviceLostSchema, { device, code, message }),
+  }),
+  deviceBack: (device: Device): Message => ({ case: 'deviceBack', value: device }),
+};
+
+/** The control plane's words, for executors. */
+export const toExecutor = {
+  runOf: ({ jobId, epoch, rank }: { jobId: string; epoch: number; rank: number }): RunId => ({ jobId, epoch, rank }),
+};

@@ -1,0 +1,66 @@
+import type { ErrorReport } from '../../base/index.js';
+
+/**
+ * What a daemon and its executors say to each other, over the channel that Node opens between a parent and
+ * a forked child. Both ends are one build, so the types are the schema.
+ */
+export interface RunId {
+  readonly jobId: string;
+  /** Membership epoch. */
+  readonly epoch: number;
+  readonly rank: number;
+}
+
+export type Phase = 'idle' | 'fetching' | 'compiling' | 'connecting' | 'training' | 'validating' | 'saving';
+
+export interface StepNumbers {
+  readonly step: number;
+  readonly dataEpoch: number;
+  readonly loss: number;
+  readonly learningRate: number;
+  readonly samplesPerSecond: number;
+  readonly gradientNorm: number;
+  readonly validationLoss?: number;
+  readonly validationAccuracy?: number;
+  readonly atSeconds: number;
+}
+
+export interface RunSummary {
+  /** Bytes of the executor's resident set at its highest. */
+  readonly peakBytes: number;
+  readonly accountedBytes: number;
+  readonly medianStepSeconds: number;
+  readonly medianComputeSeconds: number;
+  readonly steps: number;
+}
+
+export type ToExecutor =
+  | { readonly kind: 'launch'; readonly run: RunId; readonly plan: Uint8Array }
+  | { readonly kind: 'peers'; readonly run: RunId; readonly endpoints: readonly string[] }
+  | { readonly kind: 'stop'; readonly run: RunId; readonly reason: string }
+  | { readonly kind: 'fetched'; readonly sha256: string; readonly path: string }
+  | { readonly kind: 'fetch-failed'; readonly sha256: string; readonly error: ErrorReport }
+  | { readonly kind: 'shutdown' };
+
+export type FromExecutor =
+  | { readonly kind: 'probed'; readonly flops: number }
+  | { readonly kind: 'beat'; readonly run: RunId | null; readonly step: number; readonly phase: Phase }
+  | { readonly kind: 'fetch'; readonly sha256: string }
+  | { readonly kind: 'ready'; readonly run: RunId; readonly endpoint: string }
+  | { readonly kind: 'step'; readonly run: RunId; readonly numbers: StepNumbers }
+  | { readonly kind: 'checkpoint'; readonly run: RunId; readonly step: number; readonly path: string }
+  | {
+      readonly kind: 'finished';
+      readonly run: RunId;
+      readonly summary: RunSummary;
+      /** Rank 0: the trained weights as a safetensors file. */
+      readonly weightsPath: string | null;
+    }
+  | { readonly kind: 'failed'; readonly run: RunId; readonly error: ErrorReport }
+  | { readonly kind: 'stopped'; readonly run: RunId }
+  | { readonly kind: 'log'; readonly run: RunId; readonly level: 'info' | 'warn'; readonly message: string };
+
+/** How often an executor says that it lives, in milliseconds. */
+export const BEAT_MS = 250;
+/** An executor that was silent for so long is taken for stalled. */
+export const STALL_SECONDS = 2.5;
