@@ -28,5 +28,9 @@ export interface OperatorDefinition {
     constants: readonly (Reference | undefined)[],
   ): readonly TensorType[];
   /** The slow, obvious meaning in float64, after the ONNX specification. */
-  evaluate(node: Node, inputs: readonly (Reference | undefined)[], outputs: readonly TensorType[]): readonly Reference[];
+  evaluate(
+    node: Node,
+    inputs: readonly (Reference | undefined)[],
+    outputs: readonly TensorType[],
+  ): readonly Reference[];
 }

@@ -1,0 +1,104 @@
+import { ShapeError } from '../errors.js';
+import { stringAttribute, type Node } from '../ir/graph.js';
+import { sizeOf, stridesOf } from '../ir/tensor.js';
+import { axesIn, checkedShape, define, knownInts, operand, requiredInts, valueOf } from './operands.js';
+import type { OperatorDefinition } from './definition.js';
+
+interface AxisPads {
+  readonly before: number;
+  readonly after: number;
+}
+
+/** What is added before and after every axis; negative removes. */
+function padsOf(
+  node: Node,
+  rank: number,
+  pads: readonly number[],
+  named: readonly number[] | undefined,
+): readonly AxisPads[] {
+  const axes = named ? axesIn(node, named, rank) : Array.from({ length: rank }, (_, axis) => axis);
+  if (pads.length !== 2 * axes.length) {
+    throw new ShapeError(
+      node,
+      `pads [${pads.join(', ')}] must hold a begin and an end for each of ${axes.length} axes`,
+    );
+  }
+  const all = Array.from({ length: rank }, () => ({ before: 0, after: 0 }));
+  axes.forEach((axis, i) => (all[axis] = { before: pads[i]!, after: pads[i + axes.length]! }));
+  return all;
+}
+
+/** Where coordinate `at` of a padded axis reads from in the input, of length `dim`; -1 for the constant. */
+type Source = (at: number, dim: number) => number;
+
+const MODES: Readonly<Record<string, Source>> = {
+  constant: (at, dim) => (at < 0 || at >= dim ? -1 : at),
+  edge: (at, dim) => Math.min(Math.max(at, 0), dim - 1),
+  reflect: (at, dim) => {
+    if (dim === 1) return 0;
+    const period = 2 * (dim - 1);
+    const folded = ((at % period) + period) % period;
+    return folded < dim ? folded : period - folded;
+  },
+  wrap: (at, dim) => ((at % dim) + dim) % dim,
+};
+
+function sourceOf(node: Node): Source {
+  const mode = stringAttribute(node, 'mode', 'constant');
+  const source = MODES[mode];
+  if (source) return source;
+  throw new ShapeError(node, `mode is "${mode}"; one of ${Object.keys(MODES).join(', ')} would be accepted`);
+}
+
+const pad = define(
+  'Pad',
+  (node, inputs, constants) => {
+    const { dtype, shape } = operand(node, inputs, 0);
+    sourceOf(node);
+    const pads = padsOf(
+      node,
+      shape.length,
+      requiredInts(node, inputs, constants, 1, 'pads'),
+      knownInts(node, inputs, constants, 3, 'axes'),
+    );
+    const padded = shape.map((dim, axis) => dim + pads[axis]!.before + pads[axis]!.after);
+    if (
+      stringAttribute(node, 'mode', 'constant') !== 'constant' &&
+      sizeOf(shape) === 0 &&
+      sizeOf(padded) > 0
+    ) {
+      throw new ShapeError(node, 'pads an empty input from its own elements');
+    }
+    return [{ dtype, shape: checkedShape(node, padded) }];
+  },
+  (node, inputs, [type]) => {
+    const source = operand(node, inputs, 0);
+    const rank = source.shape.length;
+    const named = inputs[3] && Array.from(inputs[3].data);
+    const pads = padsOf(node, rank, Array.from(operand(node, inputs, 1).data), named);
+    const fill = inputs[2]?.data[0] ?? 0;
+    const from = sourceOf(node);
+    const strides = stridesOf(source.shape);
+    // The offset of every coordinate of every axis; an element outside on any axis reads the constant.
+    const tables = type!.shape.map((length, axis) =>
+      Array.from({ length }, (_, at) => from(at - pads[axis]!.before, source.shape[axis]!)),
+    );
+    const result = valueOf(type!);
+    const outer = stridesOf(type!.shape);
+    result.data.forEach((_, i) => {
+      let offset = 0;
+      for (let axis = 0; axis < rank; axis++) {
+        const at = tables[axis]![Math.floor(i / outer[axis]!) % type!.shape[axis]!]!;
+        if (at < 0) {
+          result.data[i] = fill;
+          return;
+        }
+        offset += at * strides[axis]!;
+      }
+      result.data[i] = source.data[offset]!;
+    });
+    return [result];
+  },
+);
+
+export const padOperators: readonly OperatorDefinition[] = [pad];

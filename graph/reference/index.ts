@@ -1,0 +1,2 @@
+export { evaluate } from './evaluate.js';
+export { fromReference, toReference } from './value.js';
