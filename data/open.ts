@@ -1,0 +1,25 @@
+import type { Dataset } from './dataset.js';
+import { DataError } from './errors.js';
+import { openIdx } from './format/idx.js';
+import { openText } from './format/text.js';
+import { requestOf, type OpenOptions } from './request.js';
+import type { DatasetSpec } from './schema.js';
+
+/**
+ * Opens a dataset: checks its files as far as their headers go, binds them to the model's inputs and the loss's target.
+ * What only a scan of every value shows is `checkDataset`'s.
+ *
+ * Memory held is in `dataset.bytes`. Close it when done.
+ * @throws DataError every way in which files and entry can be wrong
+ */
+export async function openDataset(spec: DatasetSpec, options: OpenOptions): Promise<Dataset> {
+  const request = requestOf(options);
+  switch (spec.format) {
+    case 'idx':
+      return openIdx(spec, request);
+    case 'text':
+      return openText(spec, request);
+    default:
+      throw new DataError('data_spec', `format ${spec.format} cannot be opened`);
+  }
+}
