@@ -1,0 +1,6 @@
+export { clipFactor } from './clip.js';
+export { OptimizerError } from './errors.js';
+export { Optimizer, type Shard, type StepScalars } from './optimizer.js';
+export { sumOfSquaresReference, updateReference } from './reference.js';
+export { ruleOf, stateBytesPerElement, stateNames, type UpdateRule } from './rule.js';
+export { learningRateAt, scheduleFactor } from './schedule.js';
