@@ -1,0 +1,47 @@
+/**
+ * The process of one device. Its main thread talks: to the daemon over Node's channel, to the ring over ZeroMQ.
+ * It never computes: that is the compute thread's, so that a long step never looks like a dead worker.
+ */
+import { InvariantError, reportOf } from '../../base/index.js';
+import type { ResolvedDevice } from '../device/index.js';
+import { ComputeThread, engineNamed } from '../engine/index.js';
+import { Executor } from './executor.js';
+import { BEAT_MS, type FromExecutor, type ToExecutor } from './messages.js';
+
+const PROBE_SECONDS = 0.25;
+
+async function main(): Promise<void> {
+  const device = JSON.parse(process.argv[2] ?? 'null') as ResolvedDevice | null;
+  if (!device || !process.send) throw new InvariantError('an executor is started by its daemon, not by hand');
+  process.title = `dtrain executor ${device.id}`;
+  // a terminal's Ctrl-C reaches every process of the group: the daemon decides when this one ends
+  process.on('SIGINT', () => undefined);
+  process.on('SIGTERM', () => undefined);
+  process.on('disconnect', () => process.exit(1)); // the daemon is gone: nobody would ever stop us
+
+  const send = (message: FromExecutor) => {
+    if (process.connected) process.send!(message);
+  };
+  const thread = await ComputeThread.start({
+    engine: engineNamed(device.engine),
+    threads: device.threads,
+    speed: device.speed,
+  });
+  const { flops } = await thread.measureFlops(PROBE_SECONDS);
+  const executor = new Executor(device, thread, send);
+  process.on('message', (message) => {
+    const received = message as ToExecutor;
+    if (received.kind === 'shutdown') {
+      void executor.close().finally(() => process.exit(0));
+    } else {
+      executor.receive(received);
+    }
+  });
+  setInterval(() => send(executor.beat()), BEAT_MS);
+  send({ kind: 'probed', flops });
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${reportOf(error).message}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,3 @@
+export { scoreOf, type Score } from './accuracy.js';
+export { layoutBuckets, type Bucket, type Place } from './buckets.js';
+export { fillDropoutMask } from './dropout.js';
