@@ -20,7 +20,18 @@ export class UnsupportedOperatorError extends UserError {
 
 /** A node's inputs do not fit its operator. */
 export class ShapeError extends UserError {
-  constructor(node: { readonly name: string; readonly operator: string }, message: string) {
-    super('bad_shape', `node "${node.name}" (${node.operator}): ${message}`, { ids: { node: node.name } });
+  constructor(
+    node: { readonly name: string; readonly operator: string },
+    /** What is wrong, without the node's name. */
+    readonly reason: string,
+  ) {
+    super('bad_shape', `node "${node.name}" (${node.operator}): ${reason}`, { ids: { node: node.name } });
+  }
+}
+
+/** The shapes asked for do not fit the model's inputs. */
+export class BindingError extends UserError {
+  constructor(message: string, details?: ErrorDetails) {
+    super('bad_input_shape', message, details);
   }
 }

@@ -1,6 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { intAttribute, type Node } from '../ir/graph.js';
-import { tensorOf, type Tensor, type TensorType } from '../ir/tensor.js';
+import { sizeOf, tensorOf, type Tensor, type TensorType } from '../ir/tensor.js';
 import { toReference } from '../reference/value.js';
 import type { OperatorDefinition } from './definition.js';
 import { checkedShape, define, operand, requiredInts, sameType, valueOf } from './operands.js';
@@ -23,7 +23,7 @@ const size = define(
     operand(node, inputs, 0);
     return [{ dtype: 'int64', shape: [] }];
   },
-  (node, inputs, [type]) => [valueOf(type!, Float64Array.of(operand(node, inputs, 0).data.length))],
+  (node, inputs, [type]) => [valueOf(type!, Float64Array.of(sizeOf(operand(node, inputs, 0).shape)))],
 );
 
 /** Constant, in the one form that the importer leaves: a tensor in `value`. */

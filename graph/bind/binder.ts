@@ -1,0 +1,221 @@
+import { ShapeError, UnsupportedOperatorError } from '../errors.js';
+import { GraphBuilder } from '../ir/builder.js';
+import type { Graph, Node, TypedGraph } from '../ir/graph.js';
+import type { Tensor, TensorType } from '../ir/tensor.js';
+import type { OperatorDefinition, OperatorRegistry, Reference } from '../operators/index.js';
+import { fromReference, toReference } from '../reference/value.js';
+import { checkOutputs, explainShape } from './advice.js';
+import { isWorthFolding } from './fold.js';
+import type { BoundInputs } from './inputs.js';
+
+/**
+ * Builds the typed graph in one pass over the nodes, in their (topological) order.
+ *
+ * A value of the untyped graph is, at any point: an alias of another value, a known constant that no node
+ * has needed yet (and may never), or a value of the builder.
+ */
+export class Binder {
+  private readonly builder: GraphBuilder;
+  private readonly aliases = new Map<string, string>();
+  private readonly constants: Map<string, Tensor>;
+  private readonly references = new Map<string, Reference>();
+  private readonly outputs: ReadonlySet<string>;
+  private readonly live: ReadonlySet<string>;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly operators: OperatorRegistry,
+    private readonly inputs: BoundInputs,
+  ) {
+    this.builder = new GraphBuilder(operators);
+    this.constants = new Map(graph.constants);
+    this.outputs = new Set(graph.outputs.map((output) => output.name));
+    this.live = liveValues(graph);
+  }
+
+  bind(): TypedGraph {
+    const nodes = this.graph.nodes.filter((node) => node.outputs.some((output) => this.live.has(output)));
+    const definitions = definitionsOf(nodes, this.operators);
+    for (const [name, type] of this.inputs.types) this.builder.input(name, type);
+    for (const [name, { dtype, shape }] of this.graph.parameters) {
+      if (this.live.has(name)) this.builder.parameter(name, { dtype, shape });
+    }
+    nodes.forEach((node, i) => this.bindNode(node, definitions[i]!));
+    for (const output of this.outputs) this.settleOutput(output);
+    checkOutputs(this.graph, this.inputs, (output) => this.builder.typeOf(output));
+    return this.builder.build(
+      this.graph.name,
+      this.graph.outputs.map((output) => output.name),
+    );
+  }
+
+  private bindNode(original: Node, definition: OperatorDefinition): void {
+    const inputs = original.inputs.map((name) => this.aliases.get(name) ?? name);
+    const outputs = original.outputs.map((name) => (this.live.has(name) ? name : ''));
+    const node: Node = { ...original, inputs, outputs };
+    if (this.isPassThrough(node)) {
+      this.passThrough(node);
+      return;
+    }
+    if (this.foldsFromTypes(node)) {
+      this.remember(
+        definition,
+        node,
+        inputs.map((name) => emptyOf(this.typeOf(name))),
+      );
+      return;
+    }
+    if (inputs.every((name) => name === '' || this.constants.has(name))) {
+      const known = inputs.map((name) => this.referenceOf(name));
+      const types = this.typesOf(definition, node, known);
+      if (isWorthFolding(node, known, types)) {
+        this.remember(definition, node, known);
+        return;
+      }
+    }
+    this.keep(node);
+  }
+
+  /** Whether the node's only live output is its first input, unchanged. */
+  private isPassThrough(node: Node): boolean {
+    if (node.operator === 'Identity') return true;
+    if (node.operator !== 'Dropout' || (node.outputs[1] ?? '') !== '') return false;
+    const [ratio, training] = [node.inputs[1], node.inputs[2]].map((name) => this.numberOf(name));
+    return (node.inputs[2] ?? '') === '' || training === 0 || ratio === 0;
+  }
+
+  private passThrough(node: Node): void {
+    const [output, input] = [node.outputs[0]!, node.inputs[0]!];
+    if (!this.outputs.has(output)) {
+      this.aliases.set(output, input);
+      return;
+    }
+    this.keep({
+      ...node,
+      operator: 'Identity',
+      domain: '',
+      inputs: [input],
+      outputs: [output],
+      attributes: {},
+    });
+  }
+
+  /** Shape and Size need their input's type only, whatever its values. */
+  private foldsFromTypes({ operator, domain }: Node): boolean {
+    return domain === '' && (operator === 'Shape' || operator === 'Size');
+  }
+
+  /** Computes a node now; its outputs become constants. */
+  private remember(
+    definition: OperatorDefinition,
+    node: Node,
+    known: readonly (Reference | undefined)[],
+  ): void {
+    const types = this.typesOf(definition, node, known);
+    definition.evaluate(node, known, types).forEach((value, i) => {
+      const output = node.outputs[i];
+      if (output) this.constants.set(output, fromReference(value));
+    });
+  }
+
+  private keep(node: Node): void {
+    for (const name of node.inputs) this.declare(name);
+    try {
+      this.builder.add(node.operator, node.inputs, node.attributes, {
+        name: node.name,
+        domain: node.domain,
+        outputs: node.outputs,
+      });
+    } catch (error) {
+      throw this.explained(error, node);
+    }
+  }
+
+  private typesOf(
+    definition: OperatorDefinition,
+    node: Node,
+    known: readonly (Reference | undefined)[],
+  ): readonly TensorType[] {
+    try {
+      return definition.infer(node, known, known);
+    } catch (error) {
+      throw this.explained(error, node);
+    }
+  }
+
+  private explained(error: unknown, node: Node): unknown {
+    if (!(error instanceof ShapeError)) return error;
+    const types = node.inputs.map((name) => (name === '' ? undefined : this.typeOf(name)));
+    const known = node.inputs.map((name) => this.referenceOf(name));
+    return explainShape(error, node, types, known, this.inputs);
+  }
+
+  /** An output that turned out to be known stays a value that a node computes: engines expect that. */
+  private settleOutput(output: string): void {
+    const value = this.constants.get(output);
+    if (!value || this.builder.has(output)) return;
+    const source = this.builder.constant(value, `${output}.value`);
+    this.builder.add('Identity', [source], {}, { outputs: [output] });
+  }
+
+  /** Makes a known constant a value of the builder, on its first use. */
+  private declare(name: string): void {
+    const tensor = this.constants.get(name);
+    if (tensor && !this.builder.has(name)) this.builder.constant(tensor, name);
+  }
+
+  private typeOf(name: string): TensorType {
+    return this.constants.get(name) ?? this.builder.typeOf(name);
+  }
+
+  private referenceOf(name: string): Reference | undefined {
+    const tensor = this.constants.get(name);
+    if (!tensor) return undefined;
+    let reference = this.references.get(name);
+    if (!reference) {
+      reference = toReference(tensor);
+      this.references.set(name, reference);
+    }
+    return reference;
+  }
+
+  /** The value of a known scalar. */
+  private numberOf(name: string | undefined): number | undefined {
+    return name === undefined || name === '' ? undefined : this.referenceOf(name)?.data[0];
+  }
+}
+
+/** A stand-in for a value of which only the type is looked at. */
+function emptyOf(type: TensorType): Reference {
+  return { ...type, data: new Float64Array(0) };
+}
+
+/** Every value that some output depends on. Nodes are in topological order, so one backward pass finds them. */
+function liveValues(graph: Graph): ReadonlySet<string> {
+  const live = new Set(graph.outputs.map((output) => output.name));
+  for (const node of graph.nodes.toReversed()) {
+    if (!node.outputs.some((output) => live.has(output))) continue;
+    for (const input of node.inputs) live.add(input);
+  }
+  live.delete('');
+  return live;
+}
+
+/** @throws UnsupportedOperatorError naming every operator that has no definition, with its nodes */
+function definitionsOf(nodes: readonly Node[], operators: OperatorRegistry): readonly OperatorDefinition[] {
+  const unknown = new Map<string, string[]>();
+  const found = nodes.flatMap((node) => {
+    const definition = operators.find(node);
+    if (definition) return [definition];
+    const operator = node.domain === '' ? node.operator : `${node.domain}.${node.operator}`;
+    const names = unknown.get(operator);
+    if (names) names.push(node.name);
+    else unknown.set(operator, [node.name]);
+    return [];
+  });
+  if (unknown.size === 0) return found;
+  throw new UnsupportedOperatorError(
+    [...unknown].map(([operator, names]) => ({ operator, nodes: names })),
+    'definition',
+  );
+}

@@ -1,0 +1,34 @@
+import type { Node } from '../ir/graph.js';
+import { sizeOf, type TensorType } from '../ir/tensor.js';
+import type { Reference } from '../operators/index.js';
+
+/** A folded value may always have this many elements; */
+const SMALL = 65_536;
+/** more, up to this, when it is no larger than what it is made from (a mask that is sliced or cast). */
+const LARGEST = 2 ** 20;
+/** Products of larger constants are left to the engine: the reference evaluator is slow. */
+const LARGEST_PRODUCT_OPERAND = 16_384;
+
+const PRODUCTS = new Set(['MatMul', 'Gemm', 'Conv', 'ConvTranspose']);
+/** Operators whose result is not a function of their inputs, unless they are switched off. */
+const RANDOM = new Set(['Dropout']);
+
+/** Whether a node whose inputs are all known is computed now, rather than in every step. */
+export function isWorthFolding(
+  node: Node,
+  inputs: readonly (Reference | undefined)[],
+  outputs: readonly TensorType[],
+): boolean {
+  if (RANDOM.has(node.operator)) return false;
+  const given = inputs.map((input) => input?.data.length ?? 0);
+  if (PRODUCTS.has(node.operator) && given.some((size) => size > LARGEST_PRODUCT_OPERAND)) return false;
+  const made = outputs.reduce((sum, type) => sum + sizeOf(type.shape), 0);
+  const total = given.reduce((sum, size) => sum + size, 0);
+  return (made <= SMALL || (made <= total && made <= LARGEST)) && inputs.every(isExact);
+}
+
+/** Whether float64 holds every element of an integer value as it is; the ends of int64 come back as they were. */
+function isExact(value: Reference | undefined): boolean {
+  if (value?.dtype !== 'int64' && value?.dtype !== 'uint64') return true;
+  return value.data.every((x) => Number.isSafeInteger(x) || Math.abs(x) >= 2 ** 63);
+}
