@@ -3,5 +3,7 @@ export * from './control/service.js';
 export * from './job/optimizer.js';
 export * from './job/spec.js';
 export * from './job/state.js';
+export * from './rest/index.js';
 export * from './run/plan.js';
+export * from './run/wishes.js';
 export * from './validation.js';

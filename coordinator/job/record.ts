@@ -1,0 +1,34 @@
+import type { JobRecord } from '../../protocol/index.js';
+import { isOver, runOf, type TrainingJob } from './state.js';
+
+/** A job as REST and `--json` show it. Pure. */
+export function recordOf(job: TrainingJob): JobRecord {
+  const run = runOf(job);
+  const { totalSteps } = job.totals;
+  const progress = run?.progress;
+  const rate = progress?.samplesPerSecond ?? null;
+  const left = job.state === 'running' && rate && progress ? ((totalSteps - progress.step) * job.job.batch) / rate : null;
+  return {
+    id: job.id,
+    name: job.job.name,
+    state: job.state,
+    step: progress?.step ?? 0,
+    totalSteps,
+    loss: progress?.loss ?? null,
+    validationLoss: progress?.validationLoss ?? null,
+    validationAccuracy: progress?.validationAccuracy ?? null,
+    samplesPerSecond: rate,
+    etaSeconds: job.state === 'succeeded' ? 0 : left,
+    devices: run ? run.plan.stages.flatMap((stage) => stage.replicas.map((replica) => replica.device)) : [],
+    explanation: run ? [...run.plan.explanation] : [],
+    output: job.output,
+    createdAt: isoTime(job.createdAt),
+    startedAt: run?.startedAt == null ? null : isoTime(run.startedAt),
+    endedAt: isOver(job) ? isoTime(job.endedAt) : null,
+    error: job.state === 'failed' ? job.error : null,
+  };
+}
+
+function isoTime(epochMs: number): string {
+  return new Date(epochMs).toISOString();
+}

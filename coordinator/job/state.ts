@@ -1,0 +1,184 @@
+import type { JobSpec, JobState } from '../../protocol/index.js';
+import type { Plan } from '../../scheduler/index.js';
+import { IllegalTransitionError } from '../errors.js';
+
+/**
+ * A training job as the sum of its events. States, with the events that lead on:
+ *
+ *     queued -planned-> planning -launched-> starting -started-> running -succeeded-> succeeded
+ *     queued, planning, starting, running -failed-> failed
+ *     queued, planning, starting, running -cancelled-> cancelled
+ *
+ * `progressed` and `checkpointed` leave a running job running. `planning` never rests in the log: `planned`
+ * and `launched` (or `failed`) are written together.
+ */
+export type TrainingJob = JobFacts &
+  (
+    | { readonly state: 'queued' }
+    | { readonly state: 'planning' }
+    | ({ readonly state: 'starting' } & JobRun)
+    | ({ readonly state: 'running' } & JobRun)
+    | ({ readonly state: 'succeeded' } & JobRun & JobEnd)
+    | ({ readonly state: 'failed'; readonly error: JobFailure } & Partial<JobRun> & JobEnd)
+    | ({ readonly state: 'cancelled' } & Partial<JobRun> & JobEnd)
+  );
+
+/** What is known of a job from its submission on. Times are milliseconds since 1970. */
+export interface JobFacts {
+  readonly id: string;
+  readonly job: JobSpec;
+  readonly output: JobOutput;
+  readonly totals: JobTotals;
+  readonly createdAt: number;
+}
+
+export interface JobOutput {
+  readonly directory: string;
+  /** Whether `directory` is the submitter's own. */
+  readonly delivered: boolean;
+}
+
+export interface JobTotals {
+  /** Samples of the training data. */
+  readonly rows: number;
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+}
+
+export interface JobRun {
+  /** Membership epoch. */
+  readonly epoch: number;
+  readonly plan: Plan;
+  readonly launchedAt: number;
+  readonly startedAt: number | null;
+  readonly progress: Progress;
+}
+
+export interface JobEnd {
+  readonly endedAt: number;
+}
+
+/** The last numbers that rank 0 reported; null where none came yet. */
+export interface Progress {
+  readonly step: number;
+  readonly loss: number | null;
+  readonly samplesPerSecond: number | null;
+  readonly validationLoss: number | null;
+  readonly validationAccuracy: number | null;
+}
+
+export const NO_PROGRESS: Progress = {
+  step: 0,
+  loss: null,
+  samplesPerSecond: null,
+  validationLoss: null,
+  validationAccuracy: null,
+};
+
+export interface JobFailure {
+  readonly family: string;
+  readonly code: string;
+  readonly message: string;
+  readonly device: string | null;
+}
+
+/** What happened to a job, as the log keeps it: plain JSON, never changed once written. `at`: ms since 1970. */
+export type JobEvent = { readonly at: number } & (
+  | {
+      readonly type: 'submitted';
+      readonly id: string;
+      readonly job: JobSpec;
+      readonly output: JobOutput;
+      readonly totals: JobTotals;
+    }
+  | { readonly type: 'planned' }
+  | { readonly type: 'launched'; readonly epoch: number; readonly plan: Plan }
+  | { readonly type: 'started' }
+  | { readonly type: 'progressed'; readonly progress: Progress }
+  | { readonly type: 'checkpointed'; readonly step: number; readonly sha256: string }
+  | { readonly type: 'succeeded'; readonly progress: Progress }
+  | { readonly type: 'failed'; readonly error: JobFailure; readonly progress?: Progress }
+  | { readonly type: 'cancelled'; readonly progress?: Progress }
+);
+export type JobEventOf<T extends JobEvent['type']> = Extract<JobEvent, { readonly type: T }>;
+
+/**
+ * The job after `event`; pure.
+ * @param job undefined before the first event, which is `submitted`
+ * @throws IllegalTransitionError for a pair that is not listed above
+ */
+export function transition(job: TrainingJob | undefined, event: JobEvent): TrainingJob {
+  if (!job) {
+    if (event.type !== 'submitted') throw new IllegalTransitionError('a job', 'nothing', event.type);
+    const { id, output, totals, at } = event;
+    return { id, job: event.job, output, totals, createdAt: at, state: 'queued' };
+  }
+  switch (event.type) {
+    case 'planned':
+      if (job.state === 'queued') return { ...job, state: 'planning' };
+      break;
+    case 'launched':
+      if (job.state === 'planning') {
+        const { epoch, plan, at } = event;
+        return { ...job, state: 'starting', epoch, plan, launchedAt: at, startedAt: null, progress: NO_PROGRESS };
+      }
+      break;
+    case 'started':
+      if (job.state === 'starting') return { ...job, state: 'running', startedAt: event.at };
+      break;
+    case 'progressed':
+      if (job.state === 'running') return { ...job, progress: event.progress };
+      break;
+    case 'checkpointed':
+      if (job.state === 'running') return job;
+      break;
+    case 'succeeded':
+      if (job.state === 'running') return { ...job, state: 'succeeded', progress: event.progress, endedAt: event.at };
+      break;
+    case 'failed':
+      if (!isOver(job)) {
+        return { ...job, ...latest(event.progress), state: 'failed', error: event.error, endedAt: event.at };
+      }
+      break;
+    case 'cancelled':
+      if (!isOver(job)) return { ...job, ...latest(event.progress), state: 'cancelled', endedAt: event.at };
+      break;
+    case 'submitted':
+      break;
+  }
+  throw new IllegalTransitionError(`job ${job.id}`, job.state, event.type);
+}
+
+/**
+ * The job that a log tells of.
+ * @throws IllegalTransitionError when the log is not one of a job, an empty one included
+ */
+export function fold(events: readonly JobEvent[]): TrainingJob {
+  const job = events.reduce<TrainingJob | undefined>(transition, undefined);
+  if (!job) throw new IllegalTransitionError('a job', 'nothing', 'the end of its log');
+  return job;
+}
+
+export type OverJob = Extract<TrainingJob, JobEnd>;
+
+export function isOver(job: TrainingJob): job is OverJob {
+  const over: Record<Exclude<JobState, 'recovering'>, boolean> = {
+    queued: false,
+    planning: false,
+    starting: false,
+    running: false,
+    succeeded: true,
+    failed: true,
+    cancelled: true,
+  };
+  return over[job.state];
+}
+
+/** The part of a job that exists once it was launched. */
+export function runOf(job: TrainingJob): JobRun | undefined {
+  return 'plan' in job && job.plan !== undefined ? (job as TrainingJob & JobRun) : undefined;
+}
+
+function latest(progress: Progress | undefined): { readonly progress?: Progress } {
+  return progress ? { progress } : {};
+}

@@ -1,0 +1,47 @@
+import { Type, type Static } from '@sinclair/typebox';
+
+const strings = <T extends readonly string[]>(values: T) =>
+  Type.Union(values.map((value) => Type.Literal(value)));
+
+export const DEVICE_STATES = ['free', 'busy', 'lost'] as const;
+export type DeviceState = (typeof DEVICE_STATES)[number];
+
+/** A device that has joined. */
+export const DeviceRecordSchema = Type.Object({
+  id: Type.String({ examples: ['old/cpu:0'] }),
+  host: Type.String(),
+  kind: Type.String(),
+  engine: Type.String(),
+  threads: Type.Integer(),
+  memoryBytes: Type.Number({ description: 'the budget' }),
+  flops: Type.Number({ description: 'measured, throttling included; floating-point operations per second' }),
+  speed: Type.Number({ description: 'throttle; 1 is none' }),
+  /** `lost`: its executor ended and has not come back yet. */
+  state: strings(DEVICE_STATES),
+  job: Type.Union([Type.String(), Type.Null()]),
+  rank: Type.Union([Type.Integer(), Type.Null()]),
+  phase: Type.Union([Type.String(), Type.Null()]),
+  step: Type.Union([Type.Integer(), Type.Null()]),
+  heartbeatAgeSeconds: Type.Number(),
+});
+export type DeviceRecord = Omit<Static<typeof DeviceRecordSchema>, 'state'> & { state: DeviceState };
+
+export const DevicePageSchema = Type.Object({ devices: Type.Array(DeviceRecordSchema) });
+
+/** `GET /healthz`: 200 when all is well, 503 otherwise. */
+export const HealthSchema = Type.Object({
+  status: strings(['ok', 'degraded']),
+  version: Type.String(),
+  redis: strings(['up', 'down']),
+  workers: Type.Integer({ description: 'daemons that have joined' }),
+  devices: Type.Integer(),
+  grpc: Type.String({ description: 'HOST:PORT for workers' }),
+});
+export type Health = {
+  status: 'ok' | 'degraded';
+  version: string;
+  redis: 'up' | 'down';
+  workers: number;
+  devices: number;
+  grpc: string;
+};
