@@ -3,5 +3,10 @@ export * from './ir/graph.js';
 export * from './ir/tensor.js';
 export { GraphBuilder } from './ir/builder.js';
 export { bindGraph, type Binding } from './bind/index.js';
-export { standardOperators, OperatorRegistry, type OperatorDefinition, type Reference } from './operators/index.js';
+export {
+  standardOperators,
+  OperatorRegistry,
+  type OperatorDefinition,
+  type Reference,
+} from './operators/index.js';
 export { evaluate, fromReference, toReference } from './reference/index.js';
