@@ -6,12 +6,22 @@ const ajv = new Ajv({ allErrors: true, verbose: true, discriminator: false, stri
 
 /** Something from outside does not fit its schema. */
 export class ValidationError extends UserError {
+  readonly problems: readonly string[];
+
   constructor(
     what: string,
-    readonly problems: readonly string[],
+    /** Each field that does not fit, with dots for what is inside, and what is wrong with it. */
+    readonly fields: readonly FieldProblem[],
   ) {
+    const problems = fields.map(({ problem }) => problem);
     super('bad_input', `${what}: ${problems.join('; ')}`, { ids: { problems } });
+    this.problems = problems;
   }
+}
+
+export interface FieldProblem {
+  readonly field: string;
+  readonly problem: string;
 }
 
 /**
@@ -27,7 +37,7 @@ export function validatorOf<S extends TSchema>(schema: S): (value: unknown, what
   };
 }
 
-function describe(errors: readonly ErrorObject[]): string[] {
+function describe(errors: readonly ErrorObject[]): FieldProblem[] {
   const fields = new Map<string, ErrorObject[]>();
   for (const error of errors) {
     const key = error.keyword === 'additionalProperties' ? join(error.instancePath, extra(error)) : error.instancePath;
@@ -38,11 +48,11 @@ function describe(errors: readonly ErrorObject[]): string[] {
     (path) => ![...fields.keys()].some((other) => other !== path && other.startsWith(`${path}/`) && path !== ''),
   );
   const shown = paths.filter((path) => path !== '' || paths.length === 1);
-  return [...new Set(shown.map((path) => sentence(path, fields.get(path)!)))];
+  return shown.map((path) => ({ field: dotted(path), problem: sentence(path, fields.get(path)!) }));
 }
 
 function sentence(path: string, errors: readonly ErrorObject[]): string {
-  const field = path === '' ? 'the document' : path.slice(1).replaceAll('/', '.');
+  const field = path === '' ? 'the document' : dotted(path);
   const unknown = errors.find((error) => error.keyword === 'additionalProperties');
   // a key that some branch of a union knows is unknown only to the others
   if (unknown && errors.every((error) => error.keyword === 'additionalProperties')) {
@@ -79,6 +89,10 @@ function expectation(error: ErrorObject): string {
     default:
       return error.message ?? '';
   }
+}
+
+function dotted(path: string): string {
+  return path.slice(1).replaceAll('/', '.');
 }
 
 function extra(error: ErrorObject): string {

@@ -1,0 +1,63 @@
+import type { Command } from 'commander';
+import { formatBytes } from '../../base/index.js';
+import type { DeviceRecord } from '../../protocol/index.js';
+import { clientFor, namedCoordinator, type Session } from '../session.js';
+import { table } from '../terminal/table.js';
+import { examples, withCoordinator, withJson } from './options.js';
+
+/** How long the default address may take to answer before this host is shown instead. */
+const ANSWER_SECONDS = 1;
+
+/** `dtrain devices`: all that have joined; where there is no coordinator, what this host has. */
+export function registerDevices(program: Command, session: Session): void {
+  const command = program
+    .command('devices')
+    .description('list the devices that have joined; without a coordinator, those of this host');
+  withJson(withCoordinator(command))
+    .addHelpText('after', examples('dtrain devices', 'dtrain devices --coordinator http://big:7700 --json'))
+    .action(async (options: { coordinator?: string }) => {
+      const client = clientFor(session, options.coordinator);
+      const named = namedCoordinator(session, options.coordinator) !== undefined;
+      if (named || (await client.isThere(ANSWER_SECONDS))) {
+        const { devices } = await client.devices();
+        session.terminal.answer({ coordinator: client.url, devices }, () => joined(devices));
+        return;
+      }
+      const { probeDevices } = await import('../../worker/index.js');
+      const devices = await probeDevices();
+      session.terminal.note(`no coordinator at ${client.url}: these are the devices of this host`);
+      session.terminal.answer({ coordinator: null, devices }, () =>
+        table(
+          ['DEVICE', 'ENGINE', 'THREADS', 'MEMORY', 'GFLOP/S'],
+          devices.map((device) => [
+            device.id,
+            device.engine,
+            String(device.threads),
+            formatBytes(device.memoryBytes),
+            gigaflops(device.flops),
+          ]),
+        ),
+      );
+    });
+}
+
+function joined(devices: readonly DeviceRecord[]): string {
+  if (devices.length === 0) return 'no device has joined; start one with: dtrain worker';
+  return table(
+    ['DEVICE', 'STATE', 'ENGINE', 'THREADS', 'BUDGET', 'GFLOP/S', 'SPEED', 'JOB'],
+    devices.map((device) => [
+      device.id,
+      device.state,
+      device.engine,
+      String(device.threads),
+      formatBytes(device.memoryBytes),
+      gigaflops(device.flops),
+      device.speed === 1 ? 'full' : `${Math.round(100 * device.speed)} %`,
+      device.job ?? '-',
+    ]),
+  );
+}
+
+function gigaflops(flops: number): string {
+  return (flops / 1e9).toFixed(1);
+}

@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { relative, resolve } from 'node:path';
+import { formatBytes, sha256, type Clock } from '../../base/index.js';
+import { withFiles } from '../../data/index.js';
+import { referenceTo, type JobSpec } from '../../protocol/index.js';
+import type { RestClient, Upload } from '../client/rest.js';
+import { JobFileError } from '../errors.js';
+import { Progress } from '../terminal/progress.js';
+import type { Terminal } from '../terminal/terminal.js';
+import { reasonOf, type JobFile } from './job-file.js';
+
+/** A file that a job needs, by its content. */
+export interface Artifact {
+  readonly sha256: string;
+  readonly bytes: number;
+  readonly upload: Upload;
+  /** For people: the file's name. */
+  readonly label: string;
+}
+
+/** A job that names its files by content, and those files. */
+export interface PreparedJob {
+  readonly spec: JobSpec;
+  readonly artifacts: readonly Artifact[];
+}
+
+/**
+ * Hashes everything that the job names, each file once, and puts `sha256:HEX` where the paths stood.
+ * @throws JobFileError for a file that is not there, naming the field and its line
+ */
+export async function prepareJob(job: JobFile, model: Uint8Array, cwd: string): Promise<PreparedJob> {
+  const { train, validation } = job.spec.data;
+  const files = new Map<string, Artifact>();
+  for (const [name, dataset] of Object.entries({ train, validation })) {
+    if (!dataset) continue;
+    const named: { path: string; field: string }[] = [];
+    withFiles(dataset, (path, field) => {
+      named.push({ path, field: `data.${name}.${field.replace(/\[(\d+)\]/, '.$1')}` });
+      return path;
+    });
+    for (const { path, field } of named) {
+      if (!files.has(path)) files.set(path, await hashFile(resolve(job.folder, path), job, field, cwd));
+    }
+  }
+  const byHash = (path: string) => referenceTo(files.get(path)!.sha256);
+  const modelHash = sha256(model);
+  const spec: JobSpec = {
+    ...job.spec,
+    model: referenceTo(modelHash),
+    data: {
+      train: withFiles(train, byHash),
+      ...(validation ? { validation: withFiles(validation, byHash) } : {}),
+    },
+  };
+  const modelArtifact = {
+    sha256: modelHash,
+    bytes: model.length,
+    upload: { bytes: model },
+    label: job.spec.model,
+  };
+  const unique = new Map([modelArtifact, ...files.values()].map((artifact) => [artifact.sha256, artifact]));
+  return { spec, artifacts: [...unique.values()] };
+}
+
+/** Uploads what the coordinator does not have yet, with progress on stderr. */
+export async function uploadMissing(
+  client: RestClient,
+  artifacts: readonly Artifact[],
+  terminal: Terminal,
+  clock: Clock,
+): Promise<void> {
+  const have = await Promise.all(artifacts.map((artifact) => client.hasArtifact(artifact.sha256)));
+  const missing = artifacts.filter((_, i) => !have[i]);
+  const total = missing.reduce((sum, { bytes }) => sum + bytes, 0);
+  const progress = new Progress(terminal, clock, 'upload', formatBytes);
+  let sent = 0;
+  try {
+    for (const artifact of missing) {
+      await client.putArtifact(artifact.sha256, artifact.upload, (count) => {
+        sent += count;
+        progress.update(sent, total, artifact.label);
+      });
+    }
+  } finally {
+    progress.stop();
+  }
+}
+
+async function hashFile(path: string, job: JobFile, field: string, cwd: string): Promise<Artifact> {
+  const label = relative(cwd, path) || path;
+  try {
+    const found = await stat(path);
+    const hash = createHash('sha256');
+    for await (const piece of createReadStream(path, { highWaterMark: 2 ** 20 }))
+      hash.update(piece as Buffer);
+    return { sha256: hash.digest('hex'), bytes: found.size, upload: { path, size: found.size }, label };
+  } catch (error) {
+    const at = job.where(field);
+    throw new JobFileError(
+      `${at}: ${field}: ${label}: ${reasonOf(error, 'a data file')}`,
+      { file: label, field, at },
+      error,
+    );
+  }
+}
