@@ -59,14 +59,10 @@ export class ComputeThread {
    * @throws ComputeThreadError when the thread does not start
    */
   static async start(options: ThreadOptions): Promise<ComputeThread> {
-    const worker = new Worker(new URL('./main.js', import.meta.url), { workerData: options });
-    const first = await new Promise<Reply>((resolve, reject) => {
-      const refuse = (message: string, cause?: unknown) => reject(new ComputeThreadError(message, { cause }));
-      worker.once('message', resolve);
-      worker.once('error', (error) => refuse(`the compute thread did not start: ${error.message}`, error));
-      worker.once('exit', (code) => refuse(`the compute thread ended as it started (code ${code})`));
-    });
-    worker.removeAllListeners();
+    const { heapBytes } = options;
+    const resourceLimits = heapBytes === undefined ? {} : { maxOldGenerationSizeMb: heapBytes / 2 ** 20 };
+    const worker = new Worker(new URL('./main.js', import.meta.url), { workerData: options, resourceLimits });
+    const first = await firstReply(worker);
     if (first.kind === 'ready') return new ComputeThread(worker, first.device);
     await worker.terminate();
     if (first.kind === 'unusable') throw fromReport(first.report);
@@ -133,8 +129,8 @@ export class ComputeThread {
       }
       const id = this.nextId++;
       // the operation's name ties `asks` and the answer together, which the map of pending ones cannot express
-      this.worker.postMessage({ kind, id, ...asks } as unknown as Request, transfer);
-      this.pending.set(id, { resolve: resolve as (answer: never) => void, reject, onReleased });
+      this.worker.postMessage({ kind, id, ...asks }, transfer);
+      this.pending.set(id, { resolve: resolve, reject, onReleased });
     });
   }
 
@@ -178,4 +174,20 @@ export interface Sequence {
   ): Promise<readonly SegmentTiming[]>;
   /** Frees the resident buffers. */
   dispose(): Promise<undefined>;
+}
+
+/** The thread's first words. Leaves no listener behind. */
+function firstReply(worker: Worker): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void) => {
+      worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+      act();
+    };
+    const refuse = (message: string, cause?: unknown) =>
+      settle(() => reject(new ComputeThreadError(message, { cause })));
+    const onMessage = (reply: Reply) => settle(() => resolve(reply));
+    const onError = (error: Error) => refuse(`the compute thread did not start: ${error.message}`, error);
+    const onExit = (code: number) => refuse(`the compute thread ended as it started (code ${code})`);
+    worker.on('message', onMessage).on('error', onError).on('exit', onExit);
+  });
 }

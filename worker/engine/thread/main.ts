@@ -8,7 +8,7 @@ import type { Reply, Request, ThreadOptions } from './messages.js';
 
 const port = parentPort;
 if (!port) throw new InvariantError('the compute thread is started by ComputeThread, not by itself');
-const { engine: name, speed, ...options } = workerData as ThreadOptions;
+const options = workerData as ThreadOptions;
 
 const surroundings: Surroundings = {
   post: (reply: Reply, transfer = []) => port.postMessage(reply, transfer),
@@ -17,8 +17,8 @@ const surroundings: Surroundings = {
 };
 
 try {
-  const engine = await createEngine(name, options);
-  const host = new ThreadHost(engine, speed ?? 1, surroundings);
+  const engine = await createEngine(options.engine, options);
+  const host = new ThreadHost(engine, options.speed ?? 1, surroundings);
   port.on('message', (request: Request) => {
     void host.handle(request).then(() => {
       if (request.kind === 'close') port.close();

@@ -1,4 +1,4 @@
-import type { ErrorReport, Seconds } from '../../../base/index.js';
+import type { Bytes, ErrorReport, Seconds } from '../../../base/index.js';
 import type { TypedGraph } from '../../../graph/index.js';
 import type { EngineName, EngineOptions, ValueSpec } from '../port.js';
 import type { FlopsMeasurement } from '../flops.js';
@@ -12,6 +12,8 @@ export interface ThreadOptions extends EngineOptions {
    * until t / speed have passed. Default 1.
    */
   readonly speed?: number;
+  /** Limit of the thread's JavaScript heap (not of the engine's own memory); beyond it the thread dies, the process lives. */
+  readonly heapBytes?: Bytes;
 }
 
 export interface CompiledProgram {
