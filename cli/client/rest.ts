@@ -87,7 +87,7 @@ export class RestClient {
         done(null, piece);
       },
     });
-    source.on("error", (error: Error) => counter.destroy(error));
+    source.on('error', (error: Error) => counter.destroy(error));
     const size = 'bytes' in upload ? upload.bytes.length : upload.size;
     const response = await this.fetch('PUT', `/v1/artifacts/${sha256}`, {
       body: Readable.toWeb(source.pipe(counter)) as ReadableStream,

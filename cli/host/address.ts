@@ -30,7 +30,8 @@ export async function localAddressTowards({ host, port }: Address): Promise<stri
   try {
     await new Promise<void>((resolve, reject) => {
       socket.once('error', reject);
-      socket.connect(port, host, resolve);
+      socket.once('connect', resolve);
+      socket.connect(port, host);
     });
     return socket.address().address;
   } catch (error) {

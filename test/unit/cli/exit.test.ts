@@ -1,0 +1,33 @@
+import { CommanderError } from 'commander';
+import t from 'tap';
+import { InvariantError, PeerError, UserError } from '../../../base/index.js';
+import { CoordinatorUnreachableError, InterruptedError, ProblemError } from '../../../cli/errors.js';
+import { describeError, exitCodeOf } from '../../../cli/exit.js';
+
+const problem = { type: 'urn:x', title: 'x', detail: 'y', code: 'c', ids: { job: 'j' } };
+
+t.test('each error has its exit code', async (t) => {
+  t.equal(exitCodeOf(new UserError('a', 'b')), 2);
+  t.equal(exitCodeOf(new PeerError('a', 'b')), 1);
+  t.equal(exitCodeOf(new InvariantError('b')), 1);
+  t.equal(exitCodeOf(new TypeError('b')), 1);
+  t.equal(exitCodeOf(new CoordinatorUnreachableError('http://x')), 3);
+  t.equal(exitCodeOf(new InterruptedError()), 130);
+  t.equal(exitCodeOf(new CommanderError(0, 'commander.helpDisplayed', '')), 0);
+  t.equal(exitCodeOf(new CommanderError(1, 'commander.unknownOption', 'error: x')), 2);
+  t.equal(exitCodeOf(new ProblemError({ ...problem, status: 404, family: 'user' })), 2);
+  t.equal(exitCodeOf(new ProblemError({ ...problem, status: 503, family: 'peer' })), 1);
+});
+
+t.test('what is our own mistake says so, without a stack', async (t) => {
+  const { code, message } = describeError(new TypeError('x is not a function'));
+  t.equal(code, 'internal');
+  t.match(message, /^x is not a function \(a mistake in dtrain/);
+  t.notMatch(message, /\n/);
+  t.strictSame(describeError(new ProblemError({ ...problem, status: 404, family: 'user' })), {
+    family: 'user',
+    code: 'c',
+    message: 'y',
+    ids: { job: 'j' },
+  });
+});
