@@ -10,3 +10,6 @@ export {
   type Reference,
 } from './operators/index.js';
 export { evaluate, fromReference, toReference } from './reference/index.js';
+export { differentiableOperators, unsupportedOperators, type UnsupportedOperator } from './gradient/index.js';
+export { IGNORED_TARGET, LOSS_KINDS, LossError, targetTypeOf, type LossKind } from './loss/index.js';
+export * from './training/index.js';

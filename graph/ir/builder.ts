@@ -21,6 +21,7 @@ export class GraphBuilder {
   private readonly parameters = new Map<string, TensorType>();
   private readonly constants = new Map<string, Tensor>();
   private readonly types = new Map<string, TensorType>();
+  private readonly producers = new Map<string, Node>();
   private readonly references = new Map<string, Reference>();
   private readonly smallConstants = new Map<string, string>();
   private readonly nodeNames = new Set<string>();
@@ -33,7 +34,7 @@ export class GraphBuilder {
     if (!start) return;
     this.inputs.push(...start.inputs);
     this.nodes.push(...start.nodes);
-    for (const node of start.nodes) this.nodeNames.add(node.name);
+    for (const node of start.nodes) this.register(node);
     for (const [name, type] of start.parameters) this.parameters.set(name, type);
     for (const [name, tensor] of start.constants) this.constants.set(name, tensor);
     for (const [name, type] of start.types) this.types.set(name, type);
@@ -99,6 +100,7 @@ export class GraphBuilder {
       this.declare(output, type);
     });
     this.nodes.push(node);
+    this.register(node);
     return outputs;
   }
 
@@ -126,6 +128,11 @@ export class GraphBuilder {
     return this.constants.get(value);
   }
 
+  /** The node that computes the value; undefined for inputs, parameters and constants. */
+  producerOf(value: string): Node | undefined {
+    return this.producers.get(value);
+  }
+
   /** A name that nothing in the graph has yet. */
   freshName(hint: string): string {
     let name: string;
@@ -146,6 +153,11 @@ export class GraphBuilder {
       constants: new Map(this.constants),
       types: new Map(this.types),
     };
+  }
+
+  private register(node: Node): void {
+    this.nodeNames.add(node.name);
+    for (const output of node.outputs) if (output !== '') this.producers.set(output, node);
   }
 
   private declare(name: string, type: TensorType): void {

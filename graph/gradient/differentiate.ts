@@ -1,0 +1,123 @@
+import { InvariantError } from '../../base/index.js';
+import { UnsupportedOperatorError } from '../errors.js';
+import type { GraphBuilder } from '../ir/builder.js';
+import type { Node } from '../ir/graph.js';
+import { formatType, sameShape } from '../ir/tensor.js';
+import { GradientContext } from './context.js';
+import { isDifferentiable } from './formula.js';
+import { differentiability } from './rules/index.js';
+
+/** Operators without a gradient rule on the way from parameters to the loss, with the nodes' names. */
+export interface UnsupportedOperator {
+  readonly operator: string;
+  readonly nodes: readonly string[];
+}
+
+/**
+ * Reverse-mode differentiation as a graph transformation: appends the nodes of the backward pass to `builder`.
+ *
+ * The walk visits `nodes` from the last to the first; where a value has several uses their gradients are added as
+ * they arrive. Only what lies on a way from `wrt` to a seed is visited, and only standard operators are written.
+ *
+ * @param nodes the forward pass in topological order, already in the builder
+ * @param seeds gradients of the loss with respect to values of the forward pass
+ * @param wrt values whose gradients are wanted (parameters)
+ * @returns the gradient of each of `wrt` on which a seed depends, of exactly its type; the others have none (zero)
+ * @throws UnsupportedOperatorError listing every node on such a way without a rule
+ */
+export function differentiate(
+  builder: GraphBuilder,
+  nodes: readonly Node[],
+  seeds: ReadonlyMap<string, string>,
+  wrt: Iterable<string>,
+): ReadonlyMap<string, string> {
+  const wanted = new Set(wrt);
+  const needed = reachable(nodes, wanted, (value) => isDifferentiable(builder.typeOf(value).dtype));
+  const missing = withoutRule(nodes, needed, seeds.keys());
+  if (missing.length > 0) throw new UnsupportedOperatorError(missing, 'gradient rule');
+
+  const gradients = new Map(seeds);
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    const node = nodes[i]!;
+    if (!node.outputs.some((output) => gradients.has(output))) continue;
+    if (!node.inputs.some((input) => needed.has(input))) continue;
+    const known = differentiability(node);
+    if (known?.kind !== 'rule') continue;
+    const context = new GradientContext(
+      builder,
+      node,
+      node.outputs.map((output) => gradients.get(output)),
+      (input) => needed.has(node.inputs[input] ?? ''),
+    );
+    known.rule(context).forEach((gradient, input) => {
+      const value = node.inputs[input] ?? '';
+      if (gradient === undefined || !needed.has(value)) return;
+      checkType(builder, node, value, gradient);
+      const earlier = gradients.get(value);
+      gradients.set(value, earlier === undefined ? gradient : context.add(earlier, gradient));
+    });
+  }
+  return new Map(
+    [...wanted].flatMap((value) => (gradients.has(value) ? [[value, gradients.get(value)!]] : [])),
+  );
+}
+
+/** Values that depend smoothly on one of `from`, `from` included. */
+function reachable(
+  nodes: readonly Node[],
+  from: ReadonlySet<string>,
+  smooth: (value: string) => boolean = () => true,
+): ReadonlySet<string> {
+  const reached = new Set(from);
+  for (const node of nodes) {
+    if (!node.inputs.some((input) => reached.has(input)) || differentiability(node)?.kind === 'stop')
+      continue;
+    for (const output of node.outputs) if (output !== '' && smooth(output)) reached.add(output);
+  }
+  return reached;
+}
+
+function withoutRule(
+  nodes: readonly Node[],
+  needed: ReadonlySet<string>,
+  ends: Iterable<string>,
+): UnsupportedOperator[] {
+  const live = new Set(ends);
+  const missing = new Map<string, string[]>();
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    const node = nodes[i]!;
+    if (!node.outputs.some((output) => live.has(output))) continue;
+    if (!node.inputs.some((input) => needed.has(input))) continue;
+    const known = differentiability(node);
+    if (known?.kind === 'stop') continue;
+    if (!known) {
+      const name = node.domain === '' ? node.operator : `${node.domain}.${node.operator}`;
+      const names = missing.get(name) ?? [];
+      names.unshift(node.name);
+      missing.set(name, names);
+    }
+    for (const input of node.inputs) live.add(input);
+  }
+  return [...missing].map(([operator, names]) => ({ operator, nodes: names })).reverse();
+}
+
+/**
+ * Operators without a gradient rule between `wrt` and `outputs`, in the order of the graph; empty where the graph
+ * can be trained. Needs no types: it answers for a model as it was submitted.
+ */
+export function unsupportedOperators(graph: {
+  readonly nodes: readonly Node[];
+  readonly outputs: readonly (string | { readonly name: string })[];
+  readonly parameters: ReadonlyMap<string, unknown>;
+}): readonly UnsupportedOperator[] {
+  const ends = graph.outputs.map((output) => (typeof output === 'string' ? output : output.name));
+  return withoutRule(graph.nodes, reachable(graph.nodes, new Set(graph.parameters.keys())), ends);
+}
+
+function checkType(builder: GraphBuilder, node: Node, value: string, gradient: string): void {
+  const [want, got] = [builder.typeOf(value), builder.typeOf(gradient)];
+  if (want.dtype === got.dtype && sameShape(want.shape, got.shape)) return;
+  throw new InvariantError(
+    `the gradient rule of ${node.operator} gave ${formatType(got)} for "${value}" of type ${formatType(want)} (node "${node.name}")`,
+  );
+}

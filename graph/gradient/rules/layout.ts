@@ -1,0 +1,171 @@
+import { intAttribute, intsAttribute, stringAttribute } from '../../ir/graph.js';
+import { normalizeAxis } from '../../ir/tensor.js';
+import type { GradientContext, GradientRule, RuleTable } from '../context.js';
+
+/** The input has the output's elements in the same order. */
+const sameElements: GradientRule = (g) => [g.reshape(g.dy, g.shapeOf(g.x)), undefined];
+
+function transpose(g: GradientContext): string[] {
+  const rank = g.rankOf(g.x);
+  const permutation = intsAttribute(g.node, 'perm') ?? Array.from({ length: rank }, (_, i) => rank - 1 - i);
+  const inverse = new Array<number>(rank);
+  permutation.forEach((from, to) => {
+    inverse[from] = to;
+  });
+  return [g.transpose(g.dy, inverse)];
+}
+
+/** Each repeat is an axis of its own, to sum over. */
+function tile(g: GradientContext): (string | undefined)[] {
+  const shape = g.shapeOf(g.x);
+  const repeats = g.numbersOf(1) ?? [];
+  const apart = shape.flatMap((dim, axis) => [repeats[axis] ?? 1, dim]);
+  const repeated = shape.map((_, axis) => 2 * axis).filter((axis) => apart[axis] !== 1);
+  return [g.reshape(g.sum(g.reshape(g.dy, apart), repeated, false), shape), undefined];
+}
+
+function concat(g: GradientContext): (string | undefined)[] {
+  const { inputs } = g.node;
+  const axis = normalizeAxis(intAttribute(g.node, 'axis', 0), g.rankOf(g.y));
+  const sizes = inputs.map((input) => g.shapeOf(input)[axis]!);
+  const needed = inputs.map((_, i) => g.needs(i));
+  if (needed.every((need) => need)) return g.split(g.dy, sizes, axis);
+  let start = 0;
+  return sizes.map((size, i) => {
+    const part = { axis, start, end: start + size };
+    start += size;
+    return needed[i] ? g.slice(g.dy, [part]) : undefined;
+  });
+}
+
+/** A part of the outputs may have no gradient: it is zero there. */
+function split(g: GradientContext): (string | undefined)[] {
+  const axis = normalizeAxis(intAttribute(g.node, 'axis', 0), g.rankOf(g.x));
+  const parts = g.node.outputs.map((output, i) => g.gradients[i] ?? g.zeros(g.typeOf(output)));
+  return [g.concat(parts, axis), undefined];
+}
+
+/** Puts each element of the gradient back in its place, zeros between and around. */
+function slice(g: GradientContext): (string | undefined)[] {
+  const shape = g.shapeOf(g.x);
+  const starts = g.numbersOf(1) ?? [];
+  const axes = g.numbersOf(3) ?? starts.map((_, i) => i);
+  const steps = g.numbersOf(4) ?? starts.map(() => 1);
+  const before = shape.map(() => 0);
+  const after = shape.map(() => 0);
+  let dy = g.dy;
+  axes.forEach((given, i) => {
+    const axis = normalizeAxis(given, shape.length);
+    const step = Math.abs(steps[i]!);
+    const dim = shape[axis]!;
+    const count = g.shapeOf(g.y)[axis]!;
+    let first = firstIndex(starts[i]!, dim, steps[i]!);
+    if (steps[i]! < 0) {
+      dy = g.reverse(dy, [axis]);
+      first -= (count - 1) * step;
+    }
+    if (step > 1) dy = spread(g, dy, axis, step);
+    before[axis] = first;
+    after[axis] = dim - first - g.shapeOf(dy)[axis]!;
+  });
+  return [g.pad(dy, before, after), undefined, undefined, undefined, undefined];
+}
+
+/** Slice's start as an index within the axis, after the clamping of the ONNX specification. */
+function firstIndex(start: number, dim: number, step: number): number {
+  const index = start < 0 ? start + dim : start;
+  return Math.min(Math.max(index, 0), step < 0 ? dim - 1 : dim);
+}
+
+/** `step - 1` zeros after each element along an axis. */
+function spread(g: GradientContext, x: string, axis: number, step: number): string {
+  const shape = g.shapeOf(x);
+  const apart = [...shape.slice(0, axis + 1), 1, ...shape.slice(axis + 1)];
+  const none = apart.map(() => 0);
+  const after = apart.map((_, i) => (i === axis + 1 ? step - 1 : 0));
+  const joined = shape.map((dim, i) => (i === axis ? dim * step : dim));
+  return g.reshape(g.pad(g.reshape(x, apart), none, after), joined);
+}
+
+/**
+ * The constant form crops; the others fold the padding back onto the elements it was copied from,
+ * one axis after the other.
+ */
+function pad(g: GradientContext): (string | undefined)[] {
+  const shape = g.shapeOf(g.x);
+  const pads = g.numbersOf(1) ?? [];
+  const axes = (g.numbersOf(3) ?? shape.map((_, axis) => axis)).map((axis) =>
+    normalizeAxis(axis, shape.length),
+  );
+  const mode = stringAttribute(g.node, 'mode', 'constant');
+  const before = shape.map(() => 0);
+  const after = shape.map(() => 0);
+  axes.forEach((axis, i) => {
+    before[axis] = pads[i]!;
+    after[axis] = pads[axes.length + i]!;
+  });
+  const negative = (amounts: readonly number[]) => amounts.map((amount) => -amount);
+  if (mode === 'constant')
+    return [g.pad(g.dy, negative(before), negative(after)), undefined, undefined, undefined];
+  let dy = g.dy;
+  shape.forEach((dim, axis) => {
+    const [low, high] = [before[axis]!, after[axis]!];
+    if (low === 0 && high === 0) return;
+    const take = (start: number, size: number) => g.slice(dy, [{ axis, start, end: start + size }]);
+    /** `part` as a piece of length `dim` that starts at `at`. */
+    const place = (part: string, at: number) => {
+      const lead = shape.map((_, i) => (i === axis ? at : 0));
+      const trail = shape.map((_, i) => (i === axis ? dim - at - g.shapeOf(part)[axis]! : 0));
+      return g.pad(part, lead, trail);
+    };
+    let middle = take(low, dim);
+    if (mode === 'reflect') {
+      if (low > 0) middle = g.add(middle, place(g.reverse(take(0, low), [axis]), 1));
+      if (high > 0) middle = g.add(middle, place(g.reverse(take(low + dim, high), [axis]), dim - 1 - high));
+    } else {
+      if (low > 0) middle = g.add(middle, place(g.sum(take(0, low), [axis]), 0));
+      if (high > 0) middle = g.add(middle, place(g.sum(take(low + dim, high), [axis]), dim - 1));
+    }
+    dy = middle;
+  });
+  return [dy, undefined, undefined, undefined];
+}
+
+function cumSum(g: GradientContext): (string | undefined)[] {
+  const { exclusive, reverse } = g.node.attributes;
+  const backwards = reverse?.kind === 'int' && reverse.value === 1;
+  const attributes = {
+    ...(exclusive === undefined ? {} : { exclusive }),
+    reverse: { kind: 'int' as const, value: backwards ? 0 : 1 },
+  };
+  return [g.one('CumSum', [g.dy, g.input(1)], attributes), undefined];
+}
+
+/** The same triangle of the gradient. */
+function trilu(g: GradientContext): (string | undefined)[] {
+  const inputs = g.hasInput(1) ? [g.dy, g.input(1)] : [g.dy];
+  return [g.one('Trilu', inputs, g.node.attributes), undefined];
+}
+
+function expand(g: GradientContext): (string | undefined)[] {
+  return [g.reduceTo(g.dy, g.shapeOf(g.x)), undefined];
+}
+
+/** Modes of Pad whose gradient is known; `wrap` is not. Reflection reaches no further than the other edge. */
+export const PAD_MODES: ReadonlySet<string> = new Set(['constant', 'reflect', 'edge']);
+
+export const layoutRules: RuleTable = {
+  Reshape: sameElements,
+  Flatten: sameElements,
+  Squeeze: sameElements,
+  Unsqueeze: sameElements,
+  Transpose: transpose,
+  Expand: expand,
+  Tile: tile,
+  Concat: concat,
+  Split: split,
+  Slice: slice,
+  Pad: pad,
+  CumSum: cumSum,
+  Trilu: trilu,
+};

@@ -1,0 +1,144 @@
+import { bindGraph, type Binding } from '../bind/index.js';
+import { Formula, differentiate } from '../gradient/index.js';
+import { GraphBuilder } from '../ir/builder.js';
+import type { Graph, TypedGraph } from '../ir/graph.js';
+import type { TensorType } from '../ir/tensor.js';
+import { attachLoss, type LossKind } from '../loss/index.js';
+import { standardOperators } from '../operators/index.js';
+import { rewrite, simplify, tidy } from '../passes/index.js';
+import { lowerDropout, setDropout, type DropoutMask } from './dropout.js';
+import { lowerBatchNormalization, saveRowStatistics } from './lowering.js';
+import { nameOutputs, type OutputName } from './name-outputs.js';
+
+/** The scalar float32 input that every gradient is multiplied by: a rank's share of the global batch. */
+export const LOSS_SCALE = 'loss_scale';
+/** The name of the target's input and of the loss, unless the model has such a name already. */
+const TARGET = 'target';
+const LOSS = 'loss';
+
+export interface LossGraphOptions extends Binding {
+  readonly loss: LossKind;
+  /** The target's shape, batch included, where the model's output does not tell it: see `targetTypeOf`. */
+  readonly targetShape?: readonly number[];
+  /** Which output of the model the loss compares; the first where absent. */
+  readonly output?: string;
+}
+
+export interface TrainingOptions extends LossGraphOptions {
+  /** Whether the model's output is an output of the training graph too. */
+  readonly includeOutput?: boolean;
+  /** Parameters to differentiate by; all where absent. */
+  readonly parameters?: Iterable<string>;
+}
+
+/** A model's forward pass with a loss. */
+export interface EvaluationGraph {
+  /** Inputs: the model's data inputs and the target. Outputs: the loss and the model's output. */
+  readonly graph: TypedGraph;
+  readonly target: { readonly name: string; readonly type: TensorType };
+  /** The output that holds the mean loss of the local batch, a scalar. */
+  readonly loss: string;
+  /** The output that holds the model's output. */
+  readonly output: string;
+}
+
+/** Forward and backward pass of a model for one batch size. */
+export interface TrainingGraph {
+  /**
+   * Inputs: the model's data inputs, the target, LOSS_SCALE and the masks of `dropout`.
+   * Outputs: the loss, the model's output if it was asked for, and one gradient for each entry of `gradients`.
+   */
+  readonly graph: TypedGraph;
+  readonly target: { readonly name: string; readonly type: TensorType };
+  /** The output that holds the mean loss of the local batch, a scalar that LOSS_SCALE does not touch. */
+  readonly loss: string;
+  readonly output: string | undefined;
+  /**
+   * Parameter to the output that holds LOSS_SCALE * d loss / d parameter, of the parameter's type. Outputs are
+   * distinct, and no node uses them.
+   */
+  readonly gradients: ReadonlyMap<string, string>;
+  /** Parameters on which the loss does not depend; their gradient is zero and is not computed. */
+  readonly withoutGradient: readonly string[];
+  readonly dropout: readonly DropoutMask[];
+}
+
+/**
+ * Binds a model to a batch size, attaches a loss and differentiates it by its parameters.
+ *
+ * Guarantees: only standard operators; the loss is not scaled, the gradients are; every Dropout drops.
+ * @throws BindingError, ShapeError, LossError, UnsupportedOperatorError (all operators without a gradient rule)
+ */
+export function buildTrainingGraph(graph: Graph, options: TrainingOptions): TrainingGraph {
+  const bound = onlyOutput(bindGraph(setDropout(graph, true), bindingOf(options)), options.output);
+  const { typed, masks } = lowerDropout(simplify(bound));
+  const forward = rewrite(typed, [saveRowStatistics]);
+
+  const builder = new GraphBuilder(standardOperators, forward);
+  const f = new Formula(builder);
+  const output = forward.outputs[0]!;
+  const loss = attachLoss(f, options.loss, output, lossOptions(builder, options));
+  const scale = builder.input(LOSS_SCALE, { dtype: f.typeOf(output).dtype, shape: [] });
+  const wanted = [...(options.parameters ?? forward.parameters.keys())].filter((name) =>
+    forward.parameters.has(name),
+  );
+  const found = differentiate(builder, forward.nodes, new Map([[output, loss.gradient(scale)]]), wanted);
+
+  const values: { value: string; as: OutputName }[] = [
+    { value: loss.loss, as: { name: LOSS, terminal: false } },
+    ...(options.includeOutput ? [{ value: output, as: { name: bound.outputs[0]!, terminal: false } }] : []),
+    ...[...found].map(([parameter, value]) => ({ value, as: { name: `grad.${parameter}`, terminal: true } })),
+  ];
+  const whole = builder.build(
+    graph.name,
+    values.map(({ value }) => value),
+  );
+  const lowered = tidy(rewrite(whole, [lowerBatchNormalization]));
+  const named = nameOutputs(
+    lowered,
+    values.map(({ as }) => as),
+  );
+  const first = options.includeOutput ? 2 : 1;
+  return {
+    graph: named,
+    target: loss.target,
+    loss: named.outputs[0]!,
+    output: options.includeOutput ? named.outputs[1] : undefined,
+    gradients: new Map([...found.keys()].map((parameter, i) => [parameter, named.outputs[first + i]!])),
+    withoutGradient: [...graph.parameters.keys()].filter((parameter) => !found.has(parameter)),
+    dropout: masks,
+  };
+}
+
+/**
+ * The forward pass with its loss, without gradients; no Dropout drops.
+ * @throws BindingError, ShapeError, LossError
+ */
+export function buildEvaluationGraph(graph: Graph, options: LossGraphOptions): EvaluationGraph {
+  const bound = onlyOutput(bindGraph(setDropout(graph, false), bindingOf(options)), options.output);
+  const forward = simplify(bound);
+  const builder = new GraphBuilder(standardOperators, forward);
+  const f = new Formula(builder);
+  const output = forward.outputs[0]!;
+  const loss = attachLoss(f, options.loss, output, lossOptions(builder, options));
+  const whole = rewrite(builder.build(graph.name, [loss.loss, output]), [lowerBatchNormalization]);
+  const named = nameOutputs(tidy(whole), [
+    { name: LOSS, terminal: false },
+    { name: bound.outputs[0]!, terminal: false },
+  ]);
+  return { graph: named, target: loss.target, loss: named.outputs[0]!, output: named.outputs[1]! };
+}
+
+function bindingOf({ batch, shapes }: Binding): Binding {
+  return { ...(batch === undefined ? {} : { batch }), ...(shapes === undefined ? {} : { shapes }) };
+}
+
+function lossOptions(builder: GraphBuilder, { targetShape }: LossGraphOptions) {
+  const target = builder.has(TARGET) ? builder.freshName(TARGET) : TARGET;
+  return targetShape === undefined ? { target } : { target, targetShape };
+}
+
+/** The graph with a single output: the one that the loss compares. */
+function onlyOutput(typed: TypedGraph, output: string | undefined): TypedGraph {
+  return { ...typed, outputs: [output ?? typed.outputs[0]!] };
+}
