@@ -8,7 +8,6 @@ import type {
   Operation,
   Operations,
   Reply,
-  Request,
   ReturnedBuffer,
   SegmentTiming,
   ThreadOptions,
@@ -128,9 +127,8 @@ export class ComputeThread {
         return;
       }
       const id = this.nextId++;
-      // the operation's name ties `asks` and the answer together, which the map of pending ones cannot express
-      this.worker.postMessage({ kind, id, ...asks }, transfer);
-      this.pending.set(id, { resolve: resolve, reject, onReleased });
+      this.worker.postMessage({ kind, id, ...asks }, transfer); // a Request: `Operations` ties kind and asks
+      this.pending.set(id, { resolve, reject, onReleased });
     });
   }
 
