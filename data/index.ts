@@ -1,3 +1,5 @@
+export { bigramCrossEntropy } from './bigram.js';
+export { checkDataset, type CheckOptions } from './check.js';
 export {
   allocateBatch,
   elementsOf,

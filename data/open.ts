@@ -1,6 +1,7 @@
 import type { Dataset } from './dataset.js';
-import { DataError } from './errors.js';
+import { openCsv } from './format/csv.js';
 import { openIdx } from './format/idx.js';
+import { openNpy, openNpz } from './format/npy.js';
 import { openText } from './format/text.js';
 import { requestOf, type OpenOptions } from './request.js';
 import type { DatasetSpec } from './schema.js';
@@ -19,7 +20,11 @@ export async function openDataset(spec: DatasetSpec, options: OpenOptions): Prom
       return openIdx(spec, request);
     case 'text':
       return openText(spec, request);
-    default:
-      throw new DataError('data_spec', `format ${spec.format} cannot be opened`);
+    case 'csv':
+      return openCsv(spec, request);
+    case 'npy':
+      return openNpy(spec, request);
+    case 'npz':
+      return openNpz(spec, request);
   }
 }
