@@ -13,9 +13,10 @@ import {
 import { DeviceSchema, HelloSchema, type Device, type FromWorker, type ToWorker } from '../../protocol/index.js';
 import { resolveDevices, type DeviceSpec, type ResolvedDevice } from '../device/index.js';
 import { CoordinatorError, type ExecutorError } from '../errors.js';
-import type { FromExecutor, RunId } from '../executor/index.js';
+import type { FromExecutor, RunId } from '../messages.js';
 import { ArtifactCache, hashOfFile } from './artifact-cache.js';
 import { ExecutorProcess } from './executor-process.js';
+import { Scratch } from './scratch.js';
 import { Session } from './session.js';
 import { toFromWorker, toExecutor } from './translate.js';
 
@@ -54,6 +55,7 @@ export class WorkerDaemon {
   private readonly descriptions = new Map<string, Device>();
   private readonly runs = new Map<string, { run: RunId; step: number; phase: string }>();
   private readonly cache: ArtifactCache;
+  private readonly scratch = new Scratch();
   private readonly clock: Clock;
 
   private constructor(
@@ -98,12 +100,14 @@ export class WorkerDaemon {
     clearInterval(this.heartbeat);
     await Promise.all([...this.executors.values()].map((executor) => executor.close(CLOSE_GRACE_SECONDS)));
     this.session?.close();
+    this.scratch.remove();
     this.finish();
   }
 
   private async startExecutor(device: ResolvedDevice): Promise<void> {
+    const scratch = this.scratch.renew(this.devices.indexOf(device));
     const { executor, flops } = await ExecutorProcess.start(
-      device,
+      { device, listenHost: this.options.listenHost, scratch },
       {
         message: (message) => this.fromExecutor(device, message),
         lost: (error) => this.executorLost(device, error),

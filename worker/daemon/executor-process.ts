@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { withDeadline, type Clock, type Logger } from '../../base/index.js';
 import type { ResolvedDevice } from '../device/index.js';
 import { ExecutorError } from '../errors.js';
-import { STALL_SECONDS, type FromExecutor, type Phase, type ToExecutor } from '../executor/index.js';
+import { STALL_SECONDS, type ExecutorOptions, type FromExecutor, type Phase, type ToExecutor } from '../messages.js';
 
 const ENTRY = fileURLToPath(new URL('../executor/main.js', import.meta.url));
 const START_SECONDS = 30;
@@ -55,16 +55,17 @@ export class ExecutorProcess {
    * @throws ExecutorError `executor_failed_to_start`
    */
   static async start(
-    device: ResolvedDevice,
+    options: ExecutorOptions,
     events: ExecutorEvents,
     clock: Clock,
     logger: Logger,
   ): Promise<{ executor: ExecutorProcess; flops: number }> {
-    const child = fork(ENTRY, [JSON.stringify(device)], {
+    const { device } = options;
+    const child = fork(ENTRY, [JSON.stringify(options)], {
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      // a terminal's Ctrl-C reaches the whole group; executors end when their daemon says so
-      env: { ...process.env, DTRAIN_EXECUTOR: device.id },
+      // whatever the process leaves behind when it is killed (sockets, files) lies in its own folder
+      env: { ...process.env, TMPDIR: options.scratch },
     });
     const probed = new Promise<number>((resolve, reject) => {
       child.on('message', (message) => {

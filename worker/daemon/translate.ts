@@ -14,7 +14,7 @@ import {
   type Device,
   type FromWorker,
 } from '../../protocol/index.js';
-import type { RunId, RunSummary, StepNumbers } from '../executor/index.js';
+import type { RunId, RunSummary, StepNumbers } from '../messages.js';
 
 type Message = FromWorker['message'];
 

@@ -1,10 +1,8 @@
-import { reportOf, type Sha256 } from '../../base/index.js';
-import type { ResolvedDevice } from '../device/index.js';
+import { fromReport, reportOf, type Sha256 } from '../../base/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { ArtifactError, StoppedError } from '../errors.js';
-import { fromReport } from '../../base/index.js';
 import { RankRun, type RankHost } from '../run/index.js';
-import type { FromExecutor, RunId, ToExecutor } from './messages.js';
+import type { ExecutorOptions, FromExecutor, RankMessage, RunId, ToExecutor } from '../messages.js';
 
 /** At most so long may leaving a run take before the process gives itself up. */
 const LEAVE_SECONDS = 10;
@@ -17,11 +15,19 @@ export class Executor implements RankHost {
   private current: { readonly id: RunId; readonly run: RankRun; readonly over: Promise<void> } | undefined;
   private readonly fetches = new Map<Sha256, { resolve: (path: string) => void; reject: (error: unknown) => void }>();
 
+  readonly device: ExecutorOptions['device'];
+  readonly listenHost: string;
+  readonly scratch: string;
+
   constructor(
-    readonly device: ResolvedDevice,
+    options: ExecutorOptions,
     readonly thread: ComputeThread,
     private readonly send: (message: FromExecutor) => void,
-  ) {}
+  ) {
+    this.device = options.device;
+    this.listenHost = options.listenHost;
+    this.scratch = options.scratch;
+  }
 
   receive(message: Exclude<ToExecutor, { kind: 'shutdown' }>): void {
     switch (message.kind) {
@@ -67,7 +73,7 @@ export class Executor implements RankHost {
     });
   }
 
-  report(message: FromExecutor): void {
+  report(message: RankMessage): void {
     this.send(message);
   }
 

@@ -3,16 +3,16 @@
  * It never computes: that is the compute thread's, so that a long step never looks like a dead worker.
  */
 import { InvariantError, reportOf } from '../../base/index.js';
-import type { ResolvedDevice } from '../device/index.js';
 import { ComputeThread, engineNamed } from '../engine/index.js';
 import { Executor } from './executor.js';
-import { BEAT_MS, type FromExecutor, type ToExecutor } from './messages.js';
+import { BEAT_MS, type ExecutorOptions, type FromExecutor, type ToExecutor } from '../messages.js';
 
 const PROBE_SECONDS = 0.25;
 
 async function main(): Promise<void> {
-  const device = JSON.parse(process.argv[2] ?? 'null') as ResolvedDevice | null;
-  if (!device || !process.send) throw new InvariantError('an executor is started by its daemon, not by hand');
+  const options = JSON.parse(process.argv[2] ?? 'null') as ExecutorOptions | null;
+  if (!options || !process.send) throw new InvariantError('an executor is started by its daemon, not by hand');
+  const { device } = options;
   process.title = `dtrain executor ${device.id}`;
   // a terminal's Ctrl-C reaches every process of the group: the daemon decides when this one ends
   process.on('SIGINT', () => undefined);
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
     speed: device.speed,
   });
   const { flops } = await thread.measureFlops(PROBE_SECONDS);
-  const executor = new Executor(device, thread, send);
+  const executor = new Executor(options, thread, send);
   process.on('message', (message) => {
     const received = message as ToExecutor;
     if (received.kind === 'shutdown') {

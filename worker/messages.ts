@@ -1,4 +1,5 @@
-import type { ErrorReport } from '../../base/index.js';
+import type { ErrorReport } from '../base/index.js';
+import type { ResolvedDevice } from './device/index.js';
 
 /**
  * What a daemon and its executors say to each other, over the channel that Node opens between a parent and
@@ -34,6 +35,15 @@ export interface RunSummary {
   readonly steps: number;
 }
 
+/** What an executor is started with, as JSON on its command line. */
+export interface ExecutorOptions {
+  readonly device: ResolvedDevice;
+  /** Where ranks listen for each other. */
+  readonly listenHost: string;
+  /** A folder for the process's own files, the daemon's to remove. */
+  readonly scratch: string;
+}
+
 export type ToExecutor =
   | { readonly kind: 'launch'; readonly run: RunId; readonly plan: Uint8Array }
   | { readonly kind: 'peers'; readonly run: RunId; readonly endpoints: readonly string[] }
@@ -42,13 +52,18 @@ export type ToExecutor =
   | { readonly kind: 'fetch-failed'; readonly sha256: string; readonly error: ErrorReport }
   | { readonly kind: 'shutdown' };
 
-export type FromExecutor =
-  | { readonly kind: 'probed'; readonly flops: number }
-  | { readonly kind: 'beat'; readonly run: RunId | null; readonly step: number; readonly phase: Phase }
-  | { readonly kind: 'fetch'; readonly sha256: string }
+/** What a rank reports while it trains. */
+export type RankMessage =
   | { readonly kind: 'ready'; readonly run: RunId; readonly endpoint: string }
   | { readonly kind: 'step'; readonly run: RunId; readonly numbers: StepNumbers }
   | { readonly kind: 'checkpoint'; readonly run: RunId; readonly step: number; readonly path: string }
+  | { readonly kind: 'log'; readonly run: RunId; readonly level: 'info' | 'warn'; readonly message: string };
+
+export type FromExecutor =
+  | RankMessage
+  | { readonly kind: 'probed'; readonly flops: number }
+  | { readonly kind: 'beat'; readonly run: RunId | null; readonly step: number; readonly phase: Phase }
+  | { readonly kind: 'fetch'; readonly sha256: string }
   | {
       readonly kind: 'finished';
       readonly run: RunId;
@@ -57,8 +72,7 @@ export type FromExecutor =
       readonly weightsPath: string | null;
     }
   | { readonly kind: 'failed'; readonly run: RunId; readonly error: ErrorReport }
-  | { readonly kind: 'stopped'; readonly run: RunId }
-  | { readonly kind: 'log'; readonly run: RunId; readonly level: 'info' | 'warn'; readonly message: string };
+  | { readonly kind: 'stopped'; readonly run: RunId };
 
 /** How often an executor says that it lives, in milliseconds. */
 export const BEAT_MS = 250;

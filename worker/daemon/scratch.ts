@@ -1,0 +1,43 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const PREFIX = 'dtrain-worker-';
+
+/**
+ * The daemon's own temporary folder, one inside it for each executor. An executor that is killed leaves its
+ * sockets and files there, and the daemon removes them. Folders of daemons that were killed themselves are
+ * removed by the next one to start.
+ */
+export class Scratch {
+  private readonly root: string;
+
+  constructor() {
+    for (const name of readdirSync(tmpdir())) {
+      const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+      if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    }
+    this.root = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
+  }
+
+  /** An empty folder for the executor of device number `index`. */
+  renew(index: number): string {
+    const folder = join(this.root, String(index));
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { mode: 0o700 });
+    return folder;
+  }
+
+  remove(): void {
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'; // there, but not ours
+  }
+}

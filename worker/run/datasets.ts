@@ -1,0 +1,40 @@
+import type { Sha256 } from '../../base/index.js';
+import { filesOf, openDataset, type Dataset } from '../../data/index.js';
+import type { Graph } from '../../graph/index.js';
+import { artifactOf, dataWishes, type RunPlan } from '../../protocol/index.js';
+import { ArtifactError } from '../errors.js';
+
+export interface Datasets {
+  readonly train: Dataset;
+  readonly validation: Dataset | undefined;
+}
+
+/** The artifacts that a run needs besides the model, each once. */
+export function dataArtifacts({ data }: RunPlan): readonly Sha256[] {
+  const specs = [data.train, ...(data.validation ? [data.validation] : [])];
+  return [...new Set(specs.flatMap((spec) => filesOf(spec).map(({ file }) => hashIn(file))))];
+}
+
+/** Opens a run's data from artifacts on this host. @throws DataError */
+export async function openDatasets(
+  plan: RunPlan,
+  graph: Graph,
+  paths: ReadonlyMap<Sha256, string>,
+): Promise<Datasets> {
+  const wishes = dataWishes(graph, plan.loss);
+  const resolve = (file: string) => {
+    const path = paths.get(hashIn(file));
+    if (path === undefined) throw new ArtifactError(`${file} was not fetched`);
+    return path;
+  };
+  const train = await openDataset(plan.data.train, { resolve, ...wishes });
+  if (!plan.data.validation) return { train, validation: undefined };
+  const validation = await openDataset(plan.data.validation, { resolve, ...wishes, context: train.context });
+  return { train, validation };
+}
+
+function hashIn(file: string): Sha256 {
+  const hash = artifactOf(file);
+  if (hash === undefined) throw new ArtifactError(`"${file}" does not name an artifact (sha256:HEX)`);
+  return hash;
+}

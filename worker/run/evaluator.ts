@@ -1,0 +1,77 @@
+import { sharesOf, splitBatch, type Dataset } from '../../data/index.js';
+import type { Communicator } from '../../collectives/index.js';
+import type { RunPlan } from '../../protocol/index.js';
+import type { ReturnedBuffer } from '../engine/index.js';
+import { scoreOf } from './accuracy.js';
+import { feed, view } from './feeder.js';
+import type { EvaluationStep } from './rank-model.js';
+import type { Programs } from './programs.js';
+
+export interface Evaluation {
+  readonly loss: number;
+  /** Share of right predictions; undefined where the loss has no notion of right. */
+  readonly accuracy: number | undefined;
+}
+
+/**
+ * Evaluates a data set on all ranks together: each takes a contiguous part in proportion to its share, in
+ * batches of the size it trains with. Every rank ends with the same numbers.
+ */
+export class Evaluator {
+  private readonly range: { readonly start: number; readonly end: number };
+  private readonly batch: number;
+
+  constructor(
+    private readonly plan: RunPlan,
+    rank: number,
+    private readonly dataset: Dataset,
+    private readonly communicator: Communicator,
+    private readonly programs: Programs<EvaluationStep>,
+  ) {
+    const shares = plan.ranks.map((entry) => entry.share);
+    this.range = sharesOf(splitBatch(dataset.length, shares))[rank]!;
+    this.batch = plan.ranks[rank]!.share;
+  }
+
+  /** @param parameters the engine's parameter buffers by bucket: lent, and back in place when this resolves */
+  async evaluate(parameters: ArrayBuffer[], stopped: () => void): Promise<Evaluation> {
+    let loss = 0;
+    let correct = 0;
+    let counted = 0;
+    for (let start = this.range.start; start < this.range.end; start += this.batch) {
+      stopped();
+      const count = Math.min(this.batch, this.range.end - start);
+      const part = await this.part(start, count, parameters);
+      loss += part.loss * count;
+      correct += part.correct;
+      counted += part.counted;
+    }
+    const samples = this.range.end - this.range.start;
+    const sums = await this.communicator.allReduceScalars(Float64Array.of(loss, samples, correct, counted));
+    return { loss: sums[0]! / sums[1]!, accuracy: sums[3]! > 0 ? sums[2]! / sums[3]! : undefined };
+  }
+
+  private async part(start: number, count: number, parameters: ArrayBuffer[]) {
+    const program = await this.programs.for(count);
+    const { step } = program;
+    const indices = Uint32Array.from({ length: count }, (_, i) => start + i);
+    const buffer = new ArrayBuffer(step.batch.bytes);
+    feed(buffer, step.batch, this.dataset, program.feed, { indices, first: start, lossScale: 1, seed: 0, step: 0 });
+    let batch = buffer;
+    await step.sequence.run([buffer, ...parameters], (_segment, returned: readonly ReturnedBuffer[]) => {
+      for (const { index, buffer: back } of returned) {
+        if (index === 0) batch = back;
+        else parameters[index - step.parameterBuffer(0)] = back;
+      }
+    });
+    const { shape } = step.batch.fields.get(program.output)!;
+    const target = step.batch.fields.get(program.feed.target)!;
+    const score = scoreOf(
+      this.plan.loss,
+      { shape, data: view(batch, step.batch, program.output) as Float32Array },
+      { shape: target.shape, data: view(batch, step.batch, target.name) as Float32Array | BigInt64Array },
+    );
+    const loss = (view(batch, step.batch, program.loss) as Float32Array)[0]!;
+    return { loss, correct: score?.correct ?? 0, counted: score?.counted ?? 0 };
+  }
+}

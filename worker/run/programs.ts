@@ -1,0 +1,38 @@
+/** Programs kept at once: a full batch's, an epoch's last batch's, and one in between. */
+const MOST = 3;
+
+/** Something compiled for a number of samples. */
+export interface Compiled {
+  dispose(): Promise<void>;
+}
+
+/** Compiled steps by number of samples; the one used longest ago makes room. */
+export class Programs<P extends Compiled> {
+  private readonly bySamples = new Map<number, Promise<P>>();
+
+  constructor(private readonly compile: (samples: number) => Promise<P>) {}
+
+  async for(samples: number): Promise<P> {
+    let program = this.bySamples.get(samples);
+    if (program) {
+      this.bySamples.delete(samples); // set again below: the map's order is the order of use
+    } else {
+      if (this.bySamples.size === MOST) {
+        const [oldest, unused] = this.bySamples.entries().next().value!;
+        this.bySamples.delete(oldest);
+        await (await unused).dispose();
+      }
+      program = this.compile(samples);
+    }
+    this.bySamples.set(samples, program);
+    return program;
+  }
+
+  async dispose(): Promise<void> {
+    const programs = [...this.bySamples.values()];
+    this.bySamples.clear();
+    for (const program of await Promise.allSettled(programs)) {
+      if (program.status === 'fulfilled') await program.value.dispose();
+    }
+  }
+}

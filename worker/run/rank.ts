@@ -1,0 +1,227 @@
+import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { Arena, Communicator, edgeLimits, ringArenaBytes, ZeroMqTransport, DEFAULT_RING } from '../../collectives/index.js';
+import { withDeadline, type Sha256 } from '../../base/index.js';
+import { writeSafetensors } from '../../graph/index.js';
+import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
+import type { ResolvedDevice } from '../device/index.js';
+import type { ComputeThread } from '../engine/index.js';
+import { StoppedError } from '../errors.js';
+import { ruleOf } from '../optimizer/index.js';
+import { dataArtifacts, openDatasets, type Datasets } from './datasets.js';
+import { Evaluator, type Evaluation } from './evaluator.js';
+import type { Phase, RankMessage, RunId, RunSummary } from '../messages.js';
+import { PeakMemory } from './peak-memory.js';
+import { RankMemory } from './rank-memory.js';
+import { RankModel } from './rank-model.js';
+import { StepClock } from './step-clock.js';
+import { Trainer, type StepResult } from './trainer.js';
+
+/** How long the ring may take to form once every rank has said where it listens. */
+const JOIN_SECONDS = 30;
+/** How long a rank waits to be told of its peers: others may still be fetching data. */
+const PEERS_SECONDS = 600;
+
+/** What a rank needs of the process it runs in. */
+export interface RankHost {
+  readonly device: ResolvedDevice;
+  readonly thread: ComputeThread;
+  /** Where ranks listen for each other. */
+  readonly listenHost: string;
+  /** A folder for this process's own files. */
+  readonly scratch: string;
+  fetch(sha256: Sha256): Promise<string>;
+  report(message: RankMessage): void;
+}
+
+export interface RankResult {
+  readonly summary: RunSummary;
+  readonly weightsPath: string | null;
+}
+
+/** One rank of one run, from the artifacts to the trained weights. */
+export class RankRun {
+  /** Optimizer steps done. */
+  step = 0;
+  phase: Phase = 'fetching';
+  private readonly peers: Promise<readonly string[]>;
+  private tellPeers!: (endpoints: readonly string[]) => void;
+  private refusePeers!: (error: Error) => void;
+  private stopped: StoppedError | undefined;
+  private datasets: Datasets | undefined;
+  private model: RankModel | undefined;
+  private transport: ZeroMqTransport | undefined;
+  private communicator: Communicator | undefined;
+
+  constructor(
+    private readonly id: RunId,
+    private readonly host: RankHost,
+  ) {
+    this.peers = new Promise((resolve, reject) => {
+      this.tellPeers = resolve;
+      this.refusePeers = reject;
+    });
+    this.peers.catch(() => undefined); // a run may end before it waits for them
+  }
+
+  /** Where the other ranks listen, by rank. */
+  connect(endpoints: readonly string[]): void {
+    this.tellPeers(endpoints);
+  }
+
+  /** Ends the run at the next occasion: `train` rejects with StoppedError. */
+  stop(reason: string): void {
+    this.stopped ??= new StoppedError(reason);
+    this.refusePeers(this.stopped);
+    this.communicator?.abort(reason);
+  }
+
+  /** Trains to the end. @throws whatever makes that impossible; call `leave` in any case */
+  async train(encoded: Uint8Array): Promise<RankResult> {
+    try {
+      return await this.follow(decodeRunPlan(encoded));
+    } catch (error) {
+      // what was in flight when we were stopped fails in its own words: the order to stop is the reason
+      throw this.stopped ?? error;
+    }
+  }
+
+  /** Gives back what the run held. Never throws. */
+  async leave(): Promise<void> {
+    this.communicator?.close();
+    await this.transport?.close().catch(() => undefined);
+    await this.model?.dispose().catch(() => undefined); // a dead compute thread has nothing left to dispose
+    this.datasets?.train.close();
+    this.datasets?.validation?.close();
+  }
+
+  private async follow(plan: RunPlan): Promise<RankResult> {
+    const peak = new PeakMemory();
+    const paths = await this.fetchAll(plan);
+    this.enter('compiling');
+    const { rank } = this.id;
+    const rule = ruleOf(plan.optimizer);
+    const graph = await RankModel.read(paths.get(plan.model.sha256)!);
+    this.datasets = await openDatasets(plan, graph, paths);
+    const model = new RankModel(graph, plan, this.datasets.train, this.host.thread);
+    this.model = model;
+    const worldSize = plan.ranks.length;
+    const ring = { ...DEFAULT_RING, wire: plan.wire, deadline: plan.collectiveDeadlineSeconds };
+    const arenaBytes = RankMemory.bytesFor(model.buckets, rule, worldSize, rank) + ringArenaBytes(ring);
+    const arena = new Arena(arenaBytes, this.host.device.id);
+    const memory = new RankMemory(arena, model.buckets, rule, worldSize, rank);
+    memory.load(model.graph.parameters);
+    await model.training.for(plan.ranks[rank]!.share); // compiled before the ring forms: its deadlines then count training alone
+    this.enter('connecting');
+    const communicator = await this.join(plan, arena, ring);
+    const trainer = new Trainer(plan, rank, this.datasets.train, memory, communicator, model.training, rule);
+    const { validation } = this.datasets;
+    const evaluator = validation && new Evaluator(plan, rank, validation, communicator, model.evaluation);
+    const clock = await this.loop(plan, trainer, evaluator, memory);
+    this.enter('saving');
+    const weightsPath = rank === 0 ? await this.save(memory, model, 'weights') : null;
+    await communicator.barrier();
+    return {
+      summary: {
+        peakBytes: peak.bytes(),
+        accountedBytes: plan.ranks[rank]!.accountedBytes,
+        medianStepSeconds: clock.medianStepSeconds,
+        medianComputeSeconds: clock.medianComputeSeconds,
+        steps: this.step,
+      },
+      weightsPath,
+    };
+  }
+
+  private async fetchAll(plan: RunPlan): Promise<ReadonlyMap<Sha256, string>> {
+    const hashes = [...new Set([plan.model.sha256, ...dataArtifacts(plan)])];
+    return new Map(await Promise.all(hashes.map(async (hash) => [hash, await this.host.fetch(hash)] as const)));
+  }
+
+  private async join(plan: RunPlan, arena: Arena, ring: typeof DEFAULT_RING): Promise<Communicator> {
+    const { jobId, epoch, rank } = this.id;
+    const member = { job: jobId, epoch, rank, worldSize: plan.ranks.length };
+    this.transport = await ZeroMqTransport.listen(member, { ...edgeLimits(ring), host: this.host.listenHost });
+    this.host.report({ kind: 'ready', run: this.id, endpoint: this.transport.address });
+    const addresses = await withDeadline(this.peers, PEERS_SECONDS, `rank ${rank}: waiting for the other ranks to be ready`);
+    this.communicator = await Communicator.join({
+      ...ring,
+      transport: this.transport,
+      arena,
+      addresses,
+      joinTimeout: JOIN_SECONDS,
+    });
+    this.checkStopped();
+    await this.communicator.barrier();
+    return this.communicator;
+  }
+
+  private async loop(
+    plan: RunPlan,
+    trainer: Trainer,
+    evaluator: Evaluator | undefined,
+    memory: RankMemory,
+  ): Promise<StepClock> {
+    const clock = new StepClock();
+    this.enter('training');
+    for (let step = 0; step < plan.totalSteps; step++) {
+      this.checkStopped();
+      const result = await trainer.step(step);
+      this.step = step + 1;
+      clock.add(result.samples, result.computeSeconds);
+      const last = this.step === plan.totalSteps;
+      let evaluation: Evaluation | undefined;
+      if (evaluator && (last || isDue(this.step, plan.validateEverySteps))) {
+        this.enter('validating');
+        evaluation = await evaluator.evaluate(trainer.engineParameters, () => this.checkStopped());
+        this.enter('training');
+        clock.skip();
+      }
+      if (this.id.rank !== 0) continue;
+      if (evaluation || last || isDue(this.step, plan.logEverySteps)) this.tell(plan, result, clock, evaluation);
+      if (isDue(this.step, plan.checkpointEverySteps)) {
+        const path = await this.save(memory, this.model!, `checkpoint-${this.step}`);
+        this.host.report({ kind: 'checkpoint', run: this.id, step: this.step, path });
+      }
+    }
+    return clock;
+  }
+
+  private tell(plan: RunPlan, result: StepResult, clock: StepClock, evaluation: Evaluation | undefined): void {
+    this.host.report({
+      kind: 'step',
+      run: this.id,
+      numbers: {
+        step: this.step,
+        dataEpoch: this.step / plan.stepsPerEpoch,
+        loss: result.loss,
+        learningRate: result.learningRate,
+        samplesPerSecond: clock.samplesPerSecond,
+        gradientNorm: result.gradientNorm,
+        atSeconds: clock.seconds,
+        ...(evaluation ? { validationLoss: evaluation.loss } : {}),
+        ...(evaluation?.accuracy === undefined ? {} : { validationAccuracy: evaluation.accuracy }),
+      },
+    });
+  }
+
+  private async save(memory: RankMemory, model: RankModel, name: string): Promise<string> {
+    const path = join(this.host.scratch, `${this.id.jobId}-${this.id.epoch}-${name}.safetensors`);
+    await writeFile(path, writeSafetensors(model.inOrder(memory.tensors())));
+    return path;
+  }
+
+  private enter(phase: Phase): void {
+    this.checkStopped();
+    this.phase = phase;
+  }
+
+  private checkStopped(): void {
+    if (this.stopped) throw this.stopped;
+  }
+}
+
+/** Whether step number `step` (from 1) is one of every `every`; never for 0. */
+function isDue(step: number, every: number): boolean {
+  return every > 0 && step % every === 0;
+}

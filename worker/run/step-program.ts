@@ -1,0 +1,124 @@
+import type { TensorType, TypedGraph } from '../../graph/index.js';
+import type { ComputeThread, ProgramId, SegmentPlan, Sequence, Slot } from '../engine/index.js';
+import { layoutBatch, type BatchLayout } from './batch-layout.js';
+import { ALIGNMENT_BYTES, type Bucket, type Place } from './buckets.js';
+import { InvariantError } from '../../base/index.js';
+import { byteLengthOf } from '../../graph/index.js';
+
+/** What a step is compiled from: graphs that run one after the other, and what their values are. */
+export interface StepSource {
+  readonly segments: readonly TypedGraph[];
+  /** Types of all values named here and of those that cross from segment to segment. */
+  readonly types: ReadonlyMap<string, TensorType>;
+  /** Values that come in with a batch or go out with its result: inputs, target, masks, the loss. */
+  readonly travelling: readonly string[];
+  /** Gradient value to the parameter it belongs to; empty for a forward pass. */
+  readonly gradients: ReadonlyMap<string, string>;
+}
+
+/**
+ * A compiled step for one number of samples, on buffers whose layout is fixed: buffer 0 is the batch, then one
+ * for each bucket's parameters, then one for each bucket's gradients; what one segment leaves for a later one
+ * stays with the compute thread.
+ */
+export class StepProgram {
+  private constructor(
+    readonly samples: number,
+    readonly batch: BatchLayout,
+    readonly sequence: Sequence,
+    private readonly thread: ComputeThread,
+    private readonly programs: readonly ProgramId[],
+    readonly buckets: number,
+  ) {}
+
+  /** Index of a bucket's parameters among the sequence's buffers. */
+  parameterBuffer(bucket: number): number {
+    return 1 + bucket;
+  }
+
+  gradientBuffer(bucket: number): number {
+    return 1 + this.buckets + bucket;
+  }
+
+  /** @throws CompileError when the engine cannot run a segment */
+  static async compile(
+    thread: ComputeThread,
+    samples: number,
+    source: StepSource,
+    buckets: readonly Bucket[],
+  ): Promise<StepProgram> {
+    const typeOf = (name: string) => {
+      const type = source.types.get(name);
+      if (!type) throw new InvariantError(`the step does not know "${name}"`);
+      return { name, ...type };
+    };
+    const batch = layoutBatch(source.travelling.map(typeOf));
+    const places = new Map(buckets.flatMap((bucket) => bucket.places.map((place) => [place.name, place])));
+    const withGradients = source.gradients.size > 0;
+    const resident = new Residents(1 + (withGradients ? 2 : 1) * buckets.length);
+    const placeOf = (name: string): Place => {
+      const place = places.get(name);
+      if (!place) throw new InvariantError(`parameter "${name}" has no place in a bucket`);
+      return place;
+    };
+    const slotOf = (name: string): Slot => {
+      const field = batch.fields.get(name);
+      if (field) return { buffer: 0, byteOffset: field.byteOffset };
+      const parameter = source.gradients.get(name);
+      if (parameter !== undefined) {
+        const place = placeOf(parameter);
+        return { buffer: 1 + buckets.length + place.bucket, byteOffset: 4 * place.offset };
+      }
+      if (places.has(name)) return { buffer: 1 + placeOf(name).bucket, byteOffset: 4 * placeOf(name).offset };
+      return resident.slot(name, byteLengthOf(typeOf(name)));
+    };
+    const programs: ProgramId[] = [];
+    const segments: SegmentPlan[] = [];
+    for (const [index, segment] of source.segments.entries()) {
+      const compiled = await thread.compile(segment);
+      programs.push(compiled.program);
+      segments.push({
+        program: compiled.program,
+        inputs: compiled.inputs.map(({ name }) => slotOf(name)),
+        outputs: compiled.outputs.map(({ name }) => slotOf(name)),
+        // segment i completes the gradients of bucket i
+        release: withGradients && index < buckets.length ? [1 + buckets.length + index] : [],
+      });
+    }
+    const travelling = (bytes: number) => ({ bytes, kind: 'travelling' as const });
+    const parameters = buckets.map((bucket) => travelling(4 * bucket.length));
+    const sequence = await thread.prepare({
+      buffers: [
+        travelling(batch.bytes),
+        ...parameters,
+        ...(withGradients ? parameters : []),
+        ...resident.sizes.map((bytes) => ({ bytes, kind: 'resident' as const })),
+      ],
+      segments,
+    });
+    return new StepProgram(samples, batch, sequence, thread, programs, buckets.length);
+  }
+
+  async dispose(): Promise<void> {
+    await this.sequence.dispose();
+    for (const program of this.programs) await this.thread.disposeProgram(program);
+  }
+}
+
+/** Buffers for the values that cross from one segment to a later one, one each. */
+class Residents {
+  readonly sizes: number[] = [];
+  private readonly slots = new Map<string, Slot>();
+
+  constructor(private readonly first: number) {}
+
+  slot(name: string, bytes: number): Slot {
+    let slot = this.slots.get(name);
+    if (!slot) {
+      slot = { buffer: this.first + this.sizes.length, byteOffset: 0 };
+      this.slots.set(name, slot);
+      this.sizes.push(Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES);
+    }
+    return slot;
+  }
+}
