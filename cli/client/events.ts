@@ -66,8 +66,8 @@ function jobEvent({ type, data }: ServerEvent): JobEvent | undefined {
 async function pause(clock: Clock, seconds: Seconds, interrupt: AbortSignal): Promise<void> {
   const alive = setInterval(() => undefined, 1000);
   await new Promise<void>((resolve) => {
-    const cancel = clock.after(seconds, resolve);
-    interrupt.addEventListener('abort', () => (cancel(), resolve()), { once: true });
+    clock.after(seconds, resolve);
+    interrupt.addEventListener('abort', () => resolve(), { once: true });
   });
   clearInterval(alive);
 }

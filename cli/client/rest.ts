@@ -1,6 +1,5 @@
 import { createReadStream } from 'node:fs';
 import { Readable, Transform } from 'node:stream';
-import type { ReadableStream as NodeReadableStream } from 'node:stream/web';
 import type { JobRecord, Submission } from '../../protocol/index.js';
 import type { DeviceRecord, Health, JobLogRow, JobPage, OutputFiles } from '../../protocol/index.js';
 import { CoordinatorUnreachableError, InterruptedError, NotACoordinatorError } from '../errors.js';
@@ -157,5 +156,5 @@ function piecesOf(bytes: Uint8Array): Readable {
 }
 
 function bodyOf(response: Response): Readable {
-  return response.body ? Readable.fromWeb(response.body as NodeReadableStream) : Readable.from([]);
+  return response.body ? Readable.fromWeb(response.body) : Readable.from([]);
 }

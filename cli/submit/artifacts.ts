@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { relative, resolve } from 'node:path';
 import { formatBytes, sha256, type Clock } from '../../base/index.js';
-import { withFiles } from '../../data/index.js';
+import { filesOf, withFiles } from '../../data/index.js';
 import { referenceTo, type JobSpec } from '../../protocol/index.js';
 import type { RestClient, Upload } from '../client/rest.js';
 import { JobFileError } from '../errors.js';
@@ -35,16 +35,13 @@ export async function prepareJob(job: JobFile, model: Uint8Array, cwd: string): 
   const files = new Map<string, Artifact>();
   for (const [name, dataset] of Object.entries({ train, validation })) {
     if (!dataset) continue;
-    const named: { path: string; field: string }[] = [];
-    withFiles(dataset, (path, field) => {
-      named.push({ path, field: `data.${name}.${field.replace(/\[(\d+)\]/, '.$1')}` });
-      return path;
-    });
-    for (const { path, field } of named) {
-      if (!files.has(path)) files.set(path, await hashFile(resolve(job.folder, path), job, field, cwd));
+    for (const { field, file } of filesOf(dataset)) {
+      if (files.has(file)) continue;
+      const place = `data.${name}.${field.replace(/\[(\d+)\]/, '.$1')}`;
+      files.set(file, await hashFile(resolve(job.folder, file), job, place, cwd));
     }
   }
-  const byHash = (path: string) => referenceTo(files.get(path)!.sha256);
+  const byHash = (file: string) => referenceTo(files.get(file)!.sha256);
   const modelHash = sha256(model);
   const spec: JobSpec = {
     ...job.spec,

@@ -41,7 +41,8 @@ export async function readJobFile(
   }
   const set = new Map(overrides.map((override) => [override.path.join('.'), `--set ${override.text}`]));
   const where = (field: string) => set.get(field) ?? locate(document, lines, file, field);
-  const value = overrides.reduce<unknown>(applyOverride, document.toJS() as unknown);
+  const parsed: unknown = document.toJS();
+  const value = overrides.reduce(applyOverride, parsed);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new JobFileError(
       `${file}: a job file is a map of keys such as name, model and data; see docs/job-file.md`,
