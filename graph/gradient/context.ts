@@ -68,6 +68,11 @@ export class GradientContext extends Formula {
     return this.needed(i);
   }
 
+  /** A scalar constant of the first input's element type. */
+  number(value: number): string {
+    return this.scalar(value, this.typeOf(this.x).dtype);
+  }
+
   /** The numbers of a constant input (axes, pads, shapes); undefined where it is omitted. */
   numbersOf(i: number): number[] | undefined {
     return this.hasInput(i) ? [...this.constantInput(i).data] : undefined;

@@ -40,50 +40,15 @@ function logSoftmax(g: GradientContext): string[] {
   return [g.sub(g.dy, g.mul(g.exp(g.y), g.sum(g.dy, [axis])))];
 }
 
-function prelu(g: GradientContext): (string | undefined)[] {
-  const slope = g.input(1);
-  const positive = g.greater(g.x, 0);
-  return [
-    g.needs(0) ? g.where(positive, g.dy, g.mul(g.dy, slope)) : undefined,
-    g.needs(1) ? g.reduceTo(g.where(positive, 0, g.mul(g.dy, g.x)), g.shapeOf(slope)) : undefined,
-  ];
-}
-
 /** At a kink the slope is PyTorch's: that of the side where the function is constant or smaller. */
 export const activationRules: RuleTable = {
   // y is 0 or above, so its sign is the slope: 0 at x = 0
   Relu: scaled((g) => g.sign(g.y)),
-  LeakyRelu: scaled((g) => g.where(g.greater(g.x, 0), 1, floatAttribute(g.node, 'alpha', 0.01))),
-  PRelu: prelu,
+  LeakyRelu: scaled((g) => g.where(g.greater(g.x, 0), g.number(1), floatAttribute(g.node, 'alpha', 0.01))),
   Elu: scaled((g) => g.where(g.greater(g.x, 0), 1, g.add(g.y, floatAttribute(g.node, 'alpha', 1)))),
-  Celu: scaled((g) =>
-    g.where(g.greater(g.x, 0), 1, g.add(g.mul(g.y, 1 / floatAttribute(g.node, 'alpha', 1)), 1)),
-  ),
-  Selu: scaled((g) => {
-    const gamma = floatAttribute(g.node, 'gamma', 1.0507009873554805);
-    const alpha = floatAttribute(g.node, 'alpha', 1.6732632423543772);
-    return g.where(g.greater(g.x, 0), gamma, g.add(g.y, gamma * alpha));
-  }),
-  ThresholdedRelu: scaled((g) => g.where(g.greater(g.x, floatAttribute(g.node, 'alpha', 1)), 1, 0)),
   Sigmoid: scaled((g) => g.mul(g.y, g.sub(1, g.y))),
-  HardSigmoid: scaled((g) => {
-    const inside = g.and(g.greater(g.y, 0), g.less(g.y, 1));
-    return g.where(inside, floatAttribute(g.node, 'alpha', 0.2), 0);
-  }),
-  HardSwish: scaled((g) => {
-    const ramp = g.where(g.less(g.x, 3), g.add(g.mul(g.x, 1 / 3), 0.5), 1);
-    return g.where(g.greater(g.x, -3), ramp, 0);
-  }),
-  Mish: scaled((g) => {
-    const t = g.tanh(g.unary('Softplus', g.x));
-    return g.add(t, g.mul(g.mul(g.x, g.sigmoid(g.x)), g.sub(1, g.mul(t, t))));
-  }),
   Tanh: scaled((g) => g.sub(1, g.mul(g.y, g.y))),
   Softplus: scaled((g) => g.sigmoid(g.x)),
-  Softsign: scaled((g) => {
-    const rest = g.add(g.abs(g.x), 1);
-    return g.unary('Reciprocal', g.mul(rest, rest));
-  }),
   Gelu: scaled(geluSlope),
   Softmax: softmax,
   LogSoftmax: logSoftmax,

@@ -68,12 +68,9 @@ function where(g: GradientContext): (string | undefined)[] {
   ];
 }
 
-const sumOrMean =
-  (weight: (count: number) => number): GradientRule =>
-  (g) => {
-    const share = g.mul(g.dy, weight(g.node.inputs.length));
-    return g.node.inputs.map((input, i) => (g.needs(i) ? g.reduceTo(share, g.shapeOf(input)) : undefined));
-  };
+function sum(g: GradientContext): (string | undefined)[] {
+  return g.node.inputs.map((input, i) => (g.needs(i) ? g.reduceTo(g.dy, g.shapeOf(input)) : undefined));
+}
 
 export const arithmeticRules: RuleTable = {
   Identity: (g) => [g.dy],
@@ -98,8 +95,7 @@ export const arithmeticRules: RuleTable = {
     (g) => g.neg(g.div(g.mul(g.dy, g.y), g.input(1))),
   ),
   Pow: broadcasting(powBase, powExponent),
-  Sum: sumOrMean(() => 1),
-  Mean: sumOrMean((count) => 1 / count),
+  Sum: sum,
   Max: extremum,
   Min: extremum,
   Clip: clip,
@@ -115,15 +111,6 @@ export const arithmeticRules: RuleTable = {
 
   Sin: scaled((g) => g.unary('Cos', g.x)),
   Cos: (g) => [g.neg(g.mul(g.dy, g.unary('Sin', g.x)))],
-  Tan: scaled((g) => g.add(g.mul(g.y, g.y), 1)),
-  Asin: (g) => [g.div(g.dy, g.sqrt(g.sub(1, g.mul(g.x, g.x))))],
-  Acos: (g) => [g.neg(g.div(g.dy, g.sqrt(g.sub(1, g.mul(g.x, g.x)))))],
-  Atan: (g) => [g.div(g.dy, g.add(g.mul(g.x, g.x), 1))],
-  Sinh: scaled((g) => g.unary('Cosh', g.x)),
-  Cosh: scaled((g) => g.unary('Sinh', g.x)),
-  Asinh: (g) => [g.div(g.dy, g.sqrt(g.add(g.mul(g.x, g.x), 1)))],
-  Acosh: (g) => [g.div(g.dy, g.sqrt(g.sub(g.mul(g.x, g.x), 1)))],
-  Atanh: (g) => [g.div(g.dy, g.sub(1, g.mul(g.x, g.x)))],
 };
 
 /** Whether a Cast goes from a float to a float; any other has no gradient. */

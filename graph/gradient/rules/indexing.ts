@@ -53,9 +53,7 @@ function addRows(g: GradientContext, updates: string, rows: number): string {
 function constantRange(g: GradientContext, dim: number): [number, number] | undefined {
   const indices = g.builder.constantOf(g.input(1));
   if (!indices || indices.data.length === 0) return undefined;
-  const values = Array.from(indices.data, (value) =>
-    Number(value) < 0 ? Number(value) + dim : Number(value),
-  );
+  const values = Array.from(toReference(indices).data, (value) => (value < 0 ? value + dim : value));
   const start = values[0]!;
   return values.every((value, i) => value === start + i) ? [start, values.length] : undefined;
 }

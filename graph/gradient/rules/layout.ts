@@ -131,16 +131,6 @@ function pad(g: GradientContext): (string | undefined)[] {
   return [dy, undefined, undefined, undefined];
 }
 
-function cumSum(g: GradientContext): (string | undefined)[] {
-  const { exclusive, reverse } = g.node.attributes;
-  const backwards = reverse?.kind === 'int' && reverse.value === 1;
-  const attributes = {
-    ...(exclusive === undefined ? {} : { exclusive }),
-    reverse: { kind: 'int' as const, value: backwards ? 0 : 1 },
-  };
-  return [g.one('CumSum', [g.dy, g.input(1)], attributes), undefined];
-}
-
 /** The same triangle of the gradient. */
 function trilu(g: GradientContext): (string | undefined)[] {
   const inputs = g.hasInput(1) ? [g.dy, g.input(1)] : [g.dy];
@@ -166,6 +156,5 @@ export const layoutRules: RuleTable = {
   Split: split,
   Slice: slice,
   Pad: pad,
-  CumSum: cumSum,
   Trilu: trilu,
 };

@@ -47,8 +47,6 @@ export const reductionRules: RuleTable = {
   ReduceL1: (g) => [g.mul(g.sign(g.x), kept(g, g.dy)), undefined],
   ReduceL2: norm,
   ReduceSumSquare: (g) => [g.mul(g.x, g.mul(kept(g, g.dy), 2)), undefined],
-  ReduceLogSum: (g) => [g.expandTo(g.div(kept(g, g.dy), g.exp(kept(g, g.y))), g.shapeOf(g.x)), undefined],
-  ReduceLogSumExp: (g) => [g.mul(g.exp(g.sub(g.x, kept(g, g.y))), kept(g, g.dy)), undefined],
   ReduceMax: extremum,
   ReduceMin: extremum,
 };
