@@ -1,0 +1,208 @@
+// SIMD kernels over the arena's memory (see ../kernels.ts for what each promises). Pointers are byte offsets
+// and counts are elements. Main loops take four or eight elements at once; the rest one by one, through the
+// same arithmetic in a vector of which one lane is used, so that tail and body cannot disagree.
+
+// ---- float16 (IEEE 754 binary16) ----
+
+/** Four float32 to four float16 in the low halves of 32-bit lanes, to nearest even; overflow to infinity. */
+// @ts-ignore: decorator
+@inline
+function toHalf(value: v128): v128 {
+  const sign = v128.and(value, i32x4.splat(0x80000000));
+  const magnitude = v128.xor(value, sign);
+  // Normal range: rebias the exponent and add half of the last kept bit, less one where that bit is even.
+  const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
+  const rebiased = i32x4.add(magnitude, i32x4.splat(0xc8000fff));
+  const normal = i32x4.shr_u(i32x4.add(rebiased, odd), 13);
+  // Below 2^-14: adding 0.5 lets the adder shift and round the significand; its bits then are the subnormal.
+  const half = i32x4.splat(0x3f000000);
+  const small = i32x4.sub(f32x4.add(magnitude, half), half);
+  const isSmall = i32x4.lt_s(magnitude, i32x4.splat(0x38800000));
+  // From 2^16 on: infinity, or a quiet NaN. (65520 up to 2^16 round to infinity in the normal path.)
+  const isLarge = i32x4.ge_s(magnitude, i32x4.splat(0x47800000));
+  const isNan = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000));
+  const special = v128.bitselect(i32x4.splat(0x7e00), i32x4.splat(0x7c00), isNan);
+  const finite = v128.bitselect(small, normal, isSmall);
+  return v128.or(v128.bitselect(special, finite, isLarge), i32x4.shr_u(sign, 16));
+}
+
+/** Four float16 in the low halves of 32-bit lanes to four float32, exactly. */
+// @ts-ignore: decorator
+@inline
+function fromHalf(half: v128): v128 {
+  const sign = i32x4.shl(v128.and(half, i32x4.splat(0x8000)), 16);
+  const shifted = i32x4.shl(v128.and(half, i32x4.splat(0x7fff)), 13);
+  const exponent = v128.and(shifted, i32x4.splat(0x0f800000));
+  const normal = i32x4.add(shifted, i32x4.splat(0x38000000));
+  const special = i32x4.add(normal, i32x4.splat(0x38000000));
+  // Subnormal: give it the exponent of 2^-14 and take the implied one away again.
+  const subnormal = f32x4.sub(i32x4.add(normal, i32x4.splat(0x00800000)), i32x4.splat(0x38800000));
+  const isSpecial = i32x4.eq(exponent, i32x4.splat(0x0f800000));
+  const isSubnormal = i32x4.eq(exponent, i32x4.splat(0));
+  const finite = v128.bitselect(subnormal, normal, isSubnormal);
+  return v128.or(v128.bitselect(special, finite, isSpecial), sign);
+}
+
+// ---- bfloat16 (the upper half of a float32) ----
+
+// @ts-ignore: decorator
+@inline
+function toBrain(value: v128): v128 {
+  const odd = v128.and(i32x4.shr_u(value, 16), i32x4.splat(1));
+  const rounded = i32x4.shr_u(i32x4.add(i32x4.add(value, i32x4.splat(0x7fff)), odd), 16);
+  const quiet = v128.or(i32x4.shr_u(value, 16), i32x4.splat(0x40));
+  return v128.bitselect(rounded, quiet, f32x4.eq(value, value));
+}
+
+// @ts-ignore: decorator
+@inline
+function fromBrain(brain: v128): v128 {
+  return i32x4.shl(brain, 16);
+}
+
+// ---- kernels ----
+
+export function add(target: usize, source: usize, count: u32): void {
+  let n = count;
+  for (; n >= 16; n -= 16) {
+    v128.store(target, f32x4.add(v128.load(target), v128.load(source)));
+    v128.store(target, f32x4.add(v128.load(target, 16), v128.load(source, 16)), 16);
+    v128.store(target, f32x4.add(v128.load(target, 32), v128.load(source, 32)), 32);
+    v128.store(target, f32x4.add(v128.load(target, 48), v128.load(source, 48)), 48);
+    target += 64;
+    source += 64;
+  }
+  for (; n > 0; n--) {
+    store<f32>(target, load<f32>(target) + load<f32>(source));
+    target += 4;
+    source += 4;
+  }
+}
+
+export function scale(target: usize, factor: f32, count: u32): void {
+  const factors = f32x4.splat(factor);
+  let n = count;
+  for (; n >= 4; n -= 4) {
+    v128.store(target, f32x4.mul(v128.load(target), factors));
+    target += 16;
+  }
+  for (; n > 0; n--) {
+    store<f32>(target, load<f32>(target) * factor);
+    target += 4;
+  }
+}
+
+/** Lane `i mod 4` sums the squares of elements `i`; then (lane 0 + lane 2) + (lane 1 + lane 3). */
+export function sumOfSquares(source: usize, count: u32): f64 {
+  let low = f64x2.splat(0);
+  let high = f64x2.splat(0);
+  let n = count;
+  for (; n >= 4; n -= 4) {
+    const values = v128.load(source);
+    const first = f64x2.promote_low_f32x4(values);
+    const second = f64x2.promote_low_f32x4(i8x16.shuffle(values, values, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
+    low = f64x2.add(low, f64x2.mul(first, first));
+    high = f64x2.add(high, f64x2.mul(second, second));
+    source += 16;
+  }
+  const pairs = f64x2.add(low, high);
+  let sum = f64x2.extract_lane(pairs, 0) + f64x2.extract_lane(pairs, 1);
+  for (; n > 0; n--) {
+    const value = <f64>load<f32>(source);
+    sum += value * value;
+    source += 4;
+  }
+  return sum;
+}
+
+export function packFloat16(target: usize, source: usize, count: u32): void {
+  let n = count;
+  for (; n >= 8; n -= 8) {
+    v128.store(target, i16x8.narrow_i32x4_u(toHalf(v128.load(source)), toHalf(v128.load(source, 16))));
+    source += 32;
+    target += 16;
+  }
+  for (; n > 0; n--) {
+    store<u16>(target, <u16>i32x4.extract_lane(toHalf(v128.load32_zero(source)), 0));
+    source += 4;
+    target += 2;
+  }
+}
+
+export function unpackFloat16(target: usize, source: usize, count: u32): void {
+  let n = count;
+  for (; n >= 8; n -= 8) {
+    const packed = v128.load(source);
+    v128.store(target, fromHalf(i32x4.extend_low_i16x8_u(packed)));
+    v128.store(target, fromHalf(i32x4.extend_high_i16x8_u(packed)), 16);
+    source += 16;
+    target += 32;
+  }
+  for (; n > 0; n--) {
+    store<f32>(target, f32x4.extract_lane(fromHalf(i32x4.splat(<i32>load<u16>(source))), 0));
+    source += 2;
+    target += 4;
+  }
+}
+
+export function addFloat16(target: usize, source: usize, count: u32): void {
+  let n = count;
+  for (; n >= 8; n -= 8) {
+    const packed = v128.load(source);
+    v128.store(target, f32x4.add(v128.load(target), fromHalf(i32x4.extend_low_i16x8_u(packed))));
+    v128.store(target, f32x4.add(v128.load(target, 16), fromHalf(i32x4.extend_high_i16x8_u(packed))), 16);
+    source += 16;
+    target += 32;
+  }
+  for (; n > 0; n--) {
+    store<f32>(target, load<f32>(target) + f32x4.extract_lane(fromHalf(i32x4.splat(<i32>load<u16>(source))), 0));
+    source += 2;
+    target += 4;
+  }
+}
+
+export function packBfloat16(target: usize, source: usize, count: u32): void {
+  let n = count;
+  for (; n >= 8; n -= 8) {
+    v128.store(target, i16x8.narrow_i32x4_u(toBrain(v128.load(source)), toBrain(v128.load(source, 16))));
+    source += 32;
+    target += 16;
+  }
+  for (; n > 0; n--) {
+    store<u16>(target, <u16>i32x4.extract_lane(toBrain(v128.load32_zero(source)), 0));
+    source += 4;
+    target += 2;
+  }
+}
+
+export function unpackBfloat16(target: usize, source: usize, count: u32): void {
+  let n = count;
+  for (; n >= 8; n -= 8) {
+    const packed = v128.load(source);
+    v128.store(target, fromBrain(i32x4.extend_low_i16x8_u(packed)));
+    v128.store(target, fromBrain(i32x4.extend_high_i16x8_u(packed)), 16);
+    source += 16;
+    target += 32;
+  }
+  for (; n > 0; n--) {
+    store<u32>(target, <u32>load<u16>(source) << 16);
+    source += 2;
+    target += 4;
+  }
+}
+
+export function addBfloat16(target: usize, source: usize, count: u32): void {
+  let n = count;
+  for (; n >= 8; n -= 8) {
+    const packed = v128.load(source);
+    v128.store(target, f32x4.add(v128.load(target), fromBrain(i32x4.extend_low_i16x8_u(packed))));
+    v128.store(target, f32x4.add(v128.load(target, 16), fromBrain(i32x4.extend_high_i16x8_u(packed))), 16);
+    source += 16;
+    target += 32;
+  }
+  for (; n > 0; n--) {
+    store<f32>(target, load<f32>(target) + reinterpret<f32>(<u32>load<u16>(source) << 16));
+    source += 2;
+    target += 4;
+  }
+}

@@ -1,0 +1,101 @@
+import { version } from '../../base/index.js';
+import { FRAME_VERSION } from '../frame/header.js';
+import type { Member } from './transport.js';
+
+/** What the rank that opens an edge says first. */
+export interface Hello {
+  readonly dtrain: string;
+  readonly frames: number;
+  readonly job: string;
+  readonly epoch: number;
+  readonly worldSize: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What it is told: where the edge is, with the word that opens it; or why not. */
+export type Reply =
+  | { readonly welcome: { readonly endpoints: readonly string[]; readonly token: string } }
+  | { readonly refused: string };
+
+export function helloOf(member: Member, to: number): Hello {
+  return {
+    dtrain: version,
+    frames: FRAME_VERSION,
+    job: member.job,
+    epoch: member.epoch,
+    worldSize: member.worldSize,
+    from: member.rank,
+    to,
+  };
+}
+
+/** Why `member` does not let the sender of `hello` in; undefined when it does. */
+export function refusalOf(hello: Hello, member: Member): string | undefined {
+  const mine = helloOf(member, member.rank);
+  if (hello.dtrain !== mine.dtrain || hello.frames !== mine.frames) {
+    return `version ${hello.dtrain} (frames ${hello.frames}) does not match ${mine.dtrain} (frames ${mine.frames}): install the same dtrain on every host`;
+  }
+  if (hello.job !== mine.job) return `job ${hello.job} does not match ${mine.job}`;
+  if (hello.epoch < mine.epoch)
+    return `membership epoch ${hello.epoch} is over; the current one is ${mine.epoch}`;
+  if (hello.epoch > mine.epoch)
+    return `membership epoch ${hello.epoch} has not reached rank ${member.rank}, which is in ${mine.epoch}`;
+  if (hello.worldSize !== mine.worldSize)
+    return `world size ${hello.worldSize} does not match ${mine.worldSize}`;
+  if (hello.to !== member.rank) return `rank ${hello.to} was called; rank ${member.rank} answers here`;
+  if (
+    !Number.isInteger(hello.from) ||
+    hello.from < 0 ||
+    hello.from >= mine.worldSize ||
+    hello.from === member.rank
+  ) {
+    return `rank ${hello.from} cannot be a peer of rank ${member.rank} of ${mine.worldSize}`;
+  }
+  return undefined;
+}
+
+/** Reads a hello; undefined when the bytes are not one. */
+export function parseHello(bytes: Uint8Array): Hello | undefined {
+  const value = parseObject(bytes);
+  if (value === undefined) return undefined;
+  const { dtrain, frames, job, epoch, worldSize, from, to } = value;
+  if (typeof dtrain !== 'string' || typeof job !== 'string') return undefined;
+  if (typeof frames !== 'number' || typeof epoch !== 'number' || typeof worldSize !== 'number')
+    return undefined;
+  if (typeof from !== 'number' || typeof to !== 'number') return undefined;
+  return { dtrain, frames, job, epoch, worldSize, from, to };
+}
+
+/** Reads a reply; undefined when the bytes are not one. */
+export function parseReply(bytes: Uint8Array): Reply | undefined {
+  const value = parseObject(bytes);
+  if (value === undefined) return undefined;
+  if (typeof value['refused'] === 'string') return { refused: value['refused'] };
+  const welcome: unknown = value['welcome'];
+  if (typeof welcome !== 'object' || welcome === null || !('endpoints' in welcome) || !('token' in welcome))
+    return undefined;
+  const { endpoints, token } = welcome;
+  if (typeof token !== 'string' || !Array.isArray(endpoints)) return undefined;
+  const texts = endpoints.filter((endpoint): endpoint is string => typeof endpoint === 'string');
+  return texts.length === endpoints.length && texts.length > 0
+    ? { welcome: { endpoints: texts, token } }
+    : undefined;
+}
+
+export function encodeJson(value: Hello | Reply): Uint8Array {
+  return Buffer.from(JSON.stringify(value));
+}
+
+/** Longer than any hello or reply; a stranger's longer message is not read. */
+export const MAX_HANDSHAKE_BYTES = 4096;
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> | undefined {
+  if (bytes.length > MAX_HANDSHAKE_BYTES) return undefined;
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    return typeof value === 'object' && value !== null ? { ...value } : undefined;
+  } catch {
+    return undefined; // a stranger's bytes
+  }
+}

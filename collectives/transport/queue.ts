@@ -1,0 +1,48 @@
+import type { Bytes } from '../../base/index.js';
+import { TransportError } from '../errors.js';
+import { messageBytes, type Message } from './transport.js';
+
+/** What an edge has accepted and not yet handed on: first in, first out, bounded in bytes. */
+export class SendQueue {
+  private readonly messages: Message[] = [];
+  private bytes: Bytes = 0;
+
+  constructor(
+    private readonly highWaterBytes: Bytes,
+    private readonly peer: number,
+  ) {}
+
+  get queuedBytes(): Bytes {
+    return this.bytes;
+  }
+
+  get empty(): boolean {
+    return this.messages.length === 0;
+  }
+
+  /** @throws TransportError `queue_full`; the message is then not queued */
+  push(parts: Message): void {
+    const size = messageBytes(parts);
+    if (this.bytes + size > this.highWaterBytes) {
+      throw new TransportError(
+        'queue_full',
+        `the queue towards rank ${this.peer} holds ${this.bytes} bytes; ${size} more would pass its limit of ${this.highWaterBytes}`,
+        { ids: { peer: this.peer, queuedBytes: this.bytes, highWaterBytes: this.highWaterBytes } },
+      );
+    }
+    this.messages.push(parts);
+    this.bytes += size;
+  }
+
+  /** Takes the oldest message out. */
+  take(): Message | undefined {
+    const parts = this.messages.shift();
+    if (parts) this.bytes -= messageBytes(parts);
+    return parts;
+  }
+
+  clear(): void {
+    this.messages.length = 0;
+    this.bytes = 0;
+  }
+}
