@@ -9,8 +9,23 @@ export {
   type OperatorDefinition,
   type Reference,
 } from './operators/index.js';
+export {
+  loadModel,
+  readModel,
+  withParameters,
+  writeGraph,
+  writeTypedGraph,
+  type Model,
+  type ReadOptions,
+} from './onnx/index.js';
 export { evaluate, fromReference, toReference } from './reference/index.js';
 export { differentiableOperators, unsupportedOperators, type UnsupportedOperator } from './gradient/index.js';
 export { IGNORED_TARGET, LOSS_KINDS, LossError, targetTypeOf, type LossKind } from './loss/index.js';
 export * from './training/index.js';
-export { readSafetensors, safetensorsChunks, writeSafetensors, WeightsError, type Weights } from './weights/index.js';
+export {
+  readSafetensors,
+  safetensorsChunks,
+  writeSafetensors,
+  WeightsError,
+  type Weights,
+} from './weights/index.js';

@@ -8,6 +8,9 @@ import { checkOutputs, explainShape } from './advice.js';
 import { isWorthFolding } from './fold.js';
 import type { BoundInputs } from './inputs.js';
 
+/** Operators that look at the type of one input only: they fold though its values are not known. */
+const TYPE_ONLY: Readonly<Record<string, number>> = { Shape: 0, Size: 0, CastLike: 1 };
+
 /**
  * Builds the typed graph in one pass over the nodes, in their (topological) order.
  *
@@ -57,19 +60,14 @@ export class Binder {
       this.passThrough(node);
       return;
     }
-    if (this.foldsFromTypes(node)) {
-      this.remember(
-        definition,
-        node,
-        inputs.map((name) => emptyOf(this.typeOf(name))),
+    const typeOnly = node.domain === '' ? TYPE_ONLY[node.operator] : undefined;
+    if (inputs.every((name, i) => name === '' || i === typeOnly || this.constants.has(name))) {
+      const known = inputs.map((name, i) =>
+        i === typeOnly ? typed(this.typeOf(name)) : this.referenceOf(name),
       );
-      return;
-    }
-    if (inputs.every((name) => name === '' || this.constants.has(name))) {
-      const known = inputs.map((name) => this.referenceOf(name));
       const types = this.typesOf(definition, node, known);
       if (isWorthFolding(node, known, types)) {
-        this.remember(definition, node, known);
+        this.remember(definition, node, known, types);
         return;
       }
     }
@@ -78,6 +76,7 @@ export class Binder {
 
   /** Whether the node's only live output is its first input, unchanged. */
   private isPassThrough(node: Node): boolean {
+    if (node.domain !== '' || (node.inputs[0] ?? '') === '') return false;
     if (node.operator === 'Identity') return true;
     if (node.operator !== 'Dropout' || (node.outputs[1] ?? '') !== '') return false;
     const [ratio, training] = [node.inputs[1], node.inputs[2]].map((name) => this.numberOf(name));
@@ -100,18 +99,13 @@ export class Binder {
     });
   }
 
-  /** Shape and Size need their input's type only, whatever its values. */
-  private foldsFromTypes({ operator, domain }: Node): boolean {
-    return domain === '' && (operator === 'Shape' || operator === 'Size');
-  }
-
   /** Computes a node now; its outputs become constants. */
   private remember(
     definition: OperatorDefinition,
     node: Node,
     known: readonly (Reference | undefined)[],
+    types: readonly TensorType[],
   ): void {
-    const types = this.typesOf(definition, node, known);
     definition.evaluate(node, known, types).forEach((value, i) => {
       const output = node.outputs[i];
       if (output) this.constants.set(output, fromReference(value));
@@ -186,8 +180,8 @@ export class Binder {
 }
 
 /** A stand-in for a value of which only the type is looked at. */
-function emptyOf(type: TensorType): Reference {
-  return { ...type, data: new Float64Array(0) };
+function typed({ dtype, shape }: TensorType): Reference {
+  return { dtype, shape, data: new Float64Array(0) };
 }
 
 /** Every value that some output depends on. Nodes are in topological order, so one backward pass finds them. */

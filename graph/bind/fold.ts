@@ -1,5 +1,5 @@
 import type { Node } from '../ir/graph.js';
-import { sizeOf, type TensorType } from '../ir/tensor.js';
+import type { TensorType } from '../ir/tensor.js';
 import type { Reference } from '../operators/index.js';
 
 /** A folded value may always have this many elements; */
@@ -9,9 +9,9 @@ const LARGEST = 2 ** 20;
 /** Products of larger constants are left to the engine: the reference evaluator is slow. */
 const LARGEST_PRODUCT_OPERAND = 16_384;
 
-const PRODUCTS = new Set(['MatMul', 'Gemm', 'Conv', 'ConvTranspose']);
-/** Operators whose result is not a function of their inputs, unless they are switched off. */
-const RANDOM = new Set(['Dropout']);
+const PRODUCTS = new Set(['MatMul', 'Gemm']);
+/** Never computed ahead: random, or with a cost that attributes drive up whatever the sizes. */
+const NEVER = new Set(['Dropout', 'Conv', 'ConvTranspose', 'MaxPool', 'AveragePool']);
 
 /** Whether a node whose inputs are all known is computed now, rather than in every step. */
 export function isWorthFolding(
@@ -19,12 +19,17 @@ export function isWorthFolding(
   inputs: readonly (Reference | undefined)[],
   outputs: readonly TensorType[],
 ): boolean {
-  if (RANDOM.has(node.operator)) return false;
-  const given = inputs.map((input) => input?.data.length ?? 0);
+  if (NEVER.has(node.operator)) return false;
+  const given = inputs.map((input) => (input ? extentOf(input.shape) : 0));
   if (PRODUCTS.has(node.operator) && given.some((size) => size > LARGEST_PRODUCT_OPERAND)) return false;
-  const made = outputs.reduce((sum, type) => sum + sizeOf(type.shape), 0);
+  const made = outputs.reduce((sum, type) => sum + extentOf(type.shape), 0);
   const total = given.reduce((sum, size) => sum + size, 0);
   return (made <= SMALL || (made <= total && made <= LARGEST)) && inputs.every(isExact);
+}
+
+/** The elements of a shape, with an empty axis counted as one: a bound for the loops over the others. */
+function extentOf(shape: readonly number[]): number {
+  return shape.reduce((product, dim) => product * Math.max(dim, 1), 1);
 }
 
 /** Whether float64 holds every element of an integer value as it is; the ends of int64 come back as they were. */

@@ -1,31 +1,14 @@
 import { ShapeError } from '../errors.js';
+import { elementType } from '../ir/element.js';
 import { intAttribute, type Node } from '../ir/graph.js';
 import type { DataType } from '../ir/tensor.js';
 import type { OperatorDefinition, Reference } from './definition.js';
 import { keeperOf } from './integers.js';
 import { define, operand, valueOf } from './operands.js';
 
-/** The IR's element types by their number in ONNX (TensorProto.DataType). */
-export const ONNX_TYPES: ReadonlyMap<number, DataType> = new Map([
-  [1, 'float32'],
-  [2, 'uint8'],
-  [3, 'int8'],
-  [4, 'uint16'],
-  [5, 'int16'],
-  [6, 'int32'],
-  [7, 'int64'],
-  [8, 'string'],
-  [9, 'bool'],
-  [10, 'float16'],
-  [11, 'float64'],
-  [12, 'uint32'],
-  [13, 'uint64'],
-  [16, 'bfloat16'],
-]);
-
 function targetOf(node: Node): DataType {
   const code = intAttribute(node, 'to', 0);
-  const dtype = ONNX_TYPES.get(code);
+  const dtype = elementType(code);
   if (dtype !== undefined && dtype !== 'string') return dtype;
   throw new ShapeError(
     node,
@@ -37,6 +20,13 @@ function targetOf(node: Node): DataType {
 const cast = define(
   'Cast',
   (node, inputs) => [{ dtype: targetOf(node), shape: operand(node, inputs, 0).shape }],
+  (node, inputs, [type]) => [valueOf(type!, operand(node, inputs, 0).data.map(keeperOf(type!.dtype)))],
+);
+
+/** CastLike: a Cast to the element type of the second input, whose values do not matter. */
+const castLike = define(
+  'CastLike',
+  (node, inputs) => [{ dtype: operand(node, inputs, 1).dtype, shape: operand(node, inputs, 0).shape }],
   (node, inputs, [type]) => [valueOf(type!, operand(node, inputs, 0).data.map(keeperOf(type!.dtype)))],
 );
 
@@ -92,4 +82,4 @@ function isTraining(mode: Reference | undefined): boolean {
   return mode !== undefined && mode.data[0] !== 0;
 }
 
-export const conversionOperators: readonly OperatorDefinition[] = [cast, clip, dropout];
+export const conversionOperators: readonly OperatorDefinition[] = [cast, castLike, clip, dropout];

@@ -1,0 +1,3 @@
+export { withParameters } from './inject.js';
+export { loadModel, readModel, type Model, type ReadOptions } from './read.js';
+export { writeGraph, writeTypedGraph } from './write.js';
