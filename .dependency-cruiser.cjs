@@ -23,7 +23,7 @@ const throughIndex = all.map((name) => ({
   comment: `other folders reach ${name}/ through its index.ts (or that of a folder inside it)`,
   severity: 'error',
   from: { pathNot: [`^${name}/`, '^(test|bench|examples)/'] },
-  to: { path: `^${name}/`, pathNot: [`^${name}/(.+/)?index\\.ts$`] },
+  to: { path: `^${name}/`, pathNot: [`^${name}/index\\.ts$`, `^${name}/.+/index\\.ts$`] },
 }));
 const only = (pkg, file) => ({
   name: `only-${pkg}`,

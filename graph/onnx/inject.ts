@@ -39,15 +39,15 @@ export function withParameters(model: Model, values: ReadonlyMap<string, Tensor>
     ...file.node.flatMap(({ input, output }) => [...input, ...output]),
   ];
   const off = new NameSpace([...taken, ...file.input.map(({ name }) => name ?? '')]).fresh('dropout_off');
-  let needsOff = false;
   const node = file.node.map((each) => {
     if (!dropsOut(each)) return each;
-    needsOff = true;
     const quiet: NodeProto = clone(NodeProtoSchema, each);
     quiet.input[2] = off;
     return quiet;
   });
-  if (needsOff) initializer.push(writeTensor(off, { dtype: 'bool', shape: [], data: Uint8Array.of(0) }));
+  if (file.node.some(dropsOut)) {
+    initializer.push(writeTensor(off, { dtype: 'bool', shape: [], data: Uint8Array.of(0) }));
+  }
   return toBinary(ModelProtoSchema, { ...model.proto, graph: { ...file, node, initializer } });
 }
 

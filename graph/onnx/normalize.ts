@@ -10,9 +10,9 @@ export const NEWEST_OPSET = 26;
 /** Collects what one node becomes. */
 export interface Rewriting {
   /** Adds a constant and returns its name. */
-  constant(hint: string, tensor: Tensor): string;
+  readonly constant: (hint: string, tensor: Tensor) => string;
   /** A name that nothing else has. */
-  fresh(hint: string): string;
+  readonly fresh: (hint: string) => string;
   readonly place: Place;
 }
 
