@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-import { encodeModel, type DataType, type TensorData, type TypedGraph } from '../../graph/index.js';
+import { writeTypedGraph, type DataType, type TensorData, type TypedGraph } from '../../graph/index.js';
 import { withOwnOutputs } from './direct.js';
 import { BufferError, CompileError, EngineUnavailableError, RunError } from './errors.js';
 import {
@@ -77,7 +77,7 @@ export class OnnxRuntimeEngine implements Engine {
     const own = withOwnOutputs(graph);
     let session: InferenceSession;
     try {
-      session = await InferenceSession.create(encodeModel(own), {
+      session = await InferenceSession.create(writeTypedGraph(own), {
         executionProviders: ['cpu'],
         intraOpNumThreads: this.threads,
         interOpNumThreads: 1,
@@ -153,13 +153,11 @@ function messageOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).trim();
 }
 
-/** The node that the message names, where it names one of this graph's. */
+/** The node that the message names, where it names one of this graph's: `In Node, ("n", ...`, `node. Name:'n'`. */
 function nodeIn(message: string, graph: TypedGraph): Readonly<Record<string, unknown>> {
-  const quoted = /(?:[Nn]ode|Name)[: ]*(?:\([^)]*\) Op \([^)]*\) )?['"(]([^'")]+)['")]/g;
-  for (const match of message.matchAll(quoted)) {
-    const node = graph.nodes.find(({ name }) => name === match[1]);
+  for (const [, name] of message.matchAll(/(?:node|name)[^"'(]{0,12}["'(]+([^"'()]+)["')]/gi)) {
+    const node = graph.nodes.find((candidate) => candidate.name === name);
     if (node) return { node: node.name, operator: node.operator };
   }
-  const named = graph.nodes.find(({ name }) => name !== '' && message.includes(`'${name}'`));
-  return named ? { node: named.name, operator: named.operator } : {};
+  return {};
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { Type, type Static } from '@sinclair/typebox';
-import { formatType, LOSS_KINDS, readModel, sameShape, type Graph, type Tensor } from '../../graph/index.js';
+import { formatType, LOSS_KINDS, loadModel, sameShape, type Graph, type Tensor } from '../../graph/index.js';
 import { readSafetensors } from '../../graph/weights/index.js';
 import { OptimizerSchema, validatorOf } from '../../protocol/index.js';
 import { CaseError } from './errors.js';
@@ -39,10 +39,9 @@ export async function loadCase(folder: string): Promise<GradcheckCase> {
   const weights = join(folder, 'case.safetensors');
   const { tensors } = readSafetensors(await read(weights), weights);
   const path = join(folder, 'model.onnx');
-  await read(path);
-  const model = readModel(path);
   const missing = new Set(description.parametersMissingInOnnx ?? []);
   const checked = description.parameters.filter((name) => !missing.has(name));
+  const { graph: model } = await loadModel(path, { trainable: (name) => checked.includes(name) });
   for (const key of [...description.inputs, description.target, 'output', 'loss'])
     tensorOf(tensors, key, weights);
   for (const name of checked) {

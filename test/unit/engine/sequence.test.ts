@@ -62,7 +62,7 @@ void t.test('a plan that cannot run is refused, saying where', (t) => {
     [/bytes 4 to 20 of buffer 0, which has 16/, { ...good, segments: [{ ...first, inputs: [slot(0, 4)] }] }],
     [
       /output of segment 0 "y" starts at byte 2/,
-      { ...good, segments: [{ ...first, outputs: [slot(3, 2)] }] },
+      { ...good, segments: [{ ...first, outputs: [slot(0, 2)] }] },
     ],
     [/"i" starts at byte 4/, { ...good, segments: [{ ...second, inputs: [slot(1, 0), slot(0, 4)] }] }],
     [
