@@ -68,6 +68,17 @@ export class NotACoordinatorError extends PeerError {
   }
 }
 
+/** The connection broke in the middle of an answer. */
+export class ConnectionLostError extends PeerError {
+  constructor(url: string, what: string, cause: unknown) {
+    super('connection_lost', `the connection to ${url} broke while ${what}; try again`, {
+      retryable: true,
+      ids: { coordinator: url },
+      cause,
+    });
+  }
+}
+
 /** Ctrl-C; the command line exits with 130. */
 export class InterruptedError extends PeerError {
   constructor(message = 'interrupted') {

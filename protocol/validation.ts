@@ -1,5 +1,5 @@
 import type { Static, TSchema } from '@sinclair/typebox';
-import { Ajv, type ErrorObject } from 'ajv';
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { UserError } from '../base/index.js';
 
 const ajv = new Ajv({ allErrors: true, verbose: true, discriminator: false, strict: false });
@@ -30,8 +30,9 @@ export interface FieldProblem {
  *   that does not fit: what was found, what would be accepted, and the key that an unknown one resembles
  */
 export function validatorOf<S extends TSchema>(schema: S): (value: unknown, what: string) => Static<S> {
-  const check = ajv.compile<Static<S>>(schema);
+  let compiled: ValidateFunction<Static<S>> | undefined;
   return (value, what) => {
+    const check = (compiled ??= ajv.compile<Static<S>>(schema)); // when first needed: it takes a tenth of a second
     if (check(value)) return value;
     throw new ValidationError(what, describe(check.errors ?? []));
   };
@@ -40,12 +41,14 @@ export function validatorOf<S extends TSchema>(schema: S): (value: unknown, what
 function describe(errors: readonly ErrorObject[]): FieldProblem[] {
   const fields = new Map<string, ErrorObject[]>();
   for (const error of errors) {
-    const key = error.keyword === 'additionalProperties' ? join(error.instancePath, extra(error)) : error.instancePath;
+    const key =
+      error.keyword === 'additionalProperties' ? join(error.instancePath, extra(error)) : error.instancePath;
     fields.set(key, [...(fields.get(key) ?? []), error]);
   }
   // a field that fails inside a union fails once per branch; deeper fields explain better than the union
   const paths = [...fields.keys()].filter(
-    (path) => ![...fields.keys()].some((other) => other !== path && other.startsWith(`${path}/`) && path !== ''),
+    (path) =>
+      ![...fields.keys()].some((other) => other !== path && other.startsWith(`${path}/`) && path !== ''),
   );
   const shown = paths.filter((path) => path !== '' || paths.length === 1);
   return shown.map((path) => ({ field: dotted(path), problem: sentence(path, fields.get(path)!) }));
@@ -56,7 +59,11 @@ function sentence(path: string, errors: readonly ErrorObject[]): string {
   const unknown = errors.find((error) => error.keyword === 'additionalProperties');
   // a key that some branch of a union knows is unknown only to the others
   if (unknown && errors.every((error) => error.keyword === 'additionalProperties')) {
-    const known = [...new Set(errors.flatMap((error) => Object.keys((error.parentSchema?.['properties'] ?? {}) as object)))];
+    const known = [
+      ...new Set(
+        errors.flatMap((error) => Object.keys((error.parentSchema?.['properties'] ?? {}) as object)),
+      ),
+    ];
     const near = nearest(extra(unknown), known);
     return `unknown key "${field}"${near ? `, did you mean "${near}"?` : ''} (known: ${known.join(', ')})`;
   }

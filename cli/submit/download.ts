@@ -2,8 +2,9 @@ import { createWriteStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { DtrainError } from '../../base/index.js';
 import type { RestClient } from '../client/rest.js';
-import { NotACoordinatorError } from '../errors.js';
+import { ConnectionLostError, NotACoordinatorError } from '../errors.js';
 
 /**
  * Fetches all files of a job's output into `directory`. A file appears under its name only when it is whole.
@@ -28,8 +29,14 @@ export async function downloadOutput(
       await rename(partial, target);
     } catch (error) {
       await rm(partial, { force: true });
-      throw error;
+      if (error instanceof DtrainError || isFileError(error)) throw error;
+      throw new ConnectionLostError(client.url, `fetching ${path} of ${id}`, error);
     }
   }
   return files.map(({ path }) => join(directory, path));
+}
+
+/** A failure of this host's disk, not of the connection. */
+function isFileError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && 'path' in error;
 }

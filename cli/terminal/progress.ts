@@ -10,7 +10,7 @@ const LINE_SECONDS: Seconds = 5;
  */
 export class Progress {
   private bar: SingleBar | undefined;
-  private lastLine = -Infinity;
+  private lastLine: Seconds;
   private lastText = '';
 
   constructor(
@@ -19,7 +19,9 @@ export class Progress {
     private readonly label: string,
     /** How the counts are written. */
     private readonly format: (count: number) => string = String,
-  ) {}
+  ) {
+    this.lastLine = clock.monotonic();
+  }
 
   /** Shows `done` of `total` with `detail` behind; `total` may become known late (null: not yet). */
   update(done: number, total: number | null, detail: string): void {
@@ -30,7 +32,7 @@ export class Progress {
     }
     this.lastText = `${this.label} ${this.format(done)}/${this.format(total)}  ${detail}`.trimEnd();
     const now = this.clock.monotonic();
-    if (now - this.lastLine < LINE_SECONDS && done < total) return;
+    if (now - this.lastLine < LINE_SECONDS) return;
     this.lastLine = now;
     this.flush();
   }

@@ -1,0 +1,205 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { sha256 } from '../../../base/index.js';
+import { repositoryRoot } from '../../root.js';
+import { Dtrain, dtrain } from '../../e2e/process.js';
+import { FakeCoordinator, jobEvent, problem } from './fake-coordinator.js';
+
+t.setTimeout(200_000); // a process a command, on machines that may be busy
+
+const MODEL = readFileSync(join(repositoryRoot, 'test/fixtures/models/mlp/model.onnx'));
+const JOB = `
+name: digits
+model: net/model.onnx
+data: { train: { format: npy, features: x.npy, target: y.npy }, validation: { format: npy, features: x.npy, target: y.npy } }
+loss: mse
+optimizer: { kind: sgd, lr: 0.1 }
+batch: 4
+steps: 3
+output: out
+`;
+const FILES = { 'job.yaml': JOB, net: { 'model.onnx': MODEL }, 'x.npy': 'features', 'y.npy': 'targets' };
+
+async function coordinator(t: {
+  teardown: (end: () => Promise<void>) => void;
+}): Promise<[FakeCoordinator, string]> {
+  const fake = new FakeCoordinator();
+  const url = await fake.start();
+  t.teardown(() => fake.close());
+  return [fake, url];
+}
+
+t.test('uploads what is missing once, puts hashes where paths stood, claims the output folder', async (t) => {
+  const [fake, url] = await coordinator(t);
+  const folder = t.testdir(FILES);
+  const known = Buffer.from('targets');
+  fake.artifacts.set(sha256(known), known);
+  const ended = await dtrain(['submit', join(folder, 'job.yaml'), '--coordinator', url, '--key', 'k1'], {
+    cwd: '/',
+  });
+  t.equal(ended.code, 0, ended.stderr);
+  t.equal(ended.stdout, 'job_1\n');
+  t.strictSame(fake.puts.sort(), [sha256(MODEL), sha256('features')].sort());
+  const { submission, key } = fake.submissions[0]!;
+  t.equal(key, 'k1');
+  const npy = {
+    format: 'npy',
+    features: `sha256:${sha256('features')}`,
+    target: `sha256:${sha256('targets')}`,
+  };
+  t.match(submission.job, {
+    model: `sha256:${sha256(MODEL)}`,
+    data: { train: npy, validation: npy },
+    output: 'out',
+  });
+  t.equal(submission.outputClaim?.directory, join(folder, 'out'));
+  t.equal(readFileSync(join(folder, 'out/.dtrain-claim'), 'utf8'), submission.outputClaim?.token);
+});
+
+t.test(
+  '--follow resumes a broken stream where it was, fetches undelivered results, exits with the result',
+  async (t) => {
+    const [fake, url] = await coordinator(t);
+    const folder = t.testdir(FILES);
+    fake.outputs.set('model.onnx', 'trained').set('tensorboard/events', 'board');
+    fake.streams = [
+      jobEvent(1, { state: 'planning' }) +
+        jobEvent(2, { state: 'running', explanation: ['cpu:0 takes all'], totalSteps: 3 }),
+      jobEvent(3, {
+        state: 'running',
+        step: 2,
+        totalSteps: 3,
+        loss: 0.5,
+        samplesPerSecond: 10,
+        etaSeconds: 1,
+      }),
+      jobEvent(4, {
+        state: 'succeeded',
+        step: 3,
+        totalSteps: 3,
+        loss: 0.25,
+        samplesPerSecond: 10,
+        etaSeconds: 0,
+      }),
+    ];
+    const args = ['submit', 'job.yaml', '--follow', '--explain', '--coordinator', url];
+    const ended = await dtrain(args, { cwd: folder });
+    t.equal(ended.code, 0, ended.stderr);
+    t.equal(ended.stdout, 'job_1\n');
+    t.strictSame(fake.resumedAfter, [undefined, '2', '3']);
+    t.match(ended.stderr, /plan cpu:0 takes all/);
+    t.match(ended.stderr, /training 3\/3 {2}loss 0\.2500/);
+    t.match(ended.stderr, /succeeded job_1/);
+    t.notMatch(ended.stderr, /\u001b/, 'no colour and no cursor movement without a terminal');
+    t.equal(readFileSync(join(folder, 'out/model.onnx'), 'utf8'), 'trained');
+    t.equal(readFileSync(join(folder, 'out/tensorboard/events'), 'utf8'), 'board');
+    t.strictSame(readdirSync(join(folder, 'out')).sort(), ['model.onnx', 'tensorboard']);
+  },
+);
+
+t.test('--json is one document, whether the job succeeds or fails', async (t) => {
+  const [fake, url] = await coordinator(t);
+  const folder = t.testdir(FILES);
+  const args = ['submit', 'job.yaml', '--follow', '--json', '--coordinator', url];
+  fake.streams = [jobEvent(1, { state: 'succeeded', output: { directory: '/there', delivered: true } })];
+  const good = await dtrain(args, { cwd: folder });
+  t.equal(good.code, 0, good.stderr);
+  t.match(JSON.parse(good.stdout), { id: 'job_1', state: 'succeeded', output: { directory: '/there' } });
+
+  const error = { code: 'executor_died', message: 'host/cpu:1 died', device: 'host/cpu:1', family: 'peer' };
+  fake.streams = [jobEvent(1, { state: 'failed', error })];
+  const bad = await dtrain(args, { cwd: folder });
+  t.equal(bad.code, 1);
+  t.match(JSON.parse(bad.stdout), { state: 'failed', error });
+  t.match(bad.stderr, /executor_died.*host\/cpu:1 died/);
+
+  fake.streams = [jobEvent(1, { state: 'failed', error: { ...error, family: 'user' } })];
+  t.equal((await dtrain(args, { cwd: folder })).code, 2, "the user's data was wrong");
+});
+
+t.test('a refused submission leaves nothing behind, and is told as the coordinator says it', async (t) => {
+  const [fake, url] = await coordinator(t);
+  const folder = t.testdir(FILES);
+  fake.refusal = {
+    status: 422,
+    body: JSON.stringify(problem(422, 'batch_too_small', 'batch: 4 is too small')),
+  };
+  const ended = await dtrain(['submit', 'job.yaml', '--json', '--coordinator', url], { cwd: folder });
+  t.equal(ended.code, 2);
+  t.match(JSON.parse(ended.stdout), {
+    error: { code: 'batch_too_small', message: /too small/, field: 'batch' },
+  });
+  t.notOk(existsSync(join(folder, 'out')));
+
+  fake.refusal = { status: 500, body: '<html>' };
+  const other = await dtrain(['submit', 'job.yaml', '--coordinator', url], { cwd: folder });
+  t.equal(other.code, 1);
+  t.match(other.stderr, /not as a dtrain coordinator/);
+});
+
+t.test('Ctrl-C while following leaves the job alone and says how to go on', async (t) => {
+  const [fake, url] = await coordinator(t);
+  const folder = t.testdir(FILES);
+  fake.streams = Array.from({ length: 400 }, () => jobEvent(1, { state: 'running' }));
+  const process = new Dtrain(['submit', 'job.yaml', '--follow', '--coordinator', url], { cwd: folder });
+  await process.said(/does not answer|running|try/);
+  process.signal('SIGINT');
+  const { code, stderr } = await process.ended;
+  t.equal(code, 130);
+  t.match(stderr, /job_1 goes on.*dtrain logs job_1 --follow.*dtrain cancel job_1/);
+});
+
+t.test('a mistake in the job file needs no coordinator and names file, line and field', async (t) => {
+  const cases: [string, Record<string, unknown>, RegExp][] = [
+    [
+      'an unknown key',
+      { 'job.yaml': JOB.replace('steps:', 'step:') },
+      /job\.yaml:8: unknown key "step".*"steps"/,
+    ],
+    ['no model', { net: {} }, /job\.yaml:3: model: net\/model\.onnx: there is no such file/],
+    [
+      'a folder as the model',
+      { net: { 'model.onnx': {} } },
+      /job\.yaml:3: model: net\/model\.onnx: this is a folder/,
+    ],
+    ['no data', { 'x.npy': {} }, /job\.yaml:4: data\.train\.features: x\.npy: this is a folder/],
+  ];
+  for (const [name, files, message] of cases) {
+    const folder = t.testdir({ ...FILES, ...(files as typeof FILES) });
+    const ended = await dtrain(['submit', 'job.yaml', '--coordinator', 'http://127.0.0.1:9'], {
+      cwd: folder,
+    });
+    t.equal(ended.code, 2, name);
+    t.match(ended.stderr, message, name);
+    t.equal(ended.stdout, '', name);
+  }
+});
+
+t.test('nothing at the address exits with 3 and names it', async (t) => {
+  const folder = t.testdir(FILES);
+  for (const command of ['submit job.yaml', 'list', 'status job_1', 'logs x', 'cancel x', 'devices']) {
+    const args = [...command.split(' '), '--json', '--coordinator', 'http://127.0.0.1:9'];
+    const ended = await dtrain(args, { cwd: folder });
+    t.equal(ended.code, 3, command);
+    t.match(JSON.parse(ended.stdout), {
+      error: { code: 'coordinator_unreachable', coordinator: 'http://127.0.0.1:9' },
+    });
+    t.match(ended.stderr, /127\.0\.0\.1:9.*dtrain up/, command);
+  }
+  t.notOk(existsSync(join(folder, 'out')));
+});
+
+t.test('the other commands print what the coordinator knows', async (t) => {
+  const [, url] = await coordinator(t);
+  const env = { DTRAIN_COORDINATOR: url };
+  t.match((await dtrain(['list'], { env })).stdout, /^ID .*\njob_1 +running/);
+  t.match(JSON.parse((await dtrain(['list', '--json'], { env })).stdout), {
+    jobs: [{ id: 'job_1' }],
+    cursor: null,
+  });
+  t.match((await dtrain(['status', 'job_1'], { env })).stdout, /^job +job_1 \(digits\)\nstate +running/);
+  const unknown = await dtrain(['status', 'job_2', '--json'], { env });
+  t.equal(unknown.code, 2);
+  t.match(JSON.parse(unknown.stdout), { error: { code: 'job_not_found' } });
+});
