@@ -19,7 +19,11 @@ export const RUNTIME_BYTES: Bytes = 150 * 2 ** 20;
  * Parameters and gradients are held twice: in the buckets that travel and are updated, and in the buffers
  * that the engine computes with. Optimizer state is sharded over the ranks (ZeRO-1).
  */
-export function accountFor(profile: ModelProfile, samples: number, worldSize: number): readonly AccountItem[] {
+export function accountFor(
+  profile: ModelProfile,
+  samples: number,
+  worldSize: number,
+): readonly AccountItem[] {
   const items = [
     { what: 'runtime', bytes: RUNTIME_BYTES },
     { what: 'parameters', bytes: 2 * profile.parameterBytes },

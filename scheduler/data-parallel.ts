@@ -72,7 +72,9 @@ function choose({ devices, replicas, shares }: DataParallelRequest): readonly De
     );
   }
   if (shares && shares.length !== wanted) {
-    throw new PlacementError(`parallelism: ${shares.length} shares for ${wanted} devices; give one share a device`);
+    throw new PlacementError(
+      `parallelism: ${shares.length} shares for ${wanted} devices; give one share a device`,
+    );
   }
   if (wanted === devices.length || shares) return devices.slice(0, wanted);
   const fastest = [...devices].sort((a, b) => b.flops - a.flops).slice(0, wanted);
@@ -117,7 +119,10 @@ function describe(
     bottleneck:
       exchange > slowest.predictedBusySeconds
         ? { device: 'network', why: `exchanging gradients takes ${formatSeconds(exchange)} a step` }
-        : { device: slowest.device, why: `computing its share takes ${formatSeconds(slowest.predictedBusySeconds)} a step` },
+        : {
+            device: slowest.device,
+            why: `computing its share takes ${formatSeconds(slowest.predictedBusySeconds)} a step`,
+          },
     schedule: { kind: 'data-parallel', microBatches: 1 },
     stages: [{ index: 0, nodes, parameters, replicas }],
     rejected,

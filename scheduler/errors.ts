@@ -7,7 +7,9 @@ export class BudgetTooSmallError extends UserError {
     who: string,
     advice: string,
   ) {
-    super('budget_too_small', `${who}: short by ${formatBytes(shortBytes)}; ${advice}`, { ids: { shortBytes } });
+    super('budget_too_small', `${who}: short by ${formatBytes(shortBytes)}; ${advice}`, {
+      ids: { shortBytes },
+    });
   }
 }
 

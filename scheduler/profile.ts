@@ -26,7 +26,10 @@ export function at(line: Linear, samples: number): number {
 }
 
 /** The line through two measurements; never falling. */
-export function lineThrough(a: { samples: number; value: number }, b: { samples: number; value: number }): Linear {
+export function lineThrough(
+  a: { samples: number; value: number },
+  b: { samples: number; value: number },
+): Linear {
   const perSample = Math.max(0, (b.value - a.value) / (b.samples - a.samples));
   return { base: Math.max(0, a.value - perSample * a.samples), perSample };
 }

@@ -16,7 +16,9 @@ export function splitShares(
   for (;;) {
     const left = batch - [...capped].reduce((sum, i) => sum + capacity[i]!, 0);
     const open = weights.reduce((sum, weight, i) => sum + (capped.has(i) ? 0 : weight), 0);
-    ideal = weights.map((weight, i) => (capped.has(i) ? capacity[i]! : open > 0 ? (left * weight) / open : 0));
+    ideal = weights.map((weight, i) =>
+      capped.has(i) ? capacity[i]! : open > 0 ? (left * weight) / open : 0,
+    );
     const over = ideal.findIndex((share, i) => !capped.has(i) && share > capacity[i]!);
     if (over < 0) break;
     ideal.forEach((share, i) => {

@@ -12,11 +12,7 @@ export class DeviceSpecError extends UserError {
 }
 
 /** The coordinator refused this daemon, or cannot be reached. */
-export class CoordinatorError extends PeerError {
-  constructor(code: string, message: string, details?: ErrorDetails) {
-    super(code, message, details);
-  }
-}
+export class CoordinatorError extends PeerError {}
 
 /** An executor process died or stopped answering. */
 export class ExecutorError extends PeerError {

@@ -1,2 +1,17 @@
-export { WorkerDaemon, type WorkerOptions } from './daemon/index.js';
-export { parseDeviceSpec, resolveDevices, type DeviceSpec, type HostResources, type ResolvedDevice } from './device/index.js';
+import { WorkerDaemon, type WorkerOptions } from './daemon/index.js';
+
+/** Starts a host's daemon: see WorkerDaemon. */
+export function startWorkerDaemon(options: WorkerOptions): Promise<WorkerDaemon> {
+  return WorkerDaemon.start(options);
+}
+
+export type { WorkerDaemon, WorkerOptions };
+export {
+  parseDeviceSpec,
+  probeDevices,
+  resolveDevices,
+  type DeviceSpec,
+  type HostResources,
+  type ProbedDevice,
+  type ResolvedDevice,
+} from './device/index.js';

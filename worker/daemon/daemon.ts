@@ -10,7 +10,13 @@ import {
   type ErrorReport,
   type Logger,
 } from '../../base/index.js';
-import { DeviceSchema, HelloSchema, type Device, type FromWorker, type ToWorker } from '../../protocol/index.js';
+import {
+  DeviceSchema,
+  HelloSchema,
+  type Device,
+  type FromWorker,
+  type ToWorker,
+} from '../../protocol/index.js';
 import { resolveDevices, type DeviceSpec, type ResolvedDevice } from '../device/index.js';
 import { CoordinatorError, type ExecutorError } from '../errors.js';
 import type { FromExecutor, RunId } from '../messages.js';
@@ -51,6 +57,7 @@ export class WorkerDaemon {
   private session: Session | undefined;
   private heartbeat: NodeJS.Timeout | undefined;
   private closed = false;
+  private joining: Promise<void> = Promise.resolve();
   private readonly executors = new Map<string, ExecutorProcess>();
   private readonly descriptions = new Map<string, Device>();
   private readonly runs = new Map<string, { run: RunId; step: number; phase: string }>();
@@ -80,7 +87,7 @@ export class WorkerDaemon {
     try {
       // one after the other: devices that share cores would measure each other
       for (const device of daemon.devices) await daemon.startExecutor(device);
-      await daemon.join(FIRST_JOIN_SECONDS);
+      await daemon.joinOnce(FIRST_JOIN_SECONDS);
     } catch (error) {
       await daemon.close();
       throw error;
@@ -97,8 +104,9 @@ export class WorkerDaemon {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    clearInterval(this.heartbeat);
     await Promise.all([...this.executors.values()].map((executor) => executor.close(CLOSE_GRACE_SECONDS)));
+    await this.joining;
+    clearInterval(this.heartbeat);
     this.session?.close();
     this.scratch.remove();
     this.finish();
@@ -121,27 +129,39 @@ export class WorkerDaemon {
     if (this.closed) await executor.close(0);
   }
 
+  /** Joins; whoever closes the daemon meanwhile waits for the attempt to end. */
+  private joinOnce(giveUpAfterSeconds: number): Promise<void> {
+    const joined = this.join(giveUpAfterSeconds);
+    this.joining = joined.catch(() => undefined);
+    return joined;
+  }
+
   private async join(giveUpAfterSeconds: number): Promise<void> {
     const started = this.clock.monotonic();
     for (let attempt = 0; !this.closed; attempt++) {
       try {
-        const hello = create(HelloSchema, { version, name: this.options.name, pid: process.pid, devices: this.joined.slice() });
+        const hello = create(HelloSchema, {
+          version,
+          name: this.options.name,
+          pid: process.pid,
+          devices: this.joined.slice(),
+        });
         const session = await Session.open(this.options.coordinator, hello, {
           message: (message) => this.fromCoordinator(message),
           ended: (error) => this.sessionEnded(error),
         });
-        if (this.closed) {
-          session.close();
-          return;
-        }
         this.session = session;
         this.heartbeat = setInterval(() => this.beat(), session.welcome.heartbeatSeconds * 1000);
-        this.options.logger.info({ coordinator: this.options.coordinator, devices: this.joined.map((d) => d.id) }, 'joined');
+        this.options.logger.info(
+          { coordinator: this.options.coordinator, devices: this.joined.map((d) => d.id) },
+          'joined',
+        );
         return;
       } catch (error) {
         const final = !(error instanceof CoordinatorError) || !error.retryable;
         // a daemon that lost its session joins again before the coordinator has let go of its name
-        const rejoining = giveUpAfterSeconds === Infinity && error instanceof CoordinatorError && error.code === 'name_taken';
+        const rejoining =
+          giveUpAfterSeconds === Infinity && error instanceof CoordinatorError && error.code === 'name_taken';
         if ((final && !rejoining) || this.clock.monotonic() - started > giveUpAfterSeconds) throw error;
         const wait = RETRY_SECONDS[Math.min(attempt, RETRY_SECONDS.length - 1)]!;
         await new Promise((resolve) => setTimeout(resolve, wait * 1000));
@@ -158,8 +178,10 @@ export class WorkerDaemon {
       this.executors.get(device)?.send({ kind: 'stop', run, reason: 'the coordinator is gone' });
     }
     this.runs.clear();
-    this.join(Infinity).catch((failure: unknown) => {
-      this.finish(failure instanceof Error ? failure : new CoordinatorError('coordinator_lost', String(failure)));
+    this.joinOnce(Infinity).catch((failure: unknown) => {
+      this.finish(
+        failure instanceof Error ? failure : new CoordinatorError('coordinator_lost', String(failure)),
+      );
     });
   }
 
@@ -179,7 +201,14 @@ export class WorkerDaemon {
         const run = toExecutor.runOf(message.value);
         const executor = this.executors.get(device);
         if (!executor) {
-          this.tell(toFromWorker.failed(run, device, { family: 'peer', code: 'no_such_device', message: `${device} is not there`, ids: { device } }));
+          this.tell(
+            toFromWorker.failed(run, device, {
+              family: 'peer',
+              code: 'no_such_device',
+              message: `${device} is not there`,
+              ids: { device },
+            }),
+          );
           return;
         }
         this.runs.set(device, { run, step: 0, phase: 'fetching' });
@@ -190,11 +219,13 @@ export class WorkerDaemon {
       case 'stop': {
         for (const [device, { run }] of this.runs) {
           if (run.jobId !== message.value.jobId || run.epoch !== message.value.epoch) continue;
-          this.executors.get(device)?.send(
-            message.case === 'peers'
-              ? { kind: 'peers', run, endpoints: message.value.endpoints }
-              : { kind: 'stop', run, reason: message.value.reason },
-          );
+          this.executors
+            .get(device)
+            ?.send(
+              message.case === 'peers'
+                ? { kind: 'peers', run, endpoints: message.value.endpoints }
+                : { kind: 'stop', run, reason: message.value.reason },
+            );
         }
         return;
       }
@@ -230,13 +261,16 @@ export class WorkerDaemon {
         this.tell(toFromWorker.log(message.run, message.level, message.message));
         return;
       case 'checkpoint':
-        void this.upload(device, message.run, message.path, (sha256) => toFromWorker.checkpoint(message.run, message.step, sha256));
+        void this.upload(device, message.run, message.path, (sha256) =>
+          toFromWorker.checkpoint(message.run, message.step, sha256),
+        );
         return;
       case 'finished': {
         const { run, summary, weightsPath } = message;
         this.runs.delete(device.id);
         if (weightsPath === null) this.tell(toFromWorker.finished(run, summary, ''));
-        else void this.upload(device, run, weightsPath, (sha256) => toFromWorker.finished(run, summary, sha256));
+        else
+          void this.upload(device, run, weightsPath, (sha256) => toFromWorker.finished(run, summary, sha256));
         return;
       }
       case 'failed':

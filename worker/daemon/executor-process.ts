@@ -3,7 +3,13 @@ import { fileURLToPath } from 'node:url';
 import { withDeadline, type Clock, type Logger } from '../../base/index.js';
 import type { ResolvedDevice } from '../device/index.js';
 import { ExecutorError } from '../errors.js';
-import { STALL_SECONDS, type ExecutorOptions, type FromExecutor, type Phase, type ToExecutor } from '../messages.js';
+import {
+  STALL_SECONDS,
+  type ExecutorOptions,
+  type FromExecutor,
+  type Phase,
+  type ToExecutor,
+} from '../messages.js';
 
 const ENTRY = fileURLToPath(new URL('../executor/main.js', import.meta.url));
 const START_SECONDS = 30;
@@ -38,11 +44,24 @@ export class ExecutorProcess {
     this.exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
         const how = signal ? `was ended by ${signal}` : `exited with ${code ?? 'no code'}`;
-        this.lose(new ExecutorError('executor_died', device.id, `the executor process ${how} (pid ${child.pid ?? 0})`));
+        this.lose(
+          new ExecutorError(
+            'executor_died',
+            device.id,
+            `the executor process ${how} (pid ${child.pid ?? 0})`,
+          ),
+        );
         resolve();
       });
       child.once('error', (cause) => {
-        this.lose(new ExecutorError('executor_died', device.id, `the executor process failed: ${cause.message}`, cause));
+        this.lose(
+          new ExecutorError(
+            'executor_died',
+            device.id,
+            `the executor process failed: ${cause.message}`,
+            cause,
+          ),
+        );
         resolve();
       });
     });
@@ -73,7 +92,13 @@ export class ExecutorProcess {
         if (received.kind === 'probed') resolve(received.flops);
       });
       child.once('exit', (code, signal) => {
-        reject(new ExecutorError('executor_failed_to_start', device.id, `the executor ended at once (${signal ?? code ?? '?'})`));
+        reject(
+          new ExecutorError(
+            'executor_failed_to_start',
+            device.id,
+            `the executor ended at once (${signal ?? code ?? '?'})`,
+          ),
+        );
       });
     });
     const executor = new ExecutorProcess(device, child, events, clock);
@@ -101,7 +126,8 @@ export class ExecutorProcess {
     this.closing = true;
     this.send({ kind: 'shutdown' });
     const cancel = this.clock.after(graceSeconds, () => this.child.kill('SIGKILL'));
-    if (this.child.exitCode === null && this.child.signalCode === null && this.child.pid !== undefined) await this.exited;
+    if (this.child.exitCode === null && this.child.signalCode === null && this.child.pid !== undefined)
+      await this.exited;
     cancel();
   }
 

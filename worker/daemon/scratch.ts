@@ -15,7 +15,8 @@ export class Scratch {
   constructor() {
     for (const name of readdirSync(tmpdir())) {
       const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-      if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+      if (pid !== undefined && !isAlive(Number(pid)))
+        rmSync(join(tmpdir(), name), { recursive: true, force: true });
     }
     this.root = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
   }

@@ -1,5 +1,11 @@
 import { create } from '@bufbuild/protobuf';
-import { credentials, Metadata, type ClientDuplexStream, type ClientReadableStream, type ClientWritableStream } from '@grpc/grpc-js';
+import {
+  credentials,
+  Metadata,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  type ClientWritableStream,
+} from '@grpc/grpc-js';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { withDeadline, type Sha256 } from '../../base/index.js';
@@ -55,10 +61,16 @@ export class Session {
    * @throws CoordinatorError `coordinator_unreachable`, or the code of a refusal (`version_mismatch`, `name_taken`)
    */
   static async open(address: string, hello: Hello, events: SessionEvents): Promise<Session> {
-    const client = new ControlClientBase(address, credentials.createInsecure(), CHANNEL_OPTIONS) as unknown as ControlClient;
+    const client = new ControlClientBase(
+      address,
+      credentials.createInsecure(),
+      CHANNEL_OPTIONS,
+    ) as unknown as ControlClient;
     try {
       await new Promise<void>((resolve, reject) => {
-        client.waitForReady(Date.now() + CONNECT_SECONDS * 1000, (error) => (error ? reject(error) : resolve()));
+        client.waitForReady(Date.now() + CONNECT_SECONDS * 1000, (error) =>
+          error ? reject(error) : resolve(),
+        );
       });
       const stream = client.join(new Metadata());
       return await withDeadline(
@@ -94,16 +106,25 @@ export class Session {
       };
       const lost = (detail: string) =>
         end(
-          new CoordinatorError('coordinator_lost', `the session with the coordinator at ${address} ended: ${detail}`, {
-            retryable: true,
-          }),
+          new CoordinatorError(
+            'coordinator_lost',
+            `the session with the coordinator at ${address} ended: ${detail}`,
+            {
+              retryable: true,
+            },
+          ),
         );
       stream.on('error', (error: Error) => lost(error.message));
       stream.on('end', () => lost('it closed the stream'));
       stream.on('data', (received: ToWorker) => {
         const { message } = received;
         if (message.case === 'refusal') {
-          end(new CoordinatorError(message.value.code, `the coordinator at ${address} refused this worker: ${message.value.message}`));
+          end(
+            new CoordinatorError(
+              message.value.code,
+              `the coordinator at ${address} refused this worker: ${message.value.message}`,
+            ),
+          );
         } else if (message.case === 'welcome') {
           session = new Session(client, stream, message.value);
           resolve(session);
@@ -125,7 +146,9 @@ export class Session {
       for await (const chunk of chunks) yield (chunk as ArtifactChunk).data;
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      throw new ArtifactError(`the coordinator did not deliver artifact ${sha256}: ${detail}`, { cause: error });
+      throw new ArtifactError(`the coordinator did not deliver artifact ${sha256}: ${detail}`, {
+        cause: error,
+      });
     }
   }
 

@@ -24,8 +24,14 @@ export const toFromWorker = {
     case: 'heartbeat',
     value: create(HeartbeatSchema, { ranks: ranks.map((rank) => create(RankBeatSchema, rank)) }),
   }),
-  ready: (run: RunId, endpoint: string): Message => ({ case: 'ready', value: create(RankReadySchema, { ...run, endpoint }) }),
-  step: (run: RunId, numbers: StepNumbers): Message => ({ case: 'step', value: create(StepReportSchema, { ...run, ...numbers }) }),
+  ready: (run: RunId, endpoint: string): Message => ({
+    case: 'ready',
+    value: create(RankReadySchema, { ...run, endpoint }),
+  }),
+  step: (run: RunId, numbers: StepNumbers): Message => ({
+    case: 'step',
+    value: create(StepReportSchema, { ...run, ...numbers }),
+  }),
   log: ({ jobId, rank }: RunId, level: string, message: string): Message => ({
     case: 'log',
     value: create(LogLineSchema, { jobId, rank, level, message }),
@@ -59,5 +65,9 @@ export const toFromWorker = {
 
 /** The control plane's words, for executors. */
 export const toExecutor = {
-  runOf: ({ jobId, epoch, rank }: { jobId: string; epoch: number; rank: number }): RunId => ({ jobId, epoch, rank }),
+  runOf: ({ jobId, epoch, rank }: { jobId: string; epoch: number; rank: number }): RunId => ({
+    jobId,
+    epoch,
+    rank,
+  }),
 };

@@ -1,2 +1,3 @@
+export * from './probe.js';
 export * from './resolve.js';
 export * from './spec.js';

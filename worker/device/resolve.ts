@@ -22,7 +22,9 @@ export interface HostResources {
 }
 
 /** Kinds of devices that an engine of this build runs on. */
-const RUNNABLE: Readonly<Partial<Record<DeviceKind, readonly string[]>>> = { cpu: ['onnxruntime', 'reference'] };
+const RUNNABLE: Readonly<Partial<Record<DeviceKind, readonly string[]>>> = {
+  cpu: ['onnxruntime', 'reference'],
+};
 
 /**
  * Fills in a host's defaults: cores and three quarters of the memory, shared equally by its CPU devices.
@@ -40,11 +42,17 @@ export function resolveDevices(
     seen.add(short);
     const engines = RUNNABLE[spec.kind];
     if (!engines) {
-      throw new DeviceSpecError(short, `no engine of this version runs on ${spec.kind}; cpu is what it can use`);
+      throw new DeviceSpecError(
+        short,
+        `no engine of this version runs on ${spec.kind}; cpu is what it can use`,
+      );
     }
     const engine = spec.engine ?? engines[0]!;
     if (!engines.includes(engine)) {
-      throw new DeviceSpecError(short, `engine "${engine}" does not run on ${spec.kind} (${engines.join(', ')})`);
+      throw new DeviceSpecError(
+        short,
+        `engine "${engine}" does not run on ${spec.kind} (${engines.join(', ')})`,
+      );
     }
     return {
       id: `${name}/${short}`,

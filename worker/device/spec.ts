@@ -32,7 +32,8 @@ export function parseDeviceSpec(text: string): DeviceSpec {
   for (const part of rest) {
     const at = part.indexOf('=');
     const key = at < 0 ? part : part.slice(0, at);
-    if (!OPTIONS.includes(key)) throw new DeviceSpecError(text, `unknown option "${key}" (${OPTIONS.join(', ')})`);
+    if (!OPTIONS.includes(key))
+      throw new DeviceSpecError(text, `unknown option "${key}" (${OPTIONS.join(', ')})`);
     if (at < 0 || at === part.length - 1) throw new DeviceSpecError(text, `"${key}" has no value`);
     if (options.has(key)) throw new DeviceSpecError(text, `"${key}" is given twice`);
     options.set(key, part.slice(at + 1));
@@ -42,7 +43,13 @@ export function parseDeviceSpec(text: string): DeviceSpec {
     kind,
     index: Number(indexText),
     memoryBytes: memory === undefined ? undefined : parseBytes(memory),
-    threads: numberOption(text, options, 'threads', (n) => Number.isInteger(n) && n >= 1, 'a whole number from 1'),
+    threads: numberOption(
+      text,
+      options,
+      'threads',
+      (n) => Number.isInteger(n) && n >= 1,
+      'a whole number from 1',
+    ),
     engine: options.get('engine'),
     speed: numberOption(text, options, 'speed', (n) => n > 0 && n <= 1, 'a number above 0, at most 1') ?? 1,
   };

@@ -13,7 +13,10 @@ const LEAVE_SECONDS = 10;
  */
 export class Executor implements RankHost {
   private current: { readonly id: RunId; readonly run: RankRun; readonly over: Promise<void> } | undefined;
-  private readonly fetches = new Map<Sha256, { resolve: (path: string) => void; reject: (error: unknown) => void }>();
+  private readonly fetches = new Map<
+    Sha256,
+    { resolve: (path: string) => void; reject: (error: unknown) => void }
+  >();
 
   readonly device: ExecutorOptions['device'];
   readonly listenHost: string;

@@ -11,7 +11,8 @@ const PROBE_SECONDS = 0.25;
 
 async function main(): Promise<void> {
   const options = JSON.parse(process.argv[2] ?? 'null') as ExecutorOptions | null;
-  if (!options || !process.send) throw new InvariantError('an executor is started by its daemon, not by hand');
+  if (!options || !process.send)
+    throw new InvariantError('an executor is started by its daemon, not by hand');
   const { device } = options;
   process.title = `dtrain executor ${device.id}`;
   // a terminal's Ctrl-C reaches every process of the group: the daemon decides when this one ends

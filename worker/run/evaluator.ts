@@ -56,7 +56,13 @@ export class Evaluator {
     const { step } = program;
     const indices = Uint32Array.from({ length: count }, (_, i) => start + i);
     const buffer = new ArrayBuffer(step.batch.bytes);
-    feed(buffer, step.batch, this.dataset, program.feed, { indices, first: start, lossScale: 1, seed: 0, step: 0 });
+    feed(buffer, step.batch, this.dataset, program.feed, {
+      indices,
+      first: start,
+      lossScale: 1,
+      seed: 0,
+      step: 0,
+    });
     let batch = buffer;
     await step.sequence.run([buffer, ...parameters], (_segment, returned: readonly ReturnedBuffer[]) => {
       for (const { index, buffer: back } of returned) {

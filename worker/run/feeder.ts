@@ -30,13 +30,20 @@ export interface Feed {
 }
 
 /** Writes a batch into a buffer laid out for it. */
-export function feed(buffer: ArrayBuffer, layout: BatchLayout, dataset: Dataset, names: FeedNames, what: Feed): void {
+export function feed(
+  buffer: ArrayBuffer,
+  layout: BatchLayout,
+  dataset: Dataset,
+  names: FeedNames,
+  what: Feed,
+): void {
   const batch: Batch = {
     inputs: names.inputs.map((name) => view(buffer, layout, name) as BatchArray),
     target: view(buffer, layout, names.target) as BatchArray,
   };
   dataset.read(what.indices, 0, what.indices.length, batch);
-  if (names.lossScale !== undefined) (view(buffer, layout, names.lossScale) as Float32Array)[0] = what.lossScale;
+  if (names.lossScale !== undefined)
+    (view(buffer, layout, names.lossScale) as Float32Array)[0] = what.lossScale;
   names.masks.forEach(({ input, ratio }, index) => {
     const mask = view(buffer, layout, input) as Float32Array;
     const { seed, step, first: firstSample } = what;

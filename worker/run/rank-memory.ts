@@ -28,7 +28,8 @@ export class RankMemory {
     rank: number,
   ) {
     this.buckets = layout.map((bucket, index) => {
-      const take = (what: string, elements: number): Allocation => arena.allocate(`${what} ${index}`, 4 * elements);
+      const take = (what: string, elements: number): Allocation =>
+        arena.allocate(`${what} ${index}`, 4 * elements);
       const own = shardBounds(bucket.length, worldSize, rank);
       const elements = own.end - own.start;
       const parameters = take('parameters', bucket.length);

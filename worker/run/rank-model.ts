@@ -103,7 +103,13 @@ export class RankModel {
       {
         segments,
         types: training.graph.types,
-        travelling: [...names, training.target.name, LOSS_SCALE, ...masks.map((mask) => mask.input), training.loss],
+        travelling: [
+          ...names,
+          training.target.name,
+          LOSS_SCALE,
+          ...masks.map((mask) => mask.input),
+          training.loss,
+        ],
         gradients: new Map([...training.gradients].map(([parameter, value]) => [value, parameter])),
       },
       this.buckets,
@@ -122,7 +128,12 @@ export class RankModel {
     const step = await StepProgram.compile(
       this.thread,
       samples,
-      { segments: [graph], types: graph.types, travelling: [...names, target.name, loss, output], gradients: new Map() },
+      {
+        segments: [graph],
+        types: graph.types,
+        travelling: [...names, target.name, loss, output],
+        gradients: new Map(),
+      },
       this.buckets,
     );
     return {

@@ -1,6 +1,13 @@
 import { join } from 'node:path';
 import { writeFile } from 'node:fs/promises';
-import { Arena, Communicator, edgeLimits, ringArenaBytes, ZeroMqTransport, DEFAULT_RING } from '../../collectives/index.js';
+import {
+  Arena,
+  Communicator,
+  edgeLimits,
+  ringArenaBytes,
+  ZeroMqTransport,
+  DEFAULT_RING,
+} from '../../collectives/index.js';
 import { withDeadline, type Sha256 } from '../../base/index.js';
 import { writeSafetensors } from '../../graph/index.js';
 import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
@@ -88,7 +95,7 @@ export class RankRun {
 
   /** Gives back what the run held. Never throws. */
   async leave(): Promise<void> {
-    this.communicator?.close();
+    await this.communicator?.close();
     await this.transport?.close().catch(() => undefined);
     await this.model?.dispose().catch(() => undefined); // a dead compute thread has nothing left to dispose
     this.datasets?.train.close();
@@ -135,15 +142,24 @@ export class RankRun {
 
   private async fetchAll(plan: RunPlan): Promise<ReadonlyMap<Sha256, string>> {
     const hashes = [...new Set([plan.model.sha256, ...dataArtifacts(plan)])];
-    return new Map(await Promise.all(hashes.map(async (hash) => [hash, await this.host.fetch(hash)] as const)));
+    return new Map(
+      await Promise.all(hashes.map(async (hash) => [hash, await this.host.fetch(hash)] as const)),
+    );
   }
 
   private async join(plan: RunPlan, arena: Arena, ring: typeof DEFAULT_RING): Promise<Communicator> {
     const { jobId, epoch, rank } = this.id;
     const member = { job: jobId, epoch, rank, worldSize: plan.ranks.length };
-    this.transport = await ZeroMqTransport.listen(member, { ...edgeLimits(ring), host: this.host.listenHost });
+    this.transport = await ZeroMqTransport.listen(member, {
+      ...edgeLimits(ring),
+      host: this.host.listenHost,
+    });
     this.host.report({ kind: 'ready', run: this.id, endpoint: this.transport.address });
-    const addresses = await withDeadline(this.peers, PEERS_SECONDS, `rank ${rank}: waiting for the other ranks to be ready`);
+    const addresses = await withDeadline(
+      this.peers,
+      PEERS_SECONDS,
+      `rank ${rank}: waiting for the other ranks to be ready`,
+    );
     this.communicator = await Communicator.join({
       ...ring,
       transport: this.transport,
@@ -178,7 +194,8 @@ export class RankRun {
         clock.skip();
       }
       if (this.id.rank !== 0) continue;
-      if (evaluation || last || isDue(this.step, plan.logEverySteps)) this.tell(plan, result, clock, evaluation);
+      if (evaluation || last || isDue(this.step, plan.logEverySteps))
+        this.tell(plan, result, clock, evaluation);
       if (isDue(this.step, plan.checkpointEverySteps)) {
         const path = await this.save(memory, this.model!, `checkpoint-${this.step}`);
         this.host.report({ kind: 'checkpoint', run: this.id, step: this.step, path });
@@ -187,7 +204,12 @@ export class RankRun {
     return clock;
   }
 
-  private tell(plan: RunPlan, result: StepResult, clock: StepClock, evaluation: Evaluation | undefined): void {
+  private tell(
+    plan: RunPlan,
+    result: StepResult,
+    clock: StepClock,
+    evaluation: Evaluation | undefined,
+  ): void {
     this.host.report({
       kind: 'step',
       run: this.id,

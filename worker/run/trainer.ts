@@ -59,7 +59,12 @@ export class Trainer {
     private readonly programs: Programs<TrainingStep>,
     rule: Optimizer['rule'],
   ) {
-    this.sampler = new Sampler({ length: dataset.length, batch: plan.batch, order: 'shuffled', seed: plan.seed });
+    this.sampler = new Sampler({
+      length: dataset.length,
+      batch: plan.batch,
+      order: 'shuffled',
+      seed: plan.seed,
+    });
     this.optimizer = new Optimizer(rule, memory.arena.memory);
     this.shares = plan.ranks.map((rank) => rank.share);
     this.parameters = memory.buckets.map(({ parameters }) => new ArrayBuffer(parameters.values.byteLength));
@@ -91,14 +96,27 @@ export class Trainer {
     const [globalLoss, squares] = await this.agree(loss * (batch.count / batch.total));
     const gradientNorm = Math.sqrt(squares);
     if (!Number.isFinite(globalLoss)) throw new DivergedError(step + 1, `the loss became ${globalLoss}`);
-    if (!Number.isFinite(gradientNorm)) throw new DivergedError(step + 1, `the gradient became ${gradientNorm}`);
-    const learningRate = learningRateAt(this.plan.optimizer.lr, this.plan.schedule, step, this.plan.totalSteps);
-    await this.update(step, learningRate, this.plan.clipNorm === null ? 1 : clipFactor(squares, this.plan.clipNorm));
+    if (!Number.isFinite(gradientNorm))
+      throw new DivergedError(step + 1, `the gradient became ${gradientNorm}`);
+    const learningRate = learningRateAt(
+      this.plan.optimizer.lr,
+      this.plan.schedule,
+      step,
+      this.plan.totalSteps,
+    );
+    await this.update(
+      step,
+      learningRate,
+      this.plan.clipNorm === null ? 1 : clipFactor(squares, this.plan.clipNorm),
+    );
     return { loss: globalLoss, learningRate, gradientNorm, samples: batch.total, computeSeconds: seconds };
   }
 
   /** Forward and backward of this rank's part; `reduce` is called for each bucket once its gradients are there. */
-  private async compute(batch: Prepared, reduce: (bucket: number) => void): Promise<{ loss: number; seconds: number }> {
+  private async compute(
+    batch: Prepared,
+    reduce: (bucket: number) => void,
+  ): Promise<{ loss: number; seconds: number }> {
     const { program, buffer, step } = batch;
     if (!program || !buffer) {
       // a short last batch may leave nothing for this rank: its part of every sum is zero
@@ -110,21 +128,24 @@ export class Trainer {
       return { loss: 0, seconds: 0 };
     }
     let loss = NaN;
-    const running = program.step.sequence.run([buffer, ...this.parameters, ...this.gradients], (_segment, returned) => {
-      for (const { index, buffer: back } of returned) {
-        const bucket = index - program.step.gradientBuffer(0);
-        if (bucket >= 0) {
-          this.gradients[bucket] = back;
-          this.memory.buckets[bucket]!.gradients.values.set(new Float32Array(back));
-          reduce(bucket);
-        } else if (index > 0) {
-          this.parameters[index - program.step.parameterBuffer(0)] = back;
-        } else {
-          loss = (view(back, program.step.batch, program.loss) as Float32Array)[0]!;
-          this.spare.get(program)!.push(back);
+    const running = program.step.sequence.run(
+      [buffer, ...this.parameters, ...this.gradients],
+      (_segment, returned) => {
+        for (const { index, buffer: back } of returned) {
+          const bucket = index - program.step.gradientBuffer(0);
+          if (bucket >= 0) {
+            this.gradients[bucket] = back;
+            this.memory.buckets[bucket]!.gradients.values.set(new Float32Array(back));
+            reduce(bucket);
+          } else if (index > 0) {
+            this.parameters[index - program.step.parameterBuffer(0)] = back;
+          } else {
+            loss = (view(back, program.step.batch, program.loss) as Float32Array)[0]!;
+            this.spare.get(program)!.push(back);
+          }
         }
-      }
-    });
+      },
+    );
     this.ahead = this.prepareNext(step);
     this.ahead?.catch(() => undefined); // awaited by the next step
     const timings = await running;
@@ -134,7 +155,8 @@ export class Trainer {
   /** Sums what every rank has to know before it updates: the loss, and the squares of the gradient. */
   private async agree(loss: number): Promise<readonly [number, number]> {
     let squares = 0;
-    for (const { shard } of this.memory.buckets) squares += this.optimizer.sumOfSquares(shard.gradients, shard.elements);
+    for (const { shard } of this.memory.buckets)
+      squares += this.optimizer.sumOfSquares(shard.gradients, shard.elements);
     const sums = await this.communicator.allReduceScalars(Float64Array.of(loss, squares));
     return [sums[0]!, sums[1]!];
   }

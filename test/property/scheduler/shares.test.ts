@@ -9,33 +9,60 @@ const device = fc.record({
 
 t.test('shares sum to the batch within the capacities, or there is no room', (t) => {
   fc.assert(
-    fc.property(fc.array(device, { minLength: 1, maxLength: 20 }), fc.integer({ min: 1, max: 500 }), (devices, batch) => {
-      const capacity = devices.map((d) => d.capacity);
-      const shares = splitShares(batch, devices.map((d) => d.weight), capacity);
-      const room = capacity.reduce((sum, most) => sum + most, 0);
-      if (!shares) return room < batch;
-      const sum = shares.reduce((total, share) => total + share, 0);
-      return room >= batch && sum === batch && shares.every((share, i) => Number.isInteger(share) && share >= 0 && share <= capacity[i]!);
-    }),
+    fc.property(
+      fc.array(device, { minLength: 1, maxLength: 20 }),
+      fc.integer({ min: 1, max: 500 }),
+      (devices, batch) => {
+        const capacity = devices.map((d) => d.capacity);
+        const shares = splitShares(
+          batch,
+          devices.map((d) => d.weight),
+          capacity,
+        );
+        const room = capacity.reduce((sum, most) => sum + most, 0);
+        if (!shares) return room < batch;
+        const sum = shares.reduce((total, share) => total + share, 0);
+        return (
+          room >= batch &&
+          sum === batch &&
+          shares.every((share, i) => Number.isInteger(share) && share >= 0 && share <= capacity[i]!)
+        );
+      },
+    ),
   );
   t.end();
 });
 
 t.test('without capacities a share differs from its quota by less than one', (t) => {
   fc.assert(
-    fc.property(fc.array(fc.double({ min: 0.01, max: 100, noNaN: true }), { minLength: 1, maxLength: 30 }), fc.integer({ min: 1, max: 5000 }), (weights, batch) => {
-      const total = weights.reduce((sum, weight) => sum + weight, 0);
-      const shares = splitShares(batch, weights, weights.map(() => Infinity))!;
-      return shares.every((share, i) => Math.abs(share - (batch * weights[i]!) / total) < 1.001);
-    }),
+    fc.property(
+      fc.array(fc.double({ min: 0.01, max: 100, noNaN: true }), { minLength: 1, maxLength: 30 }),
+      fc.integer({ min: 1, max: 5000 }),
+      (weights, batch) => {
+        const total = weights.reduce((sum, weight) => sum + weight, 0);
+        const shares = splitShares(
+          batch,
+          weights,
+          weights.map(() => Infinity),
+        )!;
+        return shares.every((share, i) => Math.abs(share - (batch * weights[i]!) / total) < 1.001);
+      },
+    ),
   );
   t.end();
 });
 
 t.test('a thousand devices', (t) => {
   const weights = Array.from({ length: 1000 }, (_, i) => 1 + (i % 7));
-  const shares = splitShares(100_000, weights, weights.map((_, i) => (i % 3 === 0 ? 60 : Infinity)))!;
-  t.equal(shares.reduce((sum, share) => sum + share, 0), 100_000);
+  const shares = splitShares(
+    100_000,
+    weights,
+    weights.map((_, i) => (i % 3 === 0 ? 60 : Infinity)),
+  )!;
+  t.equal(
+    shares.reduce((sum, share) => sum + share, 0),
+    100_000,
+  );
   t.ok(shares.every((share, i) => i % 3 !== 0 || share <= 60));
   t.end();
 });

@@ -8,22 +8,29 @@ const parameter = fc.record({
 
 t.test('every parameter has its own aligned place, in order, and buckets close at their size', (t) => {
   fc.assert(
-    fc.property(fc.array(parameter, { minLength: 1, maxLength: 40 }), fc.integer({ min: 1, max: 4096 }), (list, bytes) => {
-      const parameters = list.map(({ shape }, i) => ({ name: `p${i}`, type: { dtype: 'float32' as const, shape } }));
-      const buckets = layoutBuckets(parameters, bytes);
-      const places = buckets.flatMap((bucket) => bucket.places);
-      if (places.map((place) => place.name).join() !== parameters.map((p) => p.name).join()) return false;
-      return buckets.every((bucket, index) => {
-        let end = 0;
-        for (const place of bucket.places) {
-          if (place.bucket !== index || place.offset % 16 !== 0 || place.offset < end) return false;
-          end = place.offset + place.size;
-        }
-        const closedInTime = (bucket.places.at(-1)?.offset ?? 0) * 4 < bytes;
-        const full = index === buckets.length - 1 || bucket.length * 4 >= bytes;
-        return end <= bucket.length && bucket.length % 16 === 0 && closedInTime && full;
-      });
-    }),
+    fc.property(
+      fc.array(parameter, { minLength: 1, maxLength: 40 }),
+      fc.integer({ min: 1, max: 4096 }),
+      (list, bytes) => {
+        const parameters = list.map(({ shape }, i) => ({
+          name: `p${i}`,
+          type: { dtype: 'float32' as const, shape },
+        }));
+        const buckets = layoutBuckets(parameters, bytes);
+        const places = buckets.flatMap((bucket) => bucket.places);
+        if (places.map((place) => place.name).join() !== parameters.map((p) => p.name).join()) return false;
+        return buckets.every((bucket, index) => {
+          let end = 0;
+          for (const place of bucket.places) {
+            if (place.bucket !== index || place.offset % 16 !== 0 || place.offset < end) return false;
+            end = place.offset + place.size;
+          }
+          const closedInTime = (bucket.places.at(-1)?.offset ?? 0) * 4 < bytes;
+          const full = index === buckets.length - 1 || bucket.length * 4 >= bytes;
+          return end <= bucket.length && bucket.length % 16 === 0 && closedInTime && full;
+        });
+      },
+    ),
   );
   t.end();
 });

@@ -39,12 +39,17 @@ t.test('what is wrong is named', (t) => {
     ['cpu,speed=1,speed=1', /"speed" is given twice/],
     ['cpu,memory=lots', /"lots" is not a size/],
   ];
-  for (const [spec, message] of refused) t.throws(() => parseDeviceSpec(spec), { family: 'user', message }, spec);
+  for (const [spec, message] of refused)
+    t.throws(() => parseDeviceSpec(spec), { family: 'user', message }, spec);
   t.throws(() => resolveDevices('h', [parseDeviceSpec('cpu'), parseDeviceSpec('cpu:0')], host), {
     code: 'bad_device',
     message: /named twice/,
   });
-  t.throws(() => resolveDevices('h', [parseDeviceSpec('cuda')], host), { message: /no engine of this version/ });
-  t.throws(() => resolveDevices('h', [parseDeviceSpec('cpu,engine=fast')], host), { message: /"fast" does not run/ });
+  t.throws(() => resolveDevices('h', [parseDeviceSpec('cuda')], host), {
+    message: /no engine of this version/,
+  });
+  t.throws(() => resolveDevices('h', [parseDeviceSpec('cpu,engine=fast')], host), {
+    message: /"fast" does not run/,
+  });
   t.end();
 });

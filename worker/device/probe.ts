@@ -1,0 +1,25 @@
+import { cpus, hostname, totalmem } from 'node:os';
+import { createEngine, engineNamed, measureFlops } from '../engine/index.js';
+import { resolveDevices, type ResolvedDevice } from './resolve.js';
+import { parseDeviceSpec } from './spec.js';
+
+/** A device that was tried and answered. */
+export interface ProbedDevice extends ResolvedDevice {
+  /** Measured rate of a matrix product, FLOP/s. */
+  readonly flops: number;
+}
+
+/** What this host has, each device measured in this process. */
+export async function probeDevices(): Promise<readonly ProbedDevice[]> {
+  const host = { cores: cpus().length, memoryBytes: totalmem() };
+  const probed: ProbedDevice[] = [];
+  for (const device of resolveDevices(hostname(), [parseDeviceSpec('cpu:0')], host)) {
+    const engine = await createEngine(engineNamed(device.engine), { threads: device.threads });
+    try {
+      probed.push({ ...device, flops: (await measureFlops(engine)).flops });
+    } finally {
+      await engine.dispose();
+    }
+  }
+  return probed;
+}
