@@ -1,1 +1,3 @@
+export { ArtifactCache, type ArtifactSource } from './artifact-cache.js';
 export { WorkerDaemon, type WorkerOptions } from './daemon.js';
+export { Scratch } from './scratch.js';

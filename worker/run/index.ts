@@ -1,3 +1,4 @@
+export { layoutBatch, type BatchLayout } from './batch-layout.js';
 export { scoreOf, type Score } from './accuracy.js';
 export { layoutBuckets, type Bucket, type Place } from './buckets.js';
 export { fillDropoutMask } from './dropout.js';
