@@ -1,10 +1,12 @@
 import { Command } from 'commander';
 import { version } from '../base/index.js';
+import { registerBenchStep } from './commands/bench-step.js';
 import { registerBench } from './commands/bench.js';
 import { registerCancel } from './commands/cancel.js';
 import { registerCoordinator } from './commands/coordinator.js';
 import { registerDevices } from './commands/devices.js';
 import { registerFetch } from './commands/fetch.js';
+import { registerGradcheck } from './commands/gradcheck.js';
 import { registerList } from './commands/list.js';
 import { registerLogs } from './commands/logs.js';
 import { registerStatus } from './commands/status.js';
@@ -43,9 +45,10 @@ Logs: DTRAIN_LOG=debug|info|warn|error. Colour: only on a terminal, never with N
     registerLogs,
     registerCancel,
     registerFetch,
+    registerGradcheck,
   ]) {
     register(program, session);
   }
-  registerBench(program, session);
+  registerBenchStep(registerBench(program, session), session);
   return program;
 }

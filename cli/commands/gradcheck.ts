@@ -1,0 +1,65 @@
+import type { Command } from 'commander';
+import type { GradcheckResult } from '../../worker/gradcheck/index.js';
+import { UsageError } from '../errors.js';
+import { EXIT } from '../exit.js';
+import type { Session } from '../session.js';
+import { table } from '../terminal/table.js';
+import { examples, withJson } from './options.js';
+
+interface Options {
+  readonly engine: string;
+  readonly device: string;
+  readonly rtol: string;
+}
+
+/** `dtrain gradcheck CASE_DIR`: one model's numbers against those of another framework. */
+export function registerGradcheck(program: Command, session: Session): void {
+  const command = program
+    .command('gradcheck')
+    .description("compare a model's loss, gradients and optimizer trajectory with a reference")
+    .argument('<case-dir>', 'folder with model.onnx, case.json and case.safetensors')
+    .option('--engine <name>', 'onnxruntime, or reference (float64 in plain TypeScript)', 'onnxruntime')
+    .option('--device <device>', 'where the engine computes', 'cpu')
+    .option('--rtol <error>', 'largest relative error (L2) that passes', '1e-3');
+  withJson(command)
+    .addHelpText(
+      'after',
+      examples('dtrain gradcheck cases/gpt', 'dtrain gradcheck cases/lenet --rtol 1e-5 --json'),
+    )
+    .action(async (folder: string, options: Options) => {
+      const rtol = Number(options.rtol);
+      if (!(rtol > 0))
+        throw new UsageError(`--rtol ${options.rtol}: write a number above 0, for example 1e-3`);
+      const { createEngine, engineNamed } = await import('../../worker/engine/index.js');
+      const { gradcheck, loadCase } = await import('../../worker/gradcheck/index.js');
+      const engine = await createEngine(engineNamed(options.engine), { device: options.device });
+      try {
+        const result = await gradcheck(await loadCase(folder), engine, rtol);
+        session.terminal.answer(result, () => describe(result));
+        if (!result.pass) session.exitCode = EXIT.failed;
+      } finally {
+        await engine.dispose();
+      }
+    });
+}
+
+function describe(result: GradcheckResult): string {
+  const head = `${result.case} on ${result.engine} (${result.device}): ${result.pass ? 'pass' : 'FAIL'}`;
+  if (result.unsupported.length > 0) {
+    const rows = result.unsupported.map(({ operator, nodes }) => [operator, nodes.join(', ')]);
+    return `${head}\n${table(['UNSUPPORTED', 'NODES'], rows)}`;
+  }
+  const show = (error: number | null | undefined) => {
+    if (error === null || error === undefined) return '-';
+    return `${error.toExponential(2)}${error <= result.rtol ? '' : '  over'}`;
+  };
+  const rows = [
+    ['output', show(result.outputError)],
+    ['loss', show(result.lossError)],
+    ['trajectory', show(result.trajectoryError)],
+    ...Object.entries(result.gradients).map(([name, error]) => [`gradient of ${name}`, show(error)]),
+  ];
+  const skipped =
+    result.skipped.length > 0 ? `\nnot in model.onnx, not compared: ${result.skipped.join(', ')}` : '';
+  return `${head}\n${table(['VALUE', `RELATIVE ERROR (L2), at most ${result.rtol}`], rows)}${skipped}`;
+}
