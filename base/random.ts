@@ -18,7 +18,7 @@ export function hash32(key: number, counter: number): number {
 export function keyOf(...parts: readonly (number | string)[]): number {
   let key = 0x2545f491;
   for (const part of parts) {
-    if (typeof part === 'number') key = hash32(key, part | 0) ^ hash32(key, Math.floor(part / 2 ** 32));
+    if (typeof part === 'number') key = hash32(hash32(key, part | 0), Math.floor(part / 2 ** 32));
     else for (let i = 0; i < part.length; i++) key = hash32(key, part.charCodeAt(i));
   }
   return key >>> 0;

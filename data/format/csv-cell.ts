@@ -13,7 +13,7 @@ export interface CellPlace {
   readonly column: CsvColumn;
 }
 
-const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+const NUMBER = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$/; // the blanks are those inside quotes
 const LARGEST_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
 
 /** The decimal number in a cell; undefined for anything else, NaN and infinities in words included. */
@@ -55,7 +55,7 @@ export function classIn(cell: string, place: CellPlace, classes: readonly string
   }
   const value = parseNumber(cell);
   if (value !== undefined && Number.isInteger(value) && Math.abs(value) < 2 ** 31) return value;
-  const problem = cell === '' ? 'is empty' : `is ${quote(cell)}, not a class id`;
+  const problem = cell.trim() === '' ? 'is empty' : `is ${quote(cell)}, not a class id`;
   const remedy =
     'class ids are whole numbers from 0; for classes with names list them in the order of their ids as classes:';
   throw cellError(place, problem, remedy, cell, 'a whole number');

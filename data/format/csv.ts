@@ -1,4 +1,3 @@
-import { InvariantError } from '../../base/index.js';
 import type { Dataset } from '../dataset.js';
 import { DataError } from '../errors.js';
 import { fitOrRefuse } from '../fit.js';
@@ -7,21 +6,10 @@ import type { CsvSpec } from '../schema.js';
 import { affineOf } from '../storage/affine.js';
 import { wishedType } from '../storage/arrays.js';
 import { Column } from '../storage/column.js';
-import type { LocalFile } from '../storage/open.js';
 import { MemorySource } from '../storage/source.js';
 import { rowRange, StoredDataset, type BoundColumn } from '../storage/stored.js';
-import { categoryIn, classIn, numberIn, type CsvColumn } from './csv-cell.js';
-import { resolveColumns, type CsvColumns } from './csv-columns.js';
-import { encodeFeatures, standardize, type FeatureTable } from './csv-features.js';
-import { csvRows, type CsvRow } from './csv-rows.js';
-import { GrowingNumbers } from './growing.js';
-
-/** The rows of a csv file as numbers, before categories are encoded and features normalized. */
-interface CsvTable extends FeatureTable {
-  readonly target: Float64Array;
-  /** Data rows read, from the start of the file. */
-  readonly rowsSeen: number;
-}
+import { encodeFeatures, standardize } from './csv-features.js';
+import { readTable } from './csv-table.js';
 
 /**
  * Opens a csv file. Features are float32; the target is float32, or int64 class ids for cross_entropy. Every cell that
@@ -39,6 +27,13 @@ export async function openCsv(spec: CsvSpec, request: OpenRequest): Promise<Data
     });
   }
   const { columns, table } = await readTable(file, spec, request);
+  if (table.rowsSeen === 0) {
+    throw new DataError(
+      'data_empty',
+      `${file.name}: has no rows below its header; if the first line is data, set header: false`,
+      { file: file.name, found: 0 },
+    );
+  }
   const [first, end] = rowRange(file.name, spec.rows, table.rowsSeen);
   const length = end - first;
 
@@ -55,10 +50,10 @@ export async function openCsv(spec: CsvSpec, request: OpenRequest): Promise<Data
     }
   }
   const features = floatSource(file.name, encoded.values);
-  const target = targetColumn(file.name, spec, table.target, length, request);
+  const target = targetColumn(file.name, spec, table.target, request);
   const { lines } = table;
   return new StoredDataset({
-    inputs: [bindFeatures(features, width, length, request)],
+    inputs: [bindFeatures(features, width, request)],
     target,
     sources: [features, target.column.layout.source],
     rows: [0, length],
@@ -78,110 +73,11 @@ export async function openCsv(spec: CsvSpec, request: OpenRequest): Promise<Data
   });
 }
 
-async function readTable(
-  file: LocalFile,
-  spec: CsvSpec,
-  request: OpenRequest,
-): Promise<{ columns: CsvColumns; table: CsvTable }> {
-  const end = spec.rows?.[1] ?? Infinity;
-  let columns: CsvColumns | undefined;
-  let gathered: TableGatherer | undefined;
-  for await (const row of csvRows(file, spec.delimiter, request.limits)) {
-    if (!columns || !gathered) {
-      columns = resolveColumns(file.name, spec, row);
-      gathered = new TableGatherer(file, spec, columns, request);
-      if (columns.hasHeader) continue;
-    }
-    gathered.take(row);
-    if (gathered.rowsSeen >= end) break;
-  }
-  if (!columns || !gathered) throw new InvariantError(`${file.name}: csvRows gave no row and no error`);
-  return { columns, table: gathered.table() };
-}
-
-/** Takes rows of text one after the other and keeps the numbers of those that `rows` asks for. */
-class TableGatherer {
-  rowsSeen = 0;
-  private readonly features: GrowingNumbers;
-  private readonly target: GrowingNumbers;
-  private readonly lines: GrowingNumbers;
-  private readonly words: ReadonlyMap<number, Map<string, number>>;
-  private readonly byClass: boolean;
-
-  constructor(
-    private readonly file: LocalFile,
-    private readonly spec: CsvSpec,
-    private readonly columns: CsvColumns,
-    request: OpenRequest,
-  ) {
-    const numbers = () => new GrowingNumbers(file.name, request.limits.memoryBytes);
-    [this.features, this.target, this.lines] = [numbers(), numbers(), numbers()];
-    this.words = new Map([...columns.categorical].map((index) => [index, new Map<string, number>()]));
-    this.byClass = request.target.kind === 'classes' || spec.classes !== undefined;
-  }
-
-  /** @throws DataError `data_format`, `data_value`, `data_label` */
-  take(row: CsvRow): void {
-    if (this.rowsSeen++ < (this.spec.rows?.[0] ?? 0)) return;
-    checkWidth(this.file.name, row, this.columns.width);
-    const place = (column: CsvColumn) => ({ file: this.file.name, line: row.line, column });
-    for (const column of this.columns.features) {
-      const cell = row.cells[column.index]!;
-      const known = this.words.get(column.index);
-      if (known) this.features.push(idOf(categoryIn(cell, place(column)), known));
-      else this.features.push(numberIn(cell, place(column), FEATURE_REMEDY));
-    }
-    for (const column of this.columns.target) {
-      const cell = row.cells[column.index]!;
-      const value = this.byClass
-        ? classIn(cell, place(column), this.spec.classes)
-        : numberIn(cell, place(column), TARGET_REMEDY);
-      this.target.push(value);
-    }
-    this.lines.push(row.line);
-  }
-
-  table(): CsvTable {
-    return {
-      features: this.features.values,
-      target: this.target.values,
-      lines: Uint32Array.from(this.lines.values),
-      words: new Map([...this.words].map(([index, ids]) => [index, [...ids.keys()]])),
-      rowsSeen: this.rowsSeen,
-    };
-  }
-}
-
-const FEATURE_REMEDY =
-  'mend the cell or leave the row out; leave a column of text out with columns:, or list it under categories:';
-const TARGET_REMEDY = 'this loss compares with numbers; mend the cell or leave the row out';
-
-/** Words are numbered as they come; `encodeFeatures` puts them in their final order. */
-function idOf(word: string, known: Map<string, number>): number {
-  const id = known.get(word) ?? known.size;
-  known.set(word, id);
-  return id;
-}
-
-function checkWidth(file: string, row: CsvRow, width: number): void {
-  if (row.cells.length === width) return;
-  throw new DataError(
-    'data_format',
-    `${file}: line ${row.line} has ${row.cells.length} cells, the first line has ${width}; quote a cell that has a delimiter in it`,
-    { file, row: row.line, found: row.cells.length, accepted: width },
-  );
-}
-
 function floatSource(name: string, values: Float64Array): MemorySource {
   return new MemorySource(name, new Uint8Array(Float32Array.from(values).buffer));
 }
 
-function bindFeatures(
-  source: MemorySource,
-  width: number,
-  length: number,
-  request: OpenRequest,
-): BoundColumn {
+function bindFeatures(source: MemorySource, width: number, request: OpenRequest): BoundColumn {
   const { name } = source;
   const [wish, ...others] = request.inputs ?? [];
   if (others.length > 0) {
@@ -204,7 +100,6 @@ function bindFeatures(
     littleEndian: true,
     firstByte: 0,
     strideBytes: 4 * width,
-    length,
     dtype,
   } as const;
   const column = new Column({ ...layout, sampleShape: [width] });
@@ -217,13 +112,7 @@ function bindFeatures(
   };
 }
 
-function targetColumn(
-  file: string,
-  spec: CsvSpec,
-  values: Float64Array,
-  length: number,
-  request: OpenRequest,
-): BoundColumn {
+function targetColumn(file: string, spec: CsvSpec, values: Float64Array, request: OpenRequest): BoundColumn {
   const { kind, shape } = request.target;
   const sample = Array.isArray(spec.target) ? [spec.target.length] : [];
   const sampleShape = shape
@@ -235,7 +124,7 @@ function targetColumn(
         "name as many target columns as the model's output has numbers",
       )
     : sample;
-  const layout = { littleEndian: true, firstByte: 0, length, sampleShape: sample } as const;
+  const layout = { littleEndian: true, firstByte: 0, sampleShape: sample } as const;
   const strideBytes = 4 * (sample[0] ?? 1);
   if (kind === 'classes') {
     const source = new MemorySource(file, new Uint8Array(Int32Array.from(values).buffer));

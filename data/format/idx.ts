@@ -6,7 +6,7 @@ import type { IdxSpec } from '../schema.js';
 import { datasetOfArrays, type StoredArray } from '../storage/arrays.js';
 import { elementBytes, type ElementKind } from '../storage/elements.js';
 import { openBytes } from '../storage/open.js';
-import type { ByteSource } from '../storage/source.js';
+import { piece, type ByteSource } from '../storage/source.js';
 import { openAll } from '../storage/together.js';
 
 /** The third byte of the magic number: the element type. */
@@ -88,6 +88,5 @@ export function idxArray(source: ByteSource): StoredArray {
 }
 
 function read32(source: ByteSource, offset: number): number {
-  const at = source.locate(offset, 4); // before `view` is read: it may be replaced
-  return source.view.getInt32(at);
+  return piece(source, offset, 4).getInt32(0);
 }

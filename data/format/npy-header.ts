@@ -1,6 +1,6 @@
 import { DataError } from '../errors.js';
 import type { ElementKind } from '../storage/elements.js';
-import type { ByteSource } from '../storage/source.js';
+import { piece, type ByteSource } from '../storage/source.js';
 
 /** What an npy file says about itself. */
 export interface NpyHeader {
@@ -14,7 +14,6 @@ export interface NpyHeader {
 
 /** NumPy's own headers are below 1 KiB; a longer one is not an array of numbers, or not honest. */
 const LONGEST_HEADER = 2 ** 16;
-const MAGIC = '\x93NUMPY';
 const KINDS: readonly string[] = [
   'f2',
   'f4',
@@ -39,7 +38,7 @@ const ACCEPTED = 'float16, float32, float64, int8 to int64, uint8 to uint32 and 
 export function readNpyHeader(source: ByteSource): NpyHeader {
   const file = source.name;
   checkMagic(source);
-  const version = source.bytes[source.locate(6, 1)]!;
+  const version = piece(source, 6, 1).getUint8(0);
   if (version < 1 || version > 3) {
     throw new DataError(
       'data_format',
@@ -53,8 +52,8 @@ export function readNpyHeader(source: ByteSource): NpyHeader {
   }
   const prefix = version === 1 ? 10 : 12;
   if (source.length < prefix) throw cut(file, source.length, prefix);
-  const at = source.locate(8, prefix - 8);
-  const length = version === 1 ? source.view.getUint16(at, true) : source.view.getUint32(at, true);
+  const field = piece(source, 8, prefix - 8);
+  const length = version === 1 ? field.getUint16(0, true) : field.getUint32(0, true);
   if (length > LONGEST_HEADER) {
     throw new DataError(
       'data_format',
@@ -67,22 +66,18 @@ export function readNpyHeader(source: ByteSource): NpyHeader {
     );
   }
   if (source.length < prefix + length) throw cut(file, source.length, prefix + length);
-  const from = source.locate(prefix, length);
-  const text = new TextDecoder(version === 3 ? 'utf-8' : 'latin1').decode(
-    source.bytes.subarray(from, from + length),
-  );
+  const text = new TextDecoder(version === 3 ? 'utf-8' : 'latin1').decode(piece(source, prefix, length));
   return { ...parseDictionary(file, text), firstByte: prefix + length };
 }
 
 function checkMagic(source: ByteSource): void {
   const file = source.name;
-  const head =
-    source.length >= 8 ? source.bytes.subarray(source.locate(0, 8)).subarray(0, 8) : new Uint8Array(0);
-  const text = String.fromCharCode(...head);
-  if (text.startsWith(MAGIC)) return;
+  const head = piece(source, 0, Math.min(8, source.length));
+  const text = new TextDecoder('latin1').decode(head);
+  if (source.length >= 8 && head.getUint8(0) === 0x93 && text.startsWith('NUMPY', 1)) return;
   const hint = text.startsWith('PK')
     ? 'it is a zip archive: use format: npz'
-    : head[0] === 0x80
+    : head.getUint8(0) === 0x80
       ? 'it looks like a Python pickle, which can run code and is not read: save the array with numpy.save'
       : 'save the array with numpy.save';
   throw new DataError('data_format', `${file}: not an npy file; ${hint}`, { file, accepted: 'npy' });

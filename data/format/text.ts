@@ -71,8 +71,7 @@ function datasetOfTokens(spec: TextSpec, name: string, tokens: TokenSource, requ
     );
   }
   const length = Math.floor((tokens.count - 1 - context) / stride) + 1;
-  const column = (shift: number, dtype: DataType) =>
-    tokenColumn(tokens, context, stride, length, shift, dtype);
+  const column = (shift: number, dtype: DataType) => tokenColumn(tokens, context, stride, shift, dtype);
   const fit = (what: string, shape: readonly Dimension[] | undefined) =>
     shape
       ? fitOrRefuse(what, name, [context], shape.slice(1), `set context: to the length that the model takes`)
@@ -126,7 +125,6 @@ function tokenColumn(
   tokens: TokenSource,
   context: number,
   stride: number,
-  length: number,
   shift: number,
   dtype: DataType,
 ): Column {
@@ -137,7 +135,6 @@ function tokenColumn(
     littleEndian: true,
     firstByte: shift * width,
     strideBytes: stride * width,
-    length,
     sampleShape: [context],
     dtype,
   });

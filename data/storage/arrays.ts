@@ -111,11 +111,13 @@ function bind(
 ): BoundColumn {
   const file = array.source.name;
   const sample = array.shape.slice(1);
-  const dtype = wish ? wishedType(wish) : naturalType(array.kind);
+  const scale = fields.scale(array);
+  const scaled = scale !== 1 || fields.normalize !== undefined;
+  const dtype = wish ? wishedType(wish) : scaled ? 'float32' : naturalType(array.kind);
   const what = name === undefined ? 'features' : `input ${name}`;
   if (!convertible(array.kind, dtype)) throw wrongType(file, what, array.kind, dtype);
   const float = dtype === 'float32' || dtype === 'float64';
-  const affine = float ? affineOf(file, sample, fields.scale(array), fields.normalize) : undefined;
+  const affine = float ? affineOf(file, sample, scale, fields.normalize) : undefined;
   const sampleShape = wish
     ? fitOrRefuse(
         what,
@@ -180,7 +182,6 @@ function columnOf(array: StoredArray, dtype: DataType, affine: Affine | undefine
     littleEndian: array.littleEndian,
     firstByte: array.firstByte,
     strideBytes: elementsOf(sampleShape) * elementBytes(array.kind),
-    length: array.shape[0]!,
     sampleShape,
     dtype,
     affine,

@@ -14,8 +14,6 @@ export interface ColumnLayout {
   readonly firstByte: number;
   /** Bytes from the start of a sample to that of the next; less than a sample's bytes where samples overlap. */
   readonly strideBytes: number;
-  /** Samples. */
-  readonly length: number;
   /** Dimensions of a sample as they lie in the file. */
   readonly sampleShape: readonly number[];
   /** What `read` writes. */
@@ -53,9 +51,9 @@ export class Column {
     return this.scratch.byteLength + this.table.byteLength;
   }
 
-  /** Writes samples `first + rows[start, end)` from the start of `out`. */
+  /** Writes samples `first + rows[start, end)` from the start of `out`; the caller has checked that they exist. */
   fill(rows: ArrayLike<number>, start: number, end: number, first: number, out: BatchArray): void {
-    const { source, firstByte, strideBytes, length } = this.layout;
+    const { source, firstByte, strideBytes } = this.layout;
     const needed = (end - start) * this.elements;
     if (out.length < needed || !matches(this.layout.dtype, out)) {
       throw new InvariantError(
@@ -67,11 +65,7 @@ export class Column {
     const bytes =
       this.path === 'copy' ? new Uint8Array(out.buffer, out.byteOffset, out.byteLength) : undefined;
     for (let i = start, to = 0; i < end; i++, to += this.elements) {
-      const row = first + rows[i]!;
-      if (!(row >= first && row < length)) {
-        throw new InvariantError(`sample ${rows[i]!} is outside [0, ${length - first})`);
-      }
-      const at = source.locate(firstByte + row * strideBytes, this.sampleBytes);
+      const at = source.locate(firstByte + (first + rows[i]!) * strideBytes, this.sampleBytes);
       if (bytes) copyBytes(source.bytes, at, this.sampleBytes, bytes, to * out.BYTES_PER_ELEMENT);
       else if (this.path === 'table') this.lookUp(source.bytes, at, out as Float32Array, to);
       else this.convert(source.view, at, out, words, to);

@@ -20,6 +20,12 @@ export interface ByteSource {
   close(): void;
 }
 
+/** `count` bytes from `offset`, valid until the next `locate`. For headers: it makes two small objects. */
+export function piece(source: ByteSource, offset: number, count: number): DataView {
+  const at = source.locate(offset, count); // before `view` is read: locate may replace it
+  return new DataView(source.view.buffer, source.view.byteOffset + at, count);
+}
+
 /** Bytes in memory: the window is all of them. */
 export class MemorySource implements ByteSource {
   readonly length: number;

@@ -59,7 +59,7 @@ export class StoredDataset implements Dataset {
     }
     for (let i = start; i < end; i++) {
       const row = indices[i];
-      if (row === undefined || !(row >= 0 && row < this.length)) {
+      if (row === undefined || !(row >= 0 && row < this.length && Number.isInteger(row))) {
         throw new InvariantError(`sample ${String(row)} is outside [0, ${this.length})`);
       }
     }
