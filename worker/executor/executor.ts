@@ -107,5 +107,7 @@ export class Executor implements RankHost {
     clearTimeout(guard);
     this.fetches.clear();
     this.send({ kind: 'stopped', run: id });
+    // without its compute thread this process is of no use: the daemon starts another
+    if (this.thread.dead) process.exit(1);
   }
 }

@@ -91,6 +91,11 @@ export class ComputeThread {
     };
   }
 
+  /** Whether the thread has ended, by itself or by `close`. */
+  get dead(): boolean {
+    return this.death !== undefined;
+  }
+
   /** The rate of a matrix product as throttled, in about `seconds`. */
   measureFlops(seconds: Seconds = 0.2): Promise<FlopsMeasurement> {
     return this.ask('measureFlops', { seconds });
