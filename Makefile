@@ -30,7 +30,7 @@ test: build lint
 	@node deploy/test.mjs $(TESTS)
 
 demo: build
-	@node examples/demo/demo.mjs
+	@node dist/examples/demo/main.js
 
 clean:
 	rm -rf dist .build .demo .tap node_modules/.cache

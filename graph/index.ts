@@ -1,4 +1,5 @@
 export * from './errors.js';
+export * from './ir/element.js';
 export * from './ir/graph.js';
 export * from './ir/tensor.js';
 export { GraphBuilder } from './ir/builder.js';
@@ -11,6 +12,7 @@ export {
 } from './operators/index.js';
 export {
   loadModel,
+  onePiece,
   readModel,
   withParameters,
   writeGraph,

@@ -1,28 +1,31 @@
-import { readFile } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { extname, relative, resolve } from 'node:path';
+import { loadModel, onePiece } from '../../graph/index.js';
 import { ModelFileError } from '../errors.js';
 import { reasonOf, type JobFile } from './job-file.js';
 
 /**
- * The job's model as the bytes of one ONNX file.
- * @throws ModelFileError naming the field and its line
+ * The job's model as the bytes of one ONNX file: an ONNX file with its external data brought in, or what a
+ * TypeScript or JavaScript module exports. The module runs here, in the submitter's process; the coordinator and the
+ * workers never run a user's code.
+ * @throws ModelFileError naming the field and its line; ModelError for what is in the file
  */
 export async function modelBytes(job: JobFile, cwd: string): Promise<Uint8Array> {
   const path = resolve(job.folder, job.spec.model);
   const label = relative(cwd, path) || path;
   const at = job.where('model');
-  if (extname(path) !== '.onnx') {
-    throw new ModelFileError(`${at}: model: ${label}: expected an ONNX file, its name ending with .onnx`, {
-      file: label,
-    });
-  }
+  const wanted = 'an ONNX file (.onnx)';
+  const refuse = (problem: string, cause?: unknown) =>
+    new ModelFileError(`${at}: model: ${label}: ${problem}`, { file: label, field: 'model', at }, cause);
   try {
-    return await readFile(path);
+    if ((await stat(path)).isDirectory()) throw refuse(`this is a folder; expected ${wanted}`);
   } catch (error) {
-    throw new ModelFileError(
-      `${at}: model: ${label}: ${reasonOf(error, 'an ONNX file')}`,
-      { file: label, field: 'model', at },
-      error,
-    );
+    throw error instanceof ModelFileError ? error : refuse(reasonOf(error, wanted), error);
+  }
+  switch (extname(path)) {
+    case '.onnx':
+      return onePiece(await loadModel(path, { source: label }));
+    default:
+      throw refuse(`expected ${wanted}, by its name`);
   }
 }

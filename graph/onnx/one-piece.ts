@@ -1,0 +1,8 @@
+import { toBinary } from '@bufbuild/protobuf';
+import { ModelProtoSchema } from './gen/onnx_pb.js';
+import type { Model } from './read.js';
+
+/** The model as one ONNX file: all that was read, known to dtrain or not, with external data inside. */
+export function onePiece(model: Model): Uint8Array {
+  return toBinary(ModelProtoSchema, model.proto);
+}
