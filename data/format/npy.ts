@@ -5,11 +5,11 @@ import type { OpenRequest } from '../request.js';
 import type { NpySpec, NpzSpec } from '../schema.js';
 import { datasetOfArrays, type StoredArray } from '../storage/arrays.js';
 import { elementBytes } from '../storage/elements.js';
-import { checkHeld, openBytes, type StorageLimits } from '../storage/open.js';
+import { checkHeld, openBytes, openHeld, type StorageLimits } from '../storage/open.js';
 import { MemorySource, type ByteSource } from '../storage/source.js';
 import { openAll } from '../storage/together.js';
 import { readNpyHeader, type NpyHeader } from './npy-header.js';
-import { readNpz } from './npz.js';
+import { readNpz, UNPACK } from './npz.js';
 
 /**
  * Opens npy files, one for each input of the model and one for the target; the first axis of each is the samples.
@@ -31,11 +31,7 @@ export async function openNpy(spec: NpySpec, request: OpenRequest): Promise<Data
  */
 export async function openNpz(spec: NpzSpec, request: OpenRequest): Promise<Dataset> {
   const inputs = inputsOf(spec);
-  const archive = await openBytes(request.file(spec.path), {
-    ...request.limits,
-    holdBytes: request.limits.memoryBytes,
-  });
-  archive.close();
+  const archive = await openHeld(request.file(spec.path), request.limits, UNPACK);
   const sources = readNpz(archive, [...inputs.values(), spec.target], request.limits.memoryBytes);
   return datasetOfSources(spec, inputs, sources, request);
 }

@@ -3,6 +3,9 @@ import { DataError } from '../errors.js';
 import { checkHeld } from '../storage/open.js';
 import { MemorySource, type ByteSource } from '../storage/source.js';
 
+/** What to do about an archive that is too large. */
+export const UNPACK = 'save the arrays as npy files, which are read where they lie';
+
 /**
  * Takes the arrays with the given keys out of an npz archive; the others are not inflated.
  * @param archive held in memory
@@ -32,7 +35,7 @@ export function readNpz(archive: ByteSource, keys: readonly string[], memoryByte
     }
     total += bytes;
   }
-  checkHeld(file, total, memoryBytes, 'save the arrays as npy files, which are read where they lie');
+  checkHeld(file, total, memoryBytes, UNPACK);
   const wanted = new Set(keys);
   const found = unzip(archive, (key) => wanted.has(key));
   const sources = new Map(

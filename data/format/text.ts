@@ -6,7 +6,7 @@ import type { TextSpec } from '../schema.js';
 import { wishedType } from '../storage/arrays.js';
 import { Column } from '../storage/column.js';
 import { elementBytes, type ElementKind } from '../storage/elements.js';
-import { checkHeld, openBytes, type LocalFile, type StorageLimits } from '../storage/open.js';
+import { checkHeld, openBytes, openHeld, type LocalFile, type StorageLimits } from '../storage/open.js';
 import { MemorySource, type ByteSource } from '../storage/source.js';
 import { rowRange, StoredDataset, type BoundColumn } from '../storage/stored.js';
 import { encodeCharacters } from './characters.js';
@@ -156,14 +156,14 @@ async function openByteTokens(files: readonly LocalFile[], limits: StorageLimits
     classes: 256,
   });
   if (files.length === 1) return token(await openBytes(files[0]!, limits));
+  const remedy = 'give fewer files, or one, which is read where it lies';
   const parts: Uint8Array[] = [];
   let total = 0;
   for (const file of files) {
-    const source = await openBytes(file, { ...limits, holdBytes: limits.memoryBytes });
-    total += source.length;
-    source.close();
-    checkHeld(file.name, total, limits.memoryBytes, 'give fewer files, or one, which is read where it lies');
-    parts.push(source.bytes);
+    const { bytes, length } = await openHeld(file, limits, remedy);
+    total += length;
+    checkHeld(file.name, total, limits.memoryBytes, remedy);
+    parts.push(bytes);
   }
   const name = files.map((file) => file.name).join(', ');
   const joined = new Uint8Array(total);

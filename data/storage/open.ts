@@ -26,7 +26,7 @@ export interface StorageLimits {
   readonly memoryBytes: number;
 }
 
-export const defaultLimits: StorageLimits = { holdBytes: 2 ** 28, memoryBytes: 2 ** 31 };
+export const defaultLimits: StorageLimits = { holdBytes: 2 ** 28, memoryBytes: 2 ** 31 - 1 };
 
 const GZIP_MAGIC = [0x1f, 0x8b] as const;
 
@@ -45,6 +45,20 @@ export async function openBytes(file: LocalFile, limits: StorageLimits): Promise
   } finally {
     if (!keep) closeSync(descriptor);
   }
+}
+
+/**
+ * Opens a file that has to be held in memory whole.
+ * @throws DataError as `openBytes`, and `data_too_large` with the remedy above `limits.memoryBytes`
+ */
+export async function openHeld(file: LocalFile, limits: StorageLimits, remedy: string): Promise<ByteSource> {
+  const source = await openBytes(file, { ...limits, holdBytes: limits.memoryBytes });
+  try {
+    checkHeld(file.name, source.length, limits.memoryBytes, remedy);
+  } finally {
+    source.close(); // what is held stays held
+  }
+  return source;
 }
 
 /**

@@ -1,11 +1,11 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { zipSync } from 'fflate';
 import t from 'tap';
 import { sha256 } from '../../../base/index.js';
 import { DataError, type DatasetSpec, type OpenOptions } from '../../../data/index.js';
-import { bytesOf, DataFolder, idx, npy } from './make.js';
+import { bytesOf, DataFolder, idx, npy, samples } from './make.js';
 
 const folder = new DataFolder();
 t.teardown(() => folder.remove());
@@ -357,6 +357,27 @@ const table: [string, DatasetSpec, string, RegExp, Partial<OpenOptions>?][] = [
   ],
 
   ['text too short', textOf('ab'), 'data_empty', /has 2 tokens, a sample with its target takes 3/],
+  [
+    'several files too large',
+    { format: 'text', files: [labels, images], tokens: 'byte', context: 2 },
+    'data_too_large',
+    /give fewer files/,
+    { limits: { memoryBytes: 20 } },
+  ],
+  [
+    'one of several too large',
+    { format: 'text', files: [images, labels], tokens: 'byte', context: 2 },
+    'data_too_large',
+    /^images.*give fewer files/,
+    { limits: { memoryBytes: 5 } },
+  ],
+  [
+    'an archive too large',
+    { format: 'npz', path: 'k.npz', features: 'x', target: 'x' },
+    'data_too_large',
+    /npy files/,
+    { limits: { memoryBytes: 50 } },
+  ],
   ['not UTF-8', textOf(Uint8Array.of(97, 98, 0xff, 99)), 'data_format', /not UTF-8 text/],
   ['UTF-8 cut short', textOf(Uint8Array.of(97, 98, 99, 0xe2, 0x82)), 'data_format', /not UTF-8 text/],
   ['path and files', textOf('abcd', { files: ['x'] }), 'data_spec', /either path:.*or files:/],
@@ -377,3 +398,27 @@ for (const [what, spec, code, message, options] of table) {
     t.equal(error.family, 'user');
   });
 }
+
+t.test('no file stays open after an error', { skip: !existsSync('/proc/self/fd') }, async (t) => {
+  const open = () => readdirSync('/proc/self/fd').length;
+  const before = open();
+  for (const [, spec, , , options] of table) await folder.open(spec, options).catch(() => undefined);
+  for (const [, spec, , , options] of table) {
+    const inPlace = { ...options, limits: { holdBytes: 1, ...options?.limits } };
+    await folder.open(spec, inPlace).catch(() => undefined);
+  }
+  // streams close their descriptors on a later turn of the event loop
+  for (let turns = 0; turns < 100 && open() > before; turns++)
+    await new Promise((done) => setTimeout(done, 10));
+  t.equal(open(), before);
+});
+
+t.test('a file that changes while it is read in place', async (t) => {
+  folder.write('shrinks', npy('<f4', [100], floats(100)));
+  folder.write('target.npy', npy('<f4', [100], floats(100)));
+  const spec = { format: 'npy', features: 'shrinks', target: 'target.npy' } as const;
+  const data = await folder.open(spec, { ...values, limits: { holdBytes: 1 } });
+  truncateSync(join(folder.path, 'shrinks'), 200);
+  t.throws(() => samples(data, [99]), { code: 'data_truncated', message: /leave data files as they are/ });
+  data.close();
+});
