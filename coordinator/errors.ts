@@ -43,7 +43,10 @@ export class AddressError extends UserError {
     const [kind, reason] =
       code === 'EADDRINUSE'
         ? (['address_in_use', 'another program listens there; end it, or choose another port'] as const)
-        : (['address_unusable', `it cannot be listened on (${code}); choose an address of this host`] as const);
+        : ([
+            'address_unusable',
+            `it cannot be listened on (${code}); choose an address of this host`,
+          ] as const);
     super(kind, `${what} ${address}: ${reason}`, { cause, ids: { address } });
   }
 }

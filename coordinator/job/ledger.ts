@@ -1,6 +1,6 @@
 import { randomId, type Logger } from '../../base/index.js';
 import { RedisUnavailableError, VersionConflictError } from '../errors.js';
-import { transition, type JobEvent, type TrainingJob } from './state.js';
+import { transition, type JobEvent, type Progress, type TrainingJob } from './state.js';
 import type { JobStore } from './store.js';
 
 /** When a store that was away can be asked again. */
@@ -10,6 +10,8 @@ export interface Availability {
 }
 
 const RETRY_MS = 250;
+/** Progress is recorded no more often than this: the rows of metrics.jsonl tell every step. */
+const PROGRESS_MS = 5000;
 
 /**
  * One live job in this process: its state now, and the events on their way into the store.
@@ -24,6 +26,7 @@ export class JobLedger {
   private writing: Promise<void> | undefined;
   private wake: (() => void) | undefined;
   private abandoned = false;
+  private progressAt = -Infinity;
 
   constructor(
     private current: TrainingJob,
@@ -31,7 +34,10 @@ export class JobLedger {
     private readonly store: JobStore,
     private readonly availability: Availability,
     private readonly logger: Logger,
-    private readonly events: { changed(ledger: JobLedger): void; lost(ledger: JobLedger, error: VersionConflictError): void },
+    private readonly events: {
+      changed(ledger: JobLedger): void;
+      lost(ledger: JobLedger, error: VersionConflictError): void;
+    },
   ) {
     this.written = current;
   }
@@ -51,6 +57,16 @@ export class JobLedger {
     this.outbox.push(...events);
     this.events.changed(this);
     this.writing ??= this.write().finally(() => (this.writing = undefined));
+  }
+
+  /** Takes note of a running job's numbers: shown at once, recorded from time to time. */
+  observe(progress: Progress, epochMs: number): void {
+    if (epochMs - this.progressAt >= PROGRESS_MS) {
+      this.progressAt = epochMs;
+      this.record({ type: 'progressed', at: epochMs, progress });
+    } else if (this.current.state === 'running') {
+      this.current = { ...this.current, progress };
+    }
   }
 
   /** Resolves when all is written, or nothing more will be (lost, abandoned). */

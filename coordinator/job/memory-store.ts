@@ -1,5 +1,10 @@
-import type { JobRecord } from '../../protocol/index.js';
-import { DuplicateSubmissionError, IdempotencyConflictError, RequestError, VersionConflictError } from '../errors.js';
+import type { JobRecord, JobState } from '../../protocol/index.js';
+import {
+  DuplicateSubmissionError,
+  IdempotencyConflictError,
+  RequestError,
+  VersionConflictError,
+} from '../errors.js';
 import { recordOf } from './record.js';
 import { fold, isOver, transition, type JobEvent, type JobEventOf } from './state.js';
 import type { Append, JobList, JobListQuery, JobStore, SubmissionKeys } from './store.js';
@@ -27,7 +32,8 @@ export class MemoryJobStore implements JobStore {
       transition(undefined, first);
       this.jobs.push({ id: first.id, events: [first], write: '' });
       this.same.set(keys.same, first.id);
-      if (keys.idempotency) this.idempotency.set(keys.idempotency.key, { id: first.id, body: keys.idempotency.body });
+      if (keys.idempotency)
+        this.idempotency.set(keys.idempotency.key, { id: first.id, body: keys.idempotency.body });
       return { id: first.id, created: true };
     });
   }
@@ -59,7 +65,8 @@ export class MemoryJobStore implements JobStore {
   list({ state, limit, cursor }: JobListQuery): Promise<JobList> {
     return Promise.resolve().then(() => {
       const before = cursor === undefined ? this.jobs.length : Number(cursor);
-      if (!Number.isInteger(before)) throw new RequestError('bad_cursor', 'cursor: not one that a page of jobs gave');
+      if (!Number.isInteger(before))
+        throw new RequestError('bad_cursor', 'cursor: not one that a page of jobs gave');
       const matching = this.jobs
         .map((entry, index) => ({ index, record: recordOf(fold(entry.events)) }))
         .filter(({ index, record }) => index < before && (state === undefined || record.state === state))
@@ -73,8 +80,13 @@ export class MemoryJobStore implements JobStore {
     });
   }
 
-  close(): Promise<void> {
-    return Promise.resolve();
+  counts(): Promise<Partial<Record<JobState, number>>> {
+    const counts: Partial<Record<JobState, number>> = {};
+    for (const { events } of this.jobs) {
+      const { state } = fold(events);
+      counts[state] = (counts[state] ?? 0) + 1;
+    }
+    return Promise.resolve(counts);
   }
 
   private known({ same, idempotency }: SubmissionKeys): string | undefined {

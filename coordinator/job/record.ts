@@ -7,7 +7,10 @@ export function recordOf(job: TrainingJob): JobRecord {
   const { totalSteps } = job.totals;
   const progress = run?.progress;
   const rate = progress?.samplesPerSecond ?? null;
-  const left = job.state === 'running' && rate && progress ? ((totalSteps - progress.step) * job.job.batch) / rate : null;
+  const left =
+    job.state === 'running' && rate && progress
+      ? ((totalSteps - progress.step) * job.job.batch) / rate
+      : null;
   return {
     id: job.id,
     name: job.job.name,

@@ -1,7 +1,12 @@
 import type { Redis } from 'ioredis';
 import { InvariantError } from '../../base/index.js';
-import type { JobRecord } from '../../protocol/index.js';
-import { DuplicateSubmissionError, IdempotencyConflictError, RequestError, VersionConflictError } from '../errors.js';
+import { JOB_STATES, type JobRecord, type JobState } from '../../protocol/index.js';
+import {
+  DuplicateSubmissionError,
+  IdempotencyConflictError,
+  RequestError,
+  VersionConflictError,
+} from '../errors.js';
 import type { RedisLink } from '../redis/link.js';
 import { recordOf } from './record.js';
 import { isOver, transition, type JobEvent, type JobEventOf } from './state.js';
@@ -74,7 +79,10 @@ export class RedisJobStore implements JobStore {
     return known(answer);
   }
 
-  async create(first: JobEventOf<'submitted'>, keys: SubmissionKeys): Promise<{ id: string; created: boolean }> {
+  async create(
+    first: JobEventOf<'submitted'>,
+    keys: SubmissionKeys,
+  ): Promise<{ id: string; created: boolean }> {
     const record = recordOf(transition(undefined, first));
     const answer = await this.script(CREATE, [
       ...keyArguments(keys),
@@ -118,7 +126,9 @@ export class RedisJobStore implements JobStore {
     return this.link.ask(async (redis) => {
       const members = await redis.zrevrangebylex(index, max, '-', 'LIMIT', 0, limit + 1);
       const page = members.slice(0, limit);
-      const records = await Promise.all(page.map((member) => redis.hget(`${PREFIX}job:${idOf(member)}`, 'record')));
+      const records = await Promise.all(
+        page.map((member) => redis.hget(`${PREFIX}job:${idOf(member)}`, 'record')),
+      );
       return {
         jobs: records.filter((record) => record !== null).map((record) => JSON.parse(record) as JobRecord),
         cursor: members.length > limit ? Buffer.from(page.at(-1)!).toString('base64url') : null,
@@ -126,13 +136,19 @@ export class RedisJobStore implements JobStore {
     });
   }
 
-  /** The link is its owner's to close. */
-  close(): Promise<void> {
-    return Promise.resolve();
+  async counts(): Promise<Partial<Record<JobState, number>>> {
+    return this.link.ask(async (redis) => {
+      const sizes = await Promise.all(JOB_STATES.map((state) => redis.zcard(`${PREFIX}index:${state}`)));
+      return Object.fromEntries(
+        JOB_STATES.map((state, i) => [state, sizes[i]!]).filter(([, size]) => size !== 0),
+      );
+    });
   }
 
   private script(text: string, values: readonly (string | number)[]): Promise<[string, string | number]> {
-    return this.link.ask(async (redis: Redis) => (await redis.eval(text, 1, PREFIX, ...values)) as [string, string | number]);
+    return this.link.ask(
+      async (redis: Redis) => (await redis.eval(text, 1, PREFIX, ...values)) as [string, string | number],
+    );
   }
 }
 
@@ -162,6 +178,7 @@ function idOf(member: string): string {
 
 function decodeCursor(cursor: string): string {
   const member = Buffer.from(cursor, 'base64url').toString();
-  if (!/^\d{16}:[\w-]+$/.test(member)) throw new RequestError('bad_cursor', 'cursor: not one that a page of jobs gave');
+  if (!/^\d{16}:[\w-]+$/.test(member))
+    throw new RequestError('bad_cursor', 'cursor: not one that a page of jobs gave');
   return member;
 }

@@ -1,5 +1,5 @@
 import type { JobSpec, JobState } from '../../protocol/index.js';
-import type { Plan } from '../../scheduler/index.js';
+import type { ModelProfile, Plan } from '../../scheduler/index.js';
 import { IllegalTransitionError } from '../errors.js';
 
 /**
@@ -29,6 +29,7 @@ export interface JobFacts {
   readonly job: JobSpec;
   readonly output: JobOutput;
   readonly totals: JobTotals;
+  readonly model: ModelFacts;
   readonly createdAt: number;
 }
 
@@ -43,6 +44,15 @@ export interface JobTotals {
   readonly rows: number;
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
+}
+
+/** What the planner needs to know of the model and its data, and what the results need. */
+export interface ModelFacts {
+  readonly profile: ModelProfile;
+  readonly nodes: readonly string[];
+  readonly parameters: readonly string[];
+  /** The characters of text data in the order of their ids. */
+  readonly vocabulary: readonly string[] | null;
 }
 
 export interface JobRun {
@@ -90,6 +100,7 @@ export type JobEvent = { readonly at: number } & (
       readonly job: JobSpec;
       readonly output: JobOutput;
       readonly totals: JobTotals;
+      readonly model: ModelFacts;
     }
   | { readonly type: 'planned' }
   | { readonly type: 'launched'; readonly epoch: number; readonly plan: Plan }
@@ -110,8 +121,8 @@ export type JobEventOf<T extends JobEvent['type']> = Extract<JobEvent, { readonl
 export function transition(job: TrainingJob | undefined, event: JobEvent): TrainingJob {
   if (!job) {
     if (event.type !== 'submitted') throw new IllegalTransitionError('a job', 'nothing', event.type);
-    const { id, output, totals, at } = event;
-    return { id, job: event.job, output, totals, createdAt: at, state: 'queued' };
+    const { id, output, totals, model, at } = event;
+    return { id, job: event.job, output, totals, model, createdAt: at, state: 'queued' };
   }
   switch (event.type) {
     case 'planned':
@@ -120,7 +131,15 @@ export function transition(job: TrainingJob | undefined, event: JobEvent): Train
     case 'launched':
       if (job.state === 'planning') {
         const { epoch, plan, at } = event;
-        return { ...job, state: 'starting', epoch, plan, launchedAt: at, startedAt: null, progress: NO_PROGRESS };
+        return {
+          ...job,
+          state: 'starting',
+          epoch,
+          plan,
+          launchedAt: at,
+          startedAt: null,
+          progress: NO_PROGRESS,
+        };
       }
       break;
     case 'started':
@@ -133,7 +152,8 @@ export function transition(job: TrainingJob | undefined, event: JobEvent): Train
       if (job.state === 'running') return job;
       break;
     case 'succeeded':
-      if (job.state === 'running') return { ...job, state: 'succeeded', progress: event.progress, endedAt: event.at };
+      if (job.state === 'running')
+        return { ...job, state: 'succeeded', progress: event.progress, endedAt: event.at };
       break;
     case 'failed':
       if (!isOver(job)) {

@@ -37,7 +37,7 @@ export interface Append {
  * Where jobs live: an append-only log of events each, and an index over all of them.
  *
  * Guarantees: a write is all or nothing and durable as far as the store is; logs never change; of two writers
- * that expect the same length one gets VersionConflictError. Every method but `close` throws
+ * that expect the same length one gets VersionConflictError. Every method throws
  * RedisUnavailableError, soon, when the store cannot be reached.
  */
 export interface JobStore {
@@ -51,7 +51,10 @@ export interface JobStore {
    * @returns the id of the new job, or of the one that the Idempotency-Key names
    * @throws IdempotencyConflictError, DuplicateSubmissionError
    */
-  create(first: JobEventOf<'submitted'>, keys: SubmissionKeys): Promise<{ readonly id: string; readonly created: boolean }>;
+  create(
+    first: JobEventOf<'submitted'>,
+    keys: SubmissionKeys,
+  ): Promise<{ readonly id: string; readonly created: boolean }>;
   /**
    * @returns the log's length afterwards
    * @throws VersionConflictError when it is not `expected` long
@@ -63,5 +66,6 @@ export interface JobStore {
   record(id: string): Promise<JobRecord | undefined>;
   /** Newest first. */
   list(query: JobListQuery): Promise<JobList>;
-  close(): Promise<void>;
+  /** How many jobs there are in each state. */
+  counts(): Promise<Readonly<Partial<Record<JobState, number>>>>;
 }

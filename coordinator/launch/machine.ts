@@ -1,6 +1,7 @@
-import { unreachable, type ErrorReport, type Seconds } from '../../base/index.js';
+import { unreachable, type Seconds } from '../../base/index.js';
 import { IllegalTransitionError } from '../errors.js';
-import { suspectOf, type Complaint } from './blame.js';
+import { isComplaint, suspectOf, type Complaint } from './blame.js';
+import type { Failure, Rank } from './rank.js';
 
 /**
  * One launch of a job on its ranks, as a pure state machine: events in, the next state and commands out.
@@ -16,21 +17,13 @@ import { suspectOf, type Complaint } from './blame.js';
 export type LaunchState =
   | { readonly phase: 'assembling'; readonly ranks: readonly Rank[] }
   | { readonly phase: 'training'; readonly ranks: readonly Rank[] }
-  | { readonly phase: 'doubting'; readonly ranks: readonly Rank[]; readonly complaints: readonly Complaint[] }
+  | {
+      readonly phase: 'doubting';
+      readonly ranks: readonly Rank[];
+      readonly complaints: readonly [Complaint, ...Complaint[]];
+    }
   | { readonly phase: 'stopping'; readonly ranks: readonly Rank[]; readonly verdict: Verdict }
   | { readonly phase: 'over'; readonly ranks: readonly Rank[]; readonly verdict: Verdict };
-
-export interface Rank {
-  readonly device: string;
-  /** Where it listens, once it is ready. */
-  readonly endpoint?: string;
-  /** `gone`: it runs nothing of this launch any more, because it stopped or its device was lost. */
-  readonly status: 'active' | 'finished' | 'gone';
-}
-
-export interface Failure extends ErrorReport {
-  readonly device: string | null;
-}
 
 export type Verdict =
   | { readonly kind: 'succeeded' }
@@ -81,7 +74,8 @@ export function beginLaunch(devices: readonly string[]): LaunchStep {
 
 /** @throws IllegalTransitionError for what a launch cannot meet in its state: a finish before the start, a rank that is none */
 export function nextLaunch(state: LaunchState, event: LaunchEvent): LaunchStep {
-  if ('rank' in event && !state.ranks[event.rank]) throw new IllegalTransitionError('a launch', state.phase, `${event.type} of no rank`);
+  if ('rank' in event && !state.ranks[event.rank])
+    throw new IllegalTransitionError('a launch', state.phase, `${event.type} of no rank`);
   switch (event.type) {
     case 'ready':
       return ready(state, event.rank, event.endpoint);
@@ -96,7 +90,9 @@ export function nextLaunch(state: LaunchState, event: LaunchEvent): LaunchStep {
     case 'cancel':
       return isOpen(state) ? stop(state, { kind: 'cancelled' }, 'the job was cancelled') : stay(state);
     case 'abort':
-      return isOpen(state) ? stop(state, { kind: 'failed', error: event.error }, event.error.message) : stay(state);
+      return isOpen(state)
+        ? stop(state, { kind: 'failed', error: event.error }, event.error.message)
+        : stay(state);
     case 'time_up':
       return timeUp(state, event.timer);
     default:
@@ -131,15 +127,15 @@ function finished(state: LaunchState, rank: number): LaunchStep {
   const ranks = changed(state.ranks, rank, { status: 'finished' });
   const release: LaunchCommand = { type: 'release', rank };
   if (state.phase === 'stopping') return closeIfDone({ ...state, ranks }, [release]);
-  if (ranks.some((one) => one.status !== 'finished')) return { state: { ...state, ranks }, commands: [release] };
+  if (ranks.some((one) => one.status !== 'finished'))
+    return { state: { ...state, ranks }, commands: [release] };
   const verdict: Verdict = { kind: 'succeeded' };
   return { state: { phase: 'over', ranks, verdict }, commands: [release, { type: 'settle', verdict }] };
 }
 
 function failed(state: OpenState, rank: number, error: Failure): LaunchStep {
-  // only a peer's failure can have a cause elsewhere
-  const complaint = error.family === 'peer' && state.ranks.length > 1;
-  if (!complaint) return stop(state, { kind: 'failed', error }, error.message);
+  if (!isComplaint(error) || state.ranks.length === 1)
+    return stop(state, { kind: 'failed', error }, error.message);
   if (state.phase === 'doubting') {
     return stay({ ...state, complaints: [...state.complaints, { rank, error }] });
   }
@@ -213,7 +209,8 @@ function timeUp(state: LaunchState, timer: LaunchTimer): LaunchStep {
 function stop(state: OpenState, verdict: Verdict, reason: string): LaunchStep {
   const active = state.ranks.flatMap((rank, i) => (rank.status === 'active' ? [i] : []));
   const settle: LaunchCommand = { type: 'settle', verdict };
-  if (active.length === 0) return { state: { phase: 'over', ranks: state.ranks, verdict }, commands: [settle] };
+  if (active.length === 0)
+    return { state: { phase: 'over', ranks: state.ranks, verdict }, commands: [settle] };
   return {
     state: { phase: 'stopping', ranks: state.ranks, verdict },
     commands: [

@@ -44,7 +44,11 @@ export class RedisLink {
       await redis.ping();
     } catch (error) {
       redis.disconnect();
-      throw new RedisUnavailableError(address, reason ?? error, 'start one (redis-server), or give its address with --redis URL');
+      throw new RedisUnavailableError(
+        address,
+        reason ?? error,
+        'start one (redis-server), or give its address with --redis URL',
+      );
     }
     redis.removeAllListeners('error');
     return new RedisLink(address, redis, clock, logger);
@@ -63,6 +67,16 @@ export class RedisLink {
   onChange(listener: (up: boolean) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  /** @throws RedisUnavailableError while Redis is known to be away */
+  requireUp(): void {
+    if (!this.up)
+      throw new RedisUnavailableError(
+        this.address,
+        undefined,
+        'jobs cannot be read or changed until it is back',
+      );
   }
 
   /** @throws RedisUnavailableError when Redis is away or refuses */
@@ -126,7 +140,11 @@ const commandOptions: RedisOptions = {
 export const producerOptions: RedisOptions = { ...commandOptions, lazyConnect: false };
 
 /** For a queue's worker, which blocks in Redis: it waits for as long as an outage lasts. */
-export const workerOptions: RedisOptions = { maxRetriesPerRequest: null, connectTimeout: CONNECT_MS, retryStrategy: reconnect };
+export const workerOptions: RedisOptions = {
+  maxRetriesPerRequest: null,
+  connectTimeout: CONNECT_MS,
+  retryStrategy: reconnect,
+};
 
 /** The URL for messages: without user name and password. */
 export function addressOf(url: string): string {

@@ -41,7 +41,10 @@ export const JobLogSchema = Type.Object({ rows: Type.Array(JobLogRowSchema) });
 
 export const OutputFilesSchema = Type.Object({
   files: Type.Array(
-    Type.Object({ path: Type.String({ description: 'relative to the output folder' }), bytes: Type.Integer() }),
+    Type.Object({
+      path: Type.String({ description: 'relative to the output folder' }),
+      bytes: Type.Integer(),
+    }),
   ),
 });
 export type OutputFiles = Static<typeof OutputFilesSchema>;

@@ -1,0 +1,177 @@
+import { join } from 'node:path';
+import { reportOf, type Clock, type Logger } from '../../base/index.js';
+import type { ArtifactStore } from '../artifacts/index.js';
+import { HostError } from '../errors.js';
+import type { JobBoard, JobLedger } from '../job/index.js';
+import { LaunchRun, type Failure } from '../launch/index.js';
+import type { Members, RankMessage, Tenant } from '../membership/index.js';
+import { JobResults, type ModelExport } from '../results/index.js';
+import { decide } from './decide.js';
+import { runPlanOf } from './planning.js';
+
+export interface DispatcherOptions {
+  readonly board: JobBoard;
+  readonly members: Members;
+  readonly artifacts: ArtifactStore;
+  readonly exportModel: ModelExport;
+  readonly jobsDir: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** A launch's membership epoch: the first, as long as jobs are not recovered. */
+const FIRST_EPOCH = 1;
+
+/**
+ * The line of jobs that wait for devices, and the runs of those that have some.
+ *
+ * First come, first served: whenever devices or jobs come or go the line is gone through from its head, and a job
+ * that only waits for busy devices is overtaken by nobody.
+ */
+export class Dispatcher {
+  private readonly line: JobLedger[] = [];
+  private readonly runs = new Map<string, LaunchRun>();
+  private readonly reasons = new Map<string, string>();
+  private closed = false;
+
+  constructor(private readonly options: DispatcherOptions) {}
+
+  /** Puts a queued job into the line; once, however often it is asked. */
+  admit(ledger: JobLedger): void {
+    if (this.closed || ledger.job.state !== 'queued' || this.line.includes(ledger)) return;
+    this.line.push(ledger);
+    // restarts and re-deliveries may bring them in another order than they were submitted in
+    this.line.sort((a, b) => a.job.createdAt - b.job.createdAt);
+    this.advance();
+  }
+
+  /** Why a job waits, for people. */
+  whyWaiting(id: string): string | undefined {
+    return this.reasons.get(id);
+  }
+
+  get running(): number {
+    return this.runs.size;
+  }
+
+  /** Starts what can start. */
+  advance(): void {
+    const { members, clock } = this.options;
+    let before: string | undefined;
+    for (const ledger of this.line.slice()) {
+      const { id, state } = ledger.job;
+      if (this.closed || state !== 'queued') {
+        this.leave(ledger);
+        continue;
+      }
+      if (before !== undefined) {
+        this.reasons.set(id, `behind ${before} in the line`);
+        continue;
+      }
+      const decision = decide(ledger.job, { all: members.devices(), free: members.free() });
+      switch (decision.kind) {
+        case 'wait':
+          this.reasons.set(id, decision.why);
+          if (decision.blocks) before = id;
+          break;
+        case 'refuse': {
+          const { family, code, message } = reportOf(decision.error);
+          this.leave(ledger);
+          ledger.record({
+            type: 'failed',
+            at: clock.epochMs(),
+            error: { family, code, message, device: null },
+          });
+          break;
+        }
+        case 'launch':
+          this.leave(ledger);
+          this.launch(ledger, decision.plan);
+      }
+    }
+  }
+
+  /** Cancels a job that is not over. */
+  cancel(ledger: JobLedger): void {
+    const run = this.runs.get(ledger.job.id);
+    if (run) {
+      run.cancel();
+      return;
+    }
+    this.leave(ledger);
+    ledger.record({ type: 'cancelled', at: this.options.clock.epochMs() });
+    this.advance();
+  }
+
+  /** Ends all runs: the coordinator cannot go on with them. */
+  abortAll(error: HostError): void {
+    for (const run of this.runs.values()) run.abort(error);
+  }
+
+  abort(id: string, error: unknown): void {
+    this.runs.get(id)?.abort(error);
+    const waiting = this.line.find((ledger) => ledger.job.id === id);
+    if (waiting) this.leave(waiting);
+  }
+
+  rank(tenant: Tenant, device: string, message: RankMessage): void {
+    this.runs.get(tenant.jobId)?.receive(tenant.rank, device, message);
+  }
+
+  lost(tenant: Tenant, failure: Failure): void {
+    this.runs.get(tenant.jobId)?.lost(tenant.rank, failure);
+  }
+
+  /** Starts nothing any more, ends the runs and resolves when each is over. */
+  async close(error: HostError): Promise<void> {
+    this.closed = true;
+    this.line.length = 0;
+    this.abortAll(error);
+    await Promise.all([...this.runs.values()].map((run) => run.over));
+  }
+
+  private leave(ledger: JobLedger): void {
+    const at = this.line.indexOf(ledger);
+    if (at >= 0) this.line.splice(at, 1);
+    this.reasons.delete(ledger.job.id);
+  }
+
+  private launch(ledger: JobLedger, plan: Parameters<typeof runPlanOf>[2]): void {
+    const { members, clock, logger, board, artifacts, exportModel, jobsDir } = this.options;
+    const { id, model, output } = ledger.job;
+    const at = clock.epochMs();
+    const hosts = new Map(members.devices().map((device) => [device.id, device.host]));
+    const runPlan = runPlanOf(ledger.job, FIRST_EPOCH, plan, (device) => hosts.get(device)!);
+    ledger.record({ type: 'planned', at }, { type: 'launched', at, epoch: FIRST_EPOCH, plan });
+    const run = new LaunchRun({
+      ledger,
+      plan,
+      runPlan,
+      members,
+      clock,
+      logger: logger.child({ job: id }),
+      openResults: (failed) =>
+        JobResults.begin(
+          {
+            job: id,
+            directory: output.directory,
+            logFile: join(jobsDir, id, 'log.jsonl'),
+            artifacts,
+            exportModel,
+            clock,
+            logger,
+            written: () => board.touch(id),
+            failed,
+          },
+          plan,
+          model.vocabulary,
+        ),
+    });
+    this.runs.set(id, run);
+    void run.over.then(() => {
+      this.runs.delete(id);
+      this.advance();
+    });
+    void run.start();
+  }
+}

@@ -1,0 +1,3 @@
+export * from './decide.js';
+export * from './dispatcher.js';
+export * from './planning.js';

@@ -1,0 +1,2 @@
+export { startCoordinator, type Coordinator, type CoordinatorOptions } from './coordinator.js';
+export { startPrivateRedis, type PrivateRedis } from './redis/index.js';

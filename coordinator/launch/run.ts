@@ -1,0 +1,302 @@
+import { create } from '@bufbuild/protobuf';
+import { DtrainError, fromReport, reportOf, type Clock, type Logger } from '../../base/index.js';
+import {
+  artifactOf,
+  encodeRunPlan,
+  LaunchSchema,
+  PeersSchema,
+  StopSchema,
+  type JobLogRow,
+  type RankFailed,
+  type RankFinished,
+  type RunPlan,
+  type StepReport,
+} from '../../protocol/index.js';
+import type { Plan } from '../../scheduler/index.js';
+import { NO_PROGRESS, type JobLedger, type Progress } from '../job/index.js';
+import type { Members, RankMessage } from '../membership/index.js';
+import type { JobResults, RankSummary } from '../results/index.js';
+import {
+  beginLaunch,
+  nextLaunch,
+  type LaunchCommand,
+  type LaunchEvent,
+  type LaunchState,
+  type LaunchTimer,
+  type Verdict,
+} from './machine.js';
+import type { Failure } from './rank.js';
+
+export interface LaunchOptions {
+  readonly ledger: JobLedger;
+  readonly plan: Plan;
+  readonly runPlan: RunPlan;
+  readonly members: Members;
+  /** Opens the output folder; called once, at the start. */
+  readonly openResults: (failed: (error: DtrainError) => void) => Promise<JobResults>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Carries out one launch: feeds the machine with what ranks say and does what it commands. It decides nothing.
+ *
+ * Holds its devices from the constructor on, until each has stopped. `over` resolves when the job is in a terminal
+ * state and all of its devices are released.
+ */
+export class LaunchRun {
+  readonly over: Promise<void>;
+  private state: LaunchState;
+  private results: JobResults | undefined;
+  private progress: Progress = NO_PROGRESS;
+  private weights = '';
+  private readonly summaries: RankSummary[] = [];
+  private readonly timers = new Map<LaunchTimer, () => void>();
+  private ending: Promise<void> | undefined;
+  private finish!: () => void;
+
+  constructor(private readonly options: LaunchOptions) {
+    const { runPlan, members } = options;
+    this.over = new Promise((resolve) => (this.finish = resolve));
+    const devices = runPlan.ranks.map((rank) => rank.device);
+    devices.forEach((device, rank) =>
+      members.occupy(device, { jobId: runPlan.jobId, epoch: runPlan.epoch, rank }),
+    );
+    const { state, commands } = beginLaunch(devices);
+    this.state = state;
+    this.perform(commands);
+  }
+
+  /** Opens the output folder and tells the ranks to begin. Failures become the job's. */
+  async start(): Promise<void> {
+    const { openResults, runPlan, members } = this.options;
+    let results: JobResults;
+    try {
+      results = await openResults((error) => this.abort(error));
+    } catch (error) {
+      this.abort(error);
+      return;
+    }
+    if (this.state.phase !== 'assembling') {
+      await results.close(); // ended meanwhile
+      return;
+    }
+    this.results = results;
+    const plan = encodeRunPlan(runPlan);
+    const { jobId, epoch } = runPlan;
+    for (const [rank, { device }] of runPlan.ranks.entries()) {
+      members.send(device, {
+        case: 'launch',
+        value: create(LaunchSchema, { jobId, epoch, rank, device, plan }),
+      });
+    }
+  }
+
+  cancel(): void {
+    this.handle({ type: 'cancel' });
+  }
+
+  /** Ends the run because the coordinator cannot go on with it. */
+  abort(error: unknown): void {
+    const report = reportOf(error);
+    const device = report.ids['device'];
+    this.handle({ type: 'abort', error: { ...report, device: typeof device === 'string' ? device : null } });
+  }
+
+  /** A device of the run is gone. */
+  lost(rank: number, error: Failure): void {
+    this.handle({ type: 'lost', rank, error });
+  }
+
+  /** A rank says something. */
+  receive(rank: number, device: string, message: RankMessage): void {
+    switch (message.case) {
+      case 'ready':
+        this.handle({ type: 'ready', rank, endpoint: message.value.endpoint });
+        return;
+      case 'step':
+        if (rank === 0) this.step(message.value);
+        return;
+      case 'checkpoint':
+        this.checkpoint(message.value.step, message.value.weightsSha256);
+        return;
+      case 'finished':
+        this.finished(rank, message.value);
+        return;
+      case 'failed':
+        this.handle({ type: 'failed', rank, error: failureOf(message.value, device) });
+        return;
+      case 'stopped':
+        this.handle({ type: 'stopped', rank });
+        return;
+      case 'log':
+        this.say(message.value.level, message.value.message, rank, device);
+        return;
+    }
+  }
+
+  private step(report: StepReport): void {
+    const { step, validationLoss, validationAccuracy } = report;
+    const finite = (value: number | undefined) =>
+      value !== undefined && Number.isFinite(value) ? value : null;
+    this.progress = {
+      step,
+      loss: finite(report.loss),
+      samplesPerSecond: finite(report.samplesPerSecond),
+      validationLoss: finite(validationLoss) ?? this.progress.validationLoss,
+      validationAccuracy: finite(validationAccuracy) ?? this.progress.validationAccuracy,
+    };
+    this.results?.step(report);
+    const { ledger, clock } = this.options;
+    if (ledger.job.state === 'running') ledger.observe(this.progress, clock.epochMs());
+  }
+
+  private checkpoint(step: number, sha256: string): void {
+    const { ledger, clock } = this.options;
+    if (ledger.job.state !== 'running') return;
+    this.results?.checkpoint(step, sha256);
+    ledger.record({ type: 'checkpointed', at: clock.epochMs(), step, sha256 });
+  }
+
+  private finished(rank: number, message: RankFinished): void {
+    const { peakBytes, accountedBytes, medianStepSeconds, medianComputeSeconds, steps } = message;
+    this.summaries[rank] = { peakBytes, accountedBytes, medianStepSeconds, medianComputeSeconds, steps };
+    if (rank === 0) this.weights = message.weightsSha256;
+    this.handle({ type: 'finished', rank });
+  }
+
+  private handle(event: LaunchEvent): void {
+    let next;
+    try {
+      next = nextLaunch(this.state, event);
+    } catch (error) {
+      // a rank that says what cannot be: its daemon is at fault, the job ends
+      next = nextLaunch(this.state, { type: 'abort', error: { ...reportOf(error), device: null } });
+    }
+    this.state = next.state;
+    this.perform(next.commands);
+    if (this.state.phase === 'over') this.close();
+  }
+
+  private perform(commands: readonly LaunchCommand[]): void {
+    const { members, runPlan, clock, ledger } = this.options;
+    const { jobId, epoch } = runPlan;
+    for (const command of commands) {
+      switch (command.type) {
+        case 'connect': {
+          const { endpoints } = command;
+          ledger.record({ type: 'started', at: clock.epochMs() });
+          this.toDaemons(
+            runPlan.ranks.map((_, rank) => rank),
+            (device) =>
+              members.send(device, {
+                case: 'peers',
+                value: create(PeersSchema, { jobId, epoch, endpoints: [...endpoints] }),
+              }),
+          );
+          break;
+        }
+        case 'stop': {
+          const { reason } = command;
+          this.toDaemons(command.ranks, (device) =>
+            members.send(device, { case: 'stop', value: create(StopSchema, { jobId, epoch, reason }) }),
+          );
+          break;
+        }
+        case 'arm':
+          this.timers.get(command.timer)?.();
+          this.timers.set(
+            command.timer,
+            clock.after(command.seconds, () => this.handle({ type: 'time_up', timer: command.timer })),
+          );
+          break;
+        case 'settle':
+          this.ending = this.settle(command.verdict);
+          break;
+        case 'release':
+          members.release(runPlan.ranks[command.rank]!.device, { jobId, epoch });
+          break;
+      }
+    }
+  }
+
+  /** A daemon passes a message on to all its ranks of the launch: one for each host is enough. */
+  private toDaemons(ranks: readonly number[], send: (device: string) => void): void {
+    const hosts = new Set<string>();
+    for (const rank of ranks) {
+      const { host, device } = this.options.runPlan.ranks[rank]!;
+      if (hosts.has(host)) continue;
+      hosts.add(host);
+      send(device);
+    }
+  }
+
+  private async settle(verdict: Verdict): Promise<void> {
+    const { ledger, plan, clock, logger } = this.options;
+    const { progress } = this;
+    let { kind } = verdict;
+    let error = verdict.kind === 'failed' ? verdict.error : undefined;
+    if (kind === 'succeeded') {
+      try {
+        const model = artifactOf(ledger.job.job.model)!; // checked at submission
+        await this.results!.succeed(plan, model, this.weights, this.summaries);
+      } catch (failure) {
+        kind = 'failed';
+        error = { ...reportOf(failure), device: null };
+      }
+    }
+    if (error) {
+      this.say('error', error.message);
+      logger.warn({ job: ledger.job.id, code: error.code, device: error.device }, error.message);
+    }
+    await this.results?.close();
+    const at = clock.epochMs();
+    if (kind === 'failed') {
+      const { family, code, message, device } = error!;
+      ledger.record({ type: 'failed', at, error: { family, code, message, device }, progress });
+    } else if (kind === 'cancelled') {
+      ledger.record({ type: 'cancelled', at, progress });
+    } else {
+      ledger.record({ type: 'succeeded', at, progress });
+    }
+  }
+
+  private say(
+    level: string,
+    message: string,
+    rank: number | null = null,
+    device: string | null = null,
+  ): void {
+    const row: JobLogRow = {
+      at: new Date(this.options.clock.epochMs()).toISOString(),
+      device,
+      rank,
+      level,
+      message,
+    };
+    this.results?.say(row);
+  }
+
+  private close(): void {
+    for (const cancel of this.timers.values()) cancel();
+    this.timers.clear();
+    void this.ending?.finally(this.finish);
+  }
+}
+
+function failureOf({ device, family, code, message, idsJson }: RankFailed, host: string): Failure {
+  const known = family === 'user' || family === 'bug' ? family : 'peer';
+  return {
+    ...reportOf(fromReport({ family: known, code, message, ids: idsOf(idsJson) })),
+    device: device === '' ? host : device,
+  };
+}
+
+function idsOf(json: string): Record<string, unknown> {
+  try {
+    const ids: unknown = JSON.parse(json);
+    return typeof ids === 'object' && ids !== null ? (ids as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,3 @@
+export * from './hello.js';
+export * from './lease.js';
+export * from './members.js';

@@ -1,0 +1,126 @@
+import { readFile } from 'node:fs/promises';
+import {
+  checkDataset,
+  filesOf,
+  openDataset,
+  type CheckOptions,
+  type DataContext,
+  type Dataset,
+  type DatasetSpec,
+} from '../../data/index.js';
+import {
+  intAttribute,
+  readModel,
+  targetTypeOf,
+  UnsupportedOperatorError,
+  unsupportedOperators,
+  type Graph,
+  type LossKind,
+  type TypedGraph,
+  bindGraph,
+} from '../../graph/index.js';
+import { artifactOf, dataWishes, type JobSpec } from '../../protocol/index.js';
+import { InvariantError } from '../../base/index.js';
+import type { ModelFacts } from '../job/state.js';
+import { profileModel, type SampleShapes } from './profile.js';
+
+/** What is learnt of a job from its model and its data. */
+export interface Inspection {
+  /** Samples of the training data. */
+  readonly rows: number;
+  readonly model: ModelFacts;
+}
+
+/**
+ * Reads a job's model and data and makes sure that they go together: every operator has a gradient, every input is
+ * fed, shapes and types fit, every value can be trained on, every label is a class.
+ * @param paths where each artifact lies
+ * @throws ModelError, UnsupportedOperatorError, BindingError, ShapeError, LossError, DataError
+ */
+export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string>): Promise<Inspection> {
+  const { graph } = readModel(await readFile(pathOf(paths, job.model)), { source: 'model' });
+  const missing = unsupportedOperators(graph);
+  if (missing.length > 0) throw new UnsupportedOperatorError(missing, 'gradient rule');
+  const wishes = dataWishes(graph, job.loss);
+  const open = (spec: DatasetSpec, field: string, context?: DataContext) => {
+    const names = new Map(filesOf(spec).map(({ field: at, file }) => [file, `${field}.${at}`]));
+    const resolve = (file: string) => ({ path: pathOf(paths, file), name: names.get(file) ?? field });
+    return openDataset(spec, { resolve, ...wishes, ...(context ? { context } : {}) });
+  };
+  const train = await open(job.data.train, 'data.train');
+  try {
+    const shapes = sampleShapes(graph, train);
+    const { profile } = profileModel(graph, shapes, job, train.bytes);
+    const checks = checksOf(graph, shapes, job.loss);
+    await checkDataset(train, checks);
+    if (job.data.validation) {
+      const validation = await open(job.data.validation, 'data.validation', train.context);
+      try {
+        await checkDataset(validation, checks);
+      } finally {
+        validation.close();
+      }
+    }
+    const { vocabulary } = train.context;
+    return {
+      rows: train.length,
+      model: {
+        profile,
+        nodes: graph.nodes.map((node) => node.name),
+        parameters: [...graph.parameters.keys()],
+        vocabulary: vocabulary ? [...vocabulary] : null,
+      },
+    };
+  } finally {
+    train.close();
+  }
+}
+
+function pathOf(paths: ReadonlyMap<string, string>, reference: string): string {
+  const path = paths.get(artifactOf(reference) ?? '');
+  if (path === undefined) throw new InvariantError(`"${reference}" was not looked up before the inspection`);
+  return path;
+}
+
+function sampleShapes(graph: Graph, dataset: Dataset): SampleShapes {
+  const inputs = dataset.inputs.map(({ name, sampleShape }, i): [string, readonly number[]] => {
+    const input = name ?? graph.inputs[i]?.name;
+    if (input === undefined) throw new InvariantError('the data has more inputs than the model');
+    return [input, sampleShape];
+  });
+  return { inputs: new Map(inputs), target: dataset.target.sampleShape };
+}
+
+/** What every value of the data has to keep to, as the model tells. */
+function checksOf(graph: Graph, shapes: SampleShapes, loss: LossKind): CheckOptions {
+  const samples = 2;
+  const bound = bindGraph(graph, {
+    shapes: Object.fromEntries([...shapes.inputs].map(([name, shape]) => [name, [samples, ...shape]])),
+  });
+  const embeddingRows = [...shapes.inputs.keys()].map((input) => embeddingRowsOf(bound, input));
+  if (loss === 'binary_cross_entropy_with_logits') return { embeddingRows, targetRange: [0, 1] };
+  if (loss !== 'cross_entropy') return { embeddingRows };
+  const output = bound.types.get(bound.outputs[0]!)!;
+  const target = targetTypeOf(loss, output, [samples, ...shapes.target]);
+  // the axis that the target lacks holds the classes: the last one, or PyTorch's second
+  const last = target.shape.every((dim, axis) => dim === output.shape[axis]);
+  return { embeddingRows, classes: last ? output.shape.at(-1)! : output.shape[1]! };
+}
+
+/** Rows of the table that an integer input indexes, straight or through a change of type or shape. */
+function embeddingRowsOf(graph: TypedGraph, input: string): number | undefined {
+  const same = new Set([input]);
+  for (const node of graph.nodes) {
+    const [first, second] = node.inputs;
+    if (
+      ['Cast', 'Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity'].includes(node.operator) &&
+      same.has(first ?? '')
+    ) {
+      same.add(node.outputs[0]!);
+    } else if (node.operator === 'Gather' && same.has(second ?? '') && intAttribute(node, 'axis', 0) === 0) {
+      const table = graph.parameters.get(first!);
+      if (table) return table.shape[0];
+    }
+  }
+  return undefined;
+}

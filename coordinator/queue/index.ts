@@ -1,0 +1,2 @@
+export * from './bullmq.js';
+export * from './port.js';

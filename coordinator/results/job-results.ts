@@ -1,0 +1,168 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock, Logger, Sha256 } from '../../base/index.js';
+import type { JobLogRow, MetricRow, StepReport } from '../../protocol/index.js';
+import type { Plan } from '../../scheduler/index.js';
+import type { ArtifactStore } from '../artifacts/index.js';
+import { HostError } from '../errors.js';
+import { copyWhole, GrowingFile, replace, writeJson } from './files.js';
+import { reportOf, type RankSummary } from './report.js';
+import { rowOf, scalarsOf } from './rows.js';
+import { eventFileName, fileVersionRecord, scalarRecord } from './tensorboard/index.js';
+
+/** Names in an output folder. */
+export const OUTPUT = {
+  model: 'model.onnx',
+  weights: 'weights.safetensors',
+  metrics: 'metrics.jsonl',
+  plan: 'plan.json',
+  report: 'report.json',
+  vocabulary: 'vocabulary.json',
+  tensorboard: 'tensorboard',
+  checkpoints: 'checkpoints',
+} as const;
+
+/** Writes the trained weights into the model that was submitted, as `to`. */
+export type ModelExport = (paths: {
+  readonly model: string;
+  readonly weights: string;
+  readonly to: string;
+}) => Promise<void>;
+
+export interface JobResultsOptions {
+  readonly job: string;
+  readonly directory: string;
+  /** Where the job's log of messages goes. */
+  readonly logFile: string;
+  readonly artifacts: ArtifactStore;
+  readonly exportModel: ModelExport;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Something was added that readers of the files may want to see. */
+  readonly written: () => void;
+  /** The results cannot be written; comes once. */
+  readonly failed: (error: HostError) => void;
+}
+
+/**
+ * The files that one run of a job leaves behind.
+ *
+ * Guarantees: what an earlier run left under the same names is gone before the first is written; rows appear in
+ * the order they came; every other file appears whole or not at all; `model.onnx` exists only after success.
+ */
+export class JobResults {
+  private readonly metrics: GrowingFile;
+  private readonly events: GrowingFile;
+  private readonly log: GrowingFile;
+  private copies: Promise<void> = Promise.resolve();
+
+  private constructor(private readonly options: JobResultsOptions) {
+    const { directory, clock, job, written, failed } = options;
+    const fail = (error: Error) => failed(unwritable(directory, error));
+    this.metrics = new GrowingFile(join(directory, OUTPUT.metrics), written, fail);
+    this.events = new GrowingFile(
+      join(directory, OUTPUT.tensorboard, eventFileName(clock.epochMs(), job)),
+      () => undefined,
+      fail,
+    );
+    this.log = new GrowingFile(options.logFile, written, fail);
+    this.events.append(fileVersionRecord(clock.epochMs()));
+  }
+
+  /** @throws HostError `output_unwritable` */
+  static async begin(
+    options: JobResultsOptions,
+    plan: Plan,
+    vocabulary: readonly string[] | null,
+  ): Promise<JobResults> {
+    const { directory } = options;
+    try {
+      await mkdir(join(directory, OUTPUT.tensorboard), { recursive: true });
+      await removeEarlier(directory);
+      await writeJson(join(directory, OUTPUT.plan), plan);
+      if (vocabulary) await writeJson(join(directory, OUTPUT.vocabulary), vocabulary);
+    } catch (error) {
+      throw unwritable(directory, error);
+    }
+    return new JobResults(options);
+  }
+
+  step(report: StepReport): MetricRow {
+    const row = rowOf(report);
+    this.metrics.append(`${JSON.stringify(row)}\n`);
+    this.events.append(scalarRecord(this.options.clock.epochMs(), row.step, scalarsOf(row)));
+    return row;
+  }
+
+  say(row: JobLogRow): void {
+    this.log.append(`${JSON.stringify(row)}\n`);
+  }
+
+  checkpoint(step: number, weights: Sha256): void {
+    const to = join(this.options.directory, OUTPUT.checkpoints, `step-${step}.safetensors`);
+    this.copies = this.copies
+      .then(() => this.place(weights, to))
+      .catch((error: unknown) => {
+        this.options.logger.error({ step, err: error }, 'a checkpoint was not written');
+      });
+  }
+
+  /** The trained model, its weights and the report. @throws HostError, ModelError */
+  async succeed(
+    plan: Plan,
+    model: Sha256,
+    weights: Sha256,
+    summaries: readonly RankSummary[],
+  ): Promise<void> {
+    const { directory, artifacts, exportModel, job } = this.options;
+    try {
+      await this.place(weights, join(directory, OUTPUT.weights));
+      await writeJson(join(directory, OUTPUT.report), reportOf(job, plan, summaries));
+      await replace(join(directory, OUTPUT.model), (to) =>
+        exportModel({ model: artifacts.path(model), weights: artifacts.path(weights), to }),
+      );
+    } catch (error) {
+      throw isSystemError(error) ? unwritable(directory, error) : error;
+    }
+  }
+
+  /** All that was appended is in the files. */
+  async close(): Promise<void> {
+    await Promise.all([this.metrics.close(), this.events.close(), this.log.close(), this.copies]);
+  }
+
+  private place(artifact: Sha256, to: string): Promise<void> {
+    return copyWhole(this.options.artifacts.path(artifact), to);
+  }
+}
+
+/** What an earlier run into the same folder left, so that nothing of it is taken for this run's. */
+async function removeEarlier(directory: string): Promise<void> {
+  for (const name of [OUTPUT.model, OUTPUT.weights, OUTPUT.report, OUTPUT.vocabulary]) {
+    await rm(join(directory, name), { force: true });
+  }
+  await removeMatching(join(directory, OUTPUT.tensorboard), /^events\.out\.tfevents\./);
+  await removeMatching(join(directory, OUTPUT.checkpoints), /^step-\d+\.safetensors$/);
+}
+
+async function removeMatching(folder: string, pattern: RegExp): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(folder);
+  } catch {
+    return; // there is no such folder yet
+  }
+  for (const name of names) if (pattern.test(name)) await rm(join(folder, name), { force: true });
+}
+
+function unwritable(directory: string, cause: unknown): HostError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new HostError('output_unwritable', `the results cannot be written to ${directory}: ${reason}`, {
+    cause,
+    ids: { directory },
+  });
+}
+
+function isSystemError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error;
+}

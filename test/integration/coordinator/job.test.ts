@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { JobRecord, MetricRow } from '../../../protocol/index.js';
+import { jobOf, setUp, weightBytes } from './fixture.js';
+import { ScriptedWorker } from './scripted-worker.js';
+
+t.test('a job from submission to results, on two devices', async (t) => {
+  const { coordinator, rest, close } = await setUp();
+  t.teardown(close);
+  const worker = await ScriptedWorker.join(coordinator.grpcAddress, {
+    devices: [{ flops: 3e10 }, { flops: 1e10 }],
+    weights: weightBytes,
+  });
+  t.teardown(() => worker.close());
+
+  const submitted = await rest.submit(jobOf());
+  t.equal(submitted.status, 201, submitted.body.detail);
+  const job = await rest.over(submitted.body.id);
+  t.equal(job.state, 'succeeded', JSON.stringify(job.error));
+  t.match(job, { step: 8, totalSteps: 8, loss: 1 / 8, devices: ['host/cpu:0', 'host/cpu:1'], etaSeconds: 0 });
+
+  const plan = worker.launches.get('host/cpu:1')!.plan;
+  t.strictSame(
+    plan.ranks.map((rank) => rank.share),
+    [3, 1],
+    'shares follow measured speed',
+  );
+  t.match(plan, { totalSteps: 8, stepsPerEpoch: 4, batch: 4, epoch: 1 });
+
+  const { body } = await rest.ask<{ rows: MetricRow[] }>('GET', `/v1/jobs/${job.id}/metrics`);
+  t.strictSame(
+    body.rows.map((row) => row.step),
+    [1, 2, 3, 4, 5, 6, 7, 8],
+  );
+  for (const file of ['model.onnx', 'weights.safetensors', 'plan.json', 'report.json', 'metrics.jsonl']) {
+    t.ok(readFileSync(join(job.output.directory, file)).length > 0, file);
+  }
+  const { body: devices } = await rest.ask<{ devices: { state: string }[] }>('GET', '/v1/devices');
+  t.strictSame(
+    devices.devices.map((device) => device.state),
+    ['free', 'free'],
+  );
+  const { body: page } = await rest.ask<{ jobs: JobRecord[] }>('GET', '/v1/jobs?state=succeeded');
+  t.strictSame(
+    page.jobs.map((one) => one.id),
+    [job.id],
+  );
+});
