@@ -1,4 +1,4 @@
-import { attribute, floatAttribute, type Attributes } from '../ir/graph.js';
+import { attribute, floatAttribute, type Attributes, type Node } from '../ir/graph.js';
 import { sizeOf } from '../ir/tensor.js';
 import { hasFlag, isOperator, transposedMatrix } from './needless.js';
 import type { RewriteRule, Site } from './rewrite.js';
@@ -44,19 +44,18 @@ export const foldTransposes: RewriteRule = (site) => {
 
 /** A vector added to each row of a product that nothing else reads is the Gemm's third operand. */
 export const foldBias: RewriteRule = (site) => {
-  const { node, type, f, producer } = site;
+  const { node, type, f } = site;
   if (!isOperator(node, 'Add')) return undefined;
   for (const at of [0, 1]) {
     const product = node.inputs[at]!;
     const bias = node.inputs[1 - at]!;
     const shape = f.shapeOf(product);
     const columns = shape.at(-1);
-    if (columns === undefined || site.uses(at) !== 1 || shape.length !== type.shape.length) continue;
+    if (columns === undefined || site.uses(product) !== 1 || shape.length !== type.shape.length) continue;
     if (sizeOf(shape) !== sizeOf(type.shape)) continue;
     if (sizeOf(f.shapeOf(bias)) !== columns || f.shapeOf(bias).at(-1) !== columns) continue;
-    const above = producer(product);
-    const gemm = isOperator(above, 'Reshape') ? producer(above.inputs[0]!) : above;
-    if (!isOperator(gemm, 'Gemm') || gemm.inputs.length > 2) continue;
+    const gemm = plainGemm(site, product);
+    if (!gemm) continue;
     if (f.shapeOf(gemm.outputs[0]!)[1] !== columns) continue;
     const sum = f.one('Gemm', [...gemm.inputs, f.reshape(bias, [columns])], gemm.attributes);
     return [f.reshape(sum, type.shape)];
@@ -66,19 +65,28 @@ export const foldBias: RewriteRule = (site) => {
 
 /** A product that is only scaled by a number has that number as its alpha. */
 export const foldScale: RewriteRule = (site) => {
-  const { node, f, producer } = site;
+  const { node, type, f } = site;
   if (!isOperator(node, 'Mul')) return undefined;
   for (const at of [0, 1]) {
+    const product = node.inputs[at]!;
     const factor = f.numberOf(node.inputs[1 - at]!);
-    const gemm = producer(node.inputs[at]!);
-    if (factor === undefined || site.uses(at) !== 1 || !isOperator(gemm, 'Gemm') || gemm.inputs.length > 2)
-      continue;
-    if (f.rankOf(node.inputs[1 - at]!) > 2) continue;
+    if (factor === undefined || site.uses(product) !== 1 || f.rankOf(product) !== type.shape.length) continue;
+    const gemm = plainGemm(site, product);
+    if (!gemm) continue;
     const alpha = attribute.float(floatAttribute(gemm, 'alpha', 1) * factor);
-    return [f.one('Gemm', gemm.inputs, { ...gemm.attributes, alpha })];
+    return [f.reshape(f.one('Gemm', gemm.inputs, { ...gemm.attributes, alpha }), type.shape)];
   }
   return undefined;
 };
+
+/** The Gemm without a third operand whose product a value is, perhaps reshaped, where nothing else uses it. */
+function plainGemm(site: Site, value: string): Node | undefined {
+  const above = site.producer(value);
+  const product = isOperator(above, 'Reshape') ? above.inputs[0]! : value;
+  const gemm = site.producer(product);
+  if (!isOperator(gemm, 'Gemm') || gemm.inputs.length > 2 || site.uses(product) !== 1) return undefined;
+  return gemm;
+}
 
 function operandOf(site: Site, value: string): { readonly value: string; readonly transposed: boolean } {
   const matrix = transposedMatrix(site, value);

@@ -103,8 +103,10 @@ function isGate(site: Site, value: string, x: string): boolean {
     const node = site.producer(erf);
     if (site.f.numberOf(one) !== 1 || !isOperator(node, 'Erf')) return false;
     const scaled = site.producer(node.inputs[0]!);
-    if (isOperator(scaled, 'Div'))
+    if (!scaled || scaled.domain !== '') return false;
+    if (scaled.operator === 'Div') {
       return scaled.inputs[0] === x && isClose(site, scaled.inputs[1]!, Math.SQRT2);
+    }
     if (scaled.operator !== 'Mul') return false;
     return ordered(scaled).some(([from, factor]) => from === x && isClose(site, factor, Math.SQRT1_2));
   });

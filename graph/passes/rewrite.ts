@@ -10,8 +10,11 @@ export interface Site {
   readonly node: Node;
   /** The type of the node's first output. */
   readonly type: TensorType;
-  /** How many nodes and outputs use input `i` of the node in the graph that is being read. */
-  uses(i: number): number;
+  /**
+   * How many nodes and outputs use a value of the new graph, at most: a use that a rule has done away with still
+   * counts.
+   */
+  uses(value: string): number;
   /** Writes into the new graph. */
   readonly f: Formula;
   /** The node of the new graph that computes a value. */
@@ -42,7 +45,8 @@ export function rewrite(typed: TypedGraph, rules: readonly RewriteRule[]): Typed
     const site: Site = {
       node,
       type: typed.types.get(original.outputs[0]!)!,
-      uses: (i) => uses.get(original.inputs[i] ?? '') ?? 0,
+      // what a rule has written between two values has the one use that the rule made of it
+      uses: (value) => uses.get(value) ?? 1,
       f,
       producer: (value) => builder.producerOf(value),
     };
@@ -64,7 +68,9 @@ export function rewrite(typed: TypedGraph, rules: readonly RewriteRule[]): Typed
     }
     original.outputs.forEach((output, i) => {
       const value = replacement[i] ?? '';
-      if (output !== '' && value !== output) renamed.set(output, value);
+      if (output === '' || value === output) return;
+      renamed.set(output, value);
+      uses.set(value, (uses.get(value) ?? 0) + (uses.get(output) ?? 0));
     });
   }
   return builder.build(typed.name, typed.outputs.map(current));

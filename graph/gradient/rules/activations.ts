@@ -5,27 +5,24 @@ import type { GradientContext, RuleTable } from '../context.js';
 /** A rule of the form dx = dy * slope(x, y), for functions of one input. */
 const scaled = (slope: (g: GradientContext) => string) => (g: GradientContext) => [g.mul(g.dy, slope(g))];
 
-/** The standard normal density at x. */
-function normalDensity(g: GradientContext, x: string): string {
-  return g.mul(g.exp(g.mul(g.mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+/**
+ * y = x P(x) with the normal distribution function P: y' = P + x P' = (1 + erf(a) + 2 a exp(-a^2) / sqrt(pi)) / 2
+ * with a = x / sqrt(2). The half goes to dy, where a product before it takes it up for nothing; dividing by
+ * exp(a^2), which may overflow to infinity, saves changing a sign.
+ */
+function gelu(g: GradientContext): string[] {
+  const a = g.mul(g.x, Math.SQRT1_2);
+  const bump = g.mul(g.div(a, g.exp(g.mul(a, a))), 2 / Math.sqrt(Math.PI));
+  return [g.mul(g.mul(g.dy, 0.5), g.add(g.add(g.unary('Erf', a), 1), bump))];
 }
 
-/** The standard normal distribution function at x. */
-function normalDistribution(g: GradientContext, x: string): string {
-  return g.add(g.mul(g.unary('Erf', g.mul(x, Math.SQRT1_2)), 0.5), 0.5);
-}
-
-function geluSlope(g: GradientContext): string {
-  const { x } = g;
-  if (stringAttribute(g.node, 'approximate', 'none') === 'none') {
-    return g.add(normalDistribution(g, x), g.mul(x, normalDensity(g, x)));
-  }
-  // y = x/2 (1 + t), t = tanh(u), u = c (x + k x^3); y' = (1 + t)/2 + x/2 (1 - t^2) c (1 + 3 k x^2)
+/** y = x/2 (1 + t), t = tanh(u), u = c (x + k x^3); y' = (1 + t)/2 + x/2 (1 - t^2) c (1 + 3 k x^2) */
+function geluByTanh(g: GradientContext): string[] {
   const c = Math.sqrt(2 / Math.PI);
-  const square = g.mul(x, x);
-  const t = g.tanh(g.mul(x, g.add(g.mul(square, c * 0.044715), c)));
-  const inner = g.mul(x, g.add(g.mul(square, 1.5 * c * 0.044715), 0.5 * c));
-  return g.add(g.mul(g.add(t, 1), 0.5), g.mul(g.sub(1, g.mul(t, t)), inner));
+  const square = g.mul(g.x, g.x);
+  const t = g.tanh(g.mul(g.x, g.add(g.mul(square, c * 0.044715), c)));
+  const inner = g.mul(g.x, g.add(g.mul(square, 3 * c * 0.044715), c));
+  return [g.mul(g.mul(g.dy, 0.5), g.add(g.add(t, 1), g.mul(g.sub(1, g.mul(t, t)), inner)))];
 }
 
 /** Softmax along one axis: dx = y (dy - sum(dy y)). */
@@ -49,7 +46,7 @@ export const activationRules: RuleTable = {
   Sigmoid: scaled((g) => g.mul(g.y, g.sub(1, g.y))),
   Tanh: scaled((g) => g.sub(1, g.mul(g.y, g.y))),
   Softplus: scaled((g) => g.sigmoid(g.x)),
-  Gelu: scaled(geluSlope),
+  Gelu: (g) => (stringAttribute(g.node, 'approximate', 'none') === 'none' ? gelu(g) : geluByTanh(g)),
   Softmax: softmax,
   LogSoftmax: logSoftmax,
 };

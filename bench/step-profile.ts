@@ -1,0 +1,209 @@
+/**
+ * Where a training step's time goes: forward and backward pass of a model in onnxruntime on one thread, beside
+ * the arithmetic limit (6 x parameters x tokens at the rate of a 1024^3 product measured in the same run).
+ *
+ * usage: node dist/bench/step-profile.js MODEL.onnx [--batch 16] [--loss cross_entropy] [--runs 15] [--profile [--nodes 40]]
+ */
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import * as ort from 'onnxruntime-node';
+import {
+  buildTrainingGraph,
+  emptyData,
+  GraphBuilder,
+  LOSS_SCALE,
+  loadModel,
+  sizeOf,
+  standardOperators,
+  writeTypedGraph,
+  type LossKind,
+  type TensorData,
+  type TensorType,
+  type TypedGraph,
+} from '../graph/index.js';
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    batch: { type: 'string', default: '16' },
+    loss: { type: 'string', default: 'cross_entropy' },
+    runs: { type: 'string', default: '15' },
+    profile: { type: 'boolean', default: false },
+    nodes: { type: 'string', default: '40' },
+  },
+});
+
+const sessionOptions: ort.InferenceSession.SessionOptions = {
+  executionProviders: ['cpu'],
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+  executionMode: 'sequential',
+  graphOptimizationLevel: 'all',
+};
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
+}
+
+/** Deterministic small numbers; ids for integers. */
+function fill({ dtype, shape }: TensorType, below: number): TensorData {
+  const data = emptyData(dtype, sizeOf(shape));
+  for (let i = 0; i < data.length; i++) {
+    const noise = Math.sin(i * 12.9898) * 43758.5453;
+    const uniform = noise - Math.floor(noise);
+    if (data instanceof BigInt64Array || data instanceof BigUint64Array)
+      data[i] = BigInt(Math.floor(uniform * below));
+    else data[i] = uniform - 0.5;
+  }
+  return data;
+}
+
+function tensor(type: TensorType, data: TensorData): ort.Tensor {
+  return new ort.Tensor(type.dtype as 'float32', data as Float32Array, type.shape);
+}
+
+/** A compiled graph with its inputs, and buffers for its outputs. */
+class Measured {
+  readonly seconds: number[] = [];
+
+  private constructor(
+    readonly session: ort.InferenceSession,
+    private readonly feeds: Record<string, ort.Tensor>,
+    private readonly fetches: Record<string, ort.Tensor>,
+  ) {}
+
+  static async compile(graph: TypedGraph, feeds: Record<string, ort.Tensor>, extra = {}): Promise<Measured> {
+    const session = await ort.InferenceSession.create(writeTypedGraph(graph), {
+      ...sessionOptions,
+      ...extra,
+    });
+    const fetches: Record<string, ort.Tensor> = {};
+    for (const name of graph.outputs) {
+      const type = graph.types.get(name)!;
+      fetches[name] = tensor(type, emptyData(type.dtype, sizeOf(type.shape)));
+    }
+    return new Measured(session, feeds, fetches);
+  }
+
+  async run(): Promise<void> {
+    const start = performance.now();
+    await this.session.run(this.feeds, this.fetches);
+    this.seconds.push((performance.now() - start) / 1000);
+  }
+}
+
+/** A float32 product of two n x n matrices. */
+async function compileProduct(n: number): Promise<Measured> {
+  const builder = new GraphBuilder(standardOperators);
+  const type: TensorType = { dtype: 'float32', shape: [n, n] };
+  const [a, b] = [builder.input('a', type), builder.input('b', type)];
+  const graph = builder.build('product', [builder.one('MatMul', [a, b])]);
+  return Measured.compile(graph, { a: tensor(type, fill(type, 1)), b: tensor(type, fill(type, 1)) });
+}
+
+/** Kernel milliseconds (the best of all runs, node by node) by operator and by node, from onnxruntime's own profile. */
+function readProfile(folder: string): void {
+  const file = readdirSync(folder).find((name) => name.endsWith('.json'));
+  if (file === undefined) return;
+  interface Event {
+    readonly cat: string;
+    readonly name: string;
+    readonly dur: number;
+    readonly args?: { readonly op_name?: string; readonly input_type_shape?: unknown };
+  }
+  const events = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Event[];
+  const samples = new Map<string, { operator: string; shapes: string; ms: number[] }>();
+  for (const { cat, name, dur, args } of events) {
+    if (cat !== 'Node' || !name.endsWith('_kernel_time') || args?.op_name === undefined) continue;
+    const shapes = JSON.stringify(args.input_type_shape);
+    const found = samples.get(name) ?? { operator: args.op_name, shapes, ms: [] };
+    found.ms.push(dur / 1000);
+    samples.set(name, found);
+  }
+  const nodes = [...samples].map(([name, { operator, shapes, ms }]) => ({
+    name,
+    operator,
+    shapes,
+    ms: Math.min(...ms),
+  }));
+  const byOperator = new Map<string, { ms: number; count: number }>([['all', { ms: 0, count: 0 }]]);
+  for (const { operator, ms } of nodes.flatMap((node) => [node, { ...node, operator: 'all' }])) {
+    const known = byOperator.get(operator) ?? { ms: 0, count: 0 };
+    byOperator.set(operator, { ms: known.ms + ms, count: known.count + 1 });
+  }
+  for (const [name, { ms, count }] of [...byOperator].sort((a, b) => b[1].ms - a[1].ms).slice(0, 30)) {
+    console.log(`${ms.toFixed(2).padStart(9)} ms  ${count.toFixed(0).padStart(4)} x ${name}`);
+  }
+  console.log('');
+  for (const { name, operator, shapes, ms } of nodes
+    .sort((a, b) => b.ms - a.ms)
+    .slice(0, Number(options.nodes))) {
+    console.log(
+      `${ms.toFixed(3).padStart(9)} ms  ${operator} ${name.replace('_kernel_time', '')}  ${shapes}`,
+    );
+  }
+}
+
+const [path] = positionals;
+if (path === undefined) {
+  console.error('usage: step-profile MODEL.onnx [--batch N] [--loss KIND] [--runs N] [--profile]');
+  process.exit(2);
+}
+const batch = Number(options.batch);
+const runs = Number(options.runs);
+const { graph } = await loadModel(path);
+const training = buildTrainingGraph(graph, { batch, loss: options.loss as LossKind });
+const typed = training.graph;
+const feeds: Record<string, ort.Tensor> = {};
+for (const name of typed.inputs) {
+  const type = typed.types.get(name)!;
+  const data = name === LOSS_SCALE ? new Float32Array([1]) : fill(type, 10);
+  feeds[name] = tensor(type, data);
+}
+let parameters = 0;
+for (const name of typed.parameters.keys()) {
+  const initial = graph.parameters.get(name)!;
+  parameters += sizeOf(initial.shape);
+  feeds[name] = tensor(initial, initial.data);
+}
+const tokens = sizeOf(training.target.type.shape);
+console.log(
+  `${cpus()[0]?.model ?? 'unknown processor'}, one thread, onnxruntime ${ort.env.versions.node ?? ''}`,
+);
+console.log(`${typed.nodes.length} nodes, ${parameters} parameters, ${tokens} targets a step`);
+
+// one after the other in turn, so that whatever else the machine does slows both
+const product = await compileProduct(1024);
+const step = await Measured.compile(typed, feeds);
+for (let run = 0; run < runs + 2; run++) {
+  await product.run();
+  await step.run();
+}
+const measured = [product, step].map(({ seconds }) => seconds.slice(2));
+const [perProduct, perStep] = measured.map(median) as [number, number];
+const [bestProduct, bestStep] = measured.map((seconds) => Math.min(...seconds)) as [number, number];
+const limitOf = (seconds: number) => (6 * parameters * tokens * seconds) / (2 * 1024 ** 3);
+const ms = (seconds: number) => `${(seconds * 1e3).toFixed(1)} ms`;
+console.log(
+  `1024^3 product: median ${ms(perProduct)} (${((2 * 1024 ** 3) / perProduct / 1e9).toFixed(1)} GFLOP/s), best ${ms(bestProduct)}`,
+);
+console.log(
+  `step: median ${ms(perStep)}, limit ${ms(limitOf(perProduct))}, ratio ${(perStep / limitOf(perProduct)).toFixed(2)}`,
+);
+console.log(
+  `step: best ${ms(bestStep)}, limit ${ms(limitOf(bestProduct))}, ratio ${(bestStep / limitOf(bestProduct)).toFixed(2)}`,
+);
+await product.session.release();
+await step.session.release();
+
+if (options.profile) {
+  const folder = mkdtempSync(join(tmpdir(), 'step-profile-'));
+  const profiled = { enableProfiling: true, profileFilePrefix: join(folder, 'run') };
+  const again = await Measured.compile(typed, feeds, profiled);
+  for (let run = 0; run < runs; run++) await again.run();
+  again.session.endProfiling();
+  readProfile(folder);
+  rmSync(folder, { recursive: true });
+}
