@@ -29,7 +29,7 @@ const only = (pkg, file) => ({
   name: `only-${pkg}`,
   comment: `${pkg} is imported in ${file} alone`,
   severity: 'error',
-  from: { pathNot: [`^${file.replaceAll('.', '\\.')}$`, '^(test|bench)/'] },
+  from: { pathNot: [`^${file.replaceAll('.', '\\.')}$`, '^(test|bench|examples)/'] },
   to: { path: `^node_modules/${pkg}/` },
 });
 module.exports = {

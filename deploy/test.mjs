@@ -18,10 +18,14 @@ function testsIn(names) {
     .filter((file) => file.endsWith('.test.ts') && rank(file) >= 0)
     .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   const wanted = names.map((name) => name.replace(/^test\//, '').replace(/\/$/, ''));
-  return wanted.length === 0 ? all : all.filter((file) => wanted.some((name) => file === name || file.startsWith(`${name}/`)));
+  return wanted.length === 0
+    ? all
+    : all.filter((file) => wanted.some((name) => file === name || file.startsWith(`${name}/`)));
 }
 
-const files = testsIn(process.argv.slice(2)).map((file) => join('dist', 'test', file.replace(/\.ts$/, '.js')));
+const files = testsIn(process.argv.slice(2)).map((file) =>
+  join('dist', 'test', file.replace(/\.ts$/, '.js')),
+);
 const absent = files.filter((file) => !existsSync(join(root, file)));
 if (absent.length > 0) {
   console.error(`not built: ${absent.join(', ')}; run: make build`);
@@ -35,11 +39,15 @@ if (files.length === 0) {
 const started = Date.now();
 rmSync(join(root, '.tap', 'summary.json'), { force: true });
 // the compiled tests need no TypeScript loader: TAP_TYPE_STRIP_ONLY keeps tap's own from being installed
-const tap = spawn(process.execPath, [join(root, 'node_modules/tap/dist/esm/run.mjs'), 'run', '--reporter=tap', ...files], {
-  cwd: root,
-  env: { ...process.env, TAP_TYPE_STRIP_ONLY: '1' },
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
+const tap = spawn(
+  process.execPath,
+  [join(root, 'node_modules/tap/dist/esm/run.mjs'), 'run', '--reporter=tap', ...files],
+  {
+    cwd: root,
+    env: { ...process.env, TAP_TYPE_STRIP_ONLY: '1' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  },
+);
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => tap.kill(signal));
 
 /** The last `# { total: 9, pass: 8, fail: 1 }` at the left margin is tap's count of everything. */

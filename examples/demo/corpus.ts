@@ -41,7 +41,7 @@ export function buildCorpus(folder: string, limit: number): Corpus {
   return {
     files: files.length,
     train: text(train),
-    validation: [...text(validation)].filter((character) => known.has(character)).join(''),
+    validation: Array.from(text(validation), (character) => (known.has(character) ? character : '')).join(''),
   };
 }
 

@@ -24,7 +24,7 @@ export async function generate(model: string, options: GenerateOptions): Promise
   const session = await InferenceSession.create(model, { logSeverityLevel: 3 });
   const [input, output] = [session.inputNames[0]!, session.outputNames[0]!];
   const random = new Random(seed);
-  const tokens = [...prompt].map((character) => vocabulary.indexOf(character)).filter((id) => id >= 0);
+  const tokens = Array.from(prompt, (character) => vocabulary.indexOf(character)).filter((id) => id >= 0);
   for (let i = 0; i < length; i++) {
     // shorter than the window: what stands behind the last token does not reach it, attention looks back only
     const window = tokens.slice(-context);
