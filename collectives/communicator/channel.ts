@@ -56,6 +56,11 @@ export class Channel {
     this.edge.send(this.message(fields, payload));
   }
 
+  /** Announces a payload that was written into the edge's lane. @throws TransportError as `Edge.send` */
+  sendLane(fields: FrameFields, payload: Uint8Array): void {
+    this.edge.send([this.encoder.encode(fields, payload)]);
+  }
+
   /** The next frame as a message. It takes a sequence number, so it must be sent. */
   message(fields: FrameFields, payload: Uint8Array): Message {
     const header = this.encoder.encode(fields, payload);

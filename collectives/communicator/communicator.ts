@@ -114,8 +114,7 @@ export class Communicator {
       kernels,
       memory: new Uint8Array(arena.memory.buffer),
       scratch,
-      staging: (collective, slot) =>
-        staging + ((collective % options.inFlight) * options.window + slot) * slotBytes,
+      staging: (slot) => staging + slot * slotBytes,
     };
     this.ring = channels && new Ring(member, channels.left, channels.right, options, failed);
   }
@@ -203,7 +202,7 @@ export class Communicator {
     const store =
       wire === 'float32'
         ? new Float32Store(bucket.values, this.bench)
-        : new PackedStore(bucket.values, wire, this.bench, ring.nextId());
+        : new PackedStore(bucket.values, wire, this.bench);
     return this.issue(ring, kind, bucket.id, programFor(this.rank, this.worldSize), store);
   }
 
@@ -238,7 +237,7 @@ export class Communicator {
       maxPieceBytes / Math.max(4, store.wireBytes),
     );
     return new Promise((resolve, reject) => {
-      ring.issue(new Operation(ring.nextId(), kind, bucket, program, store, pieceElements, resolve, reject));
+      ring.issue(new Operation(ring.nextId, kind, bucket, program, store, pieceElements, resolve, reject));
     });
   }
 

@@ -6,7 +6,7 @@ export interface AbortNotice {
   /** The rank that noticed first. */
   readonly origin: number;
   /** The rank that it blames. */
-  readonly expectedRank?: number;
+  readonly expectedRank?: number | undefined;
   readonly message: string;
 }
 
@@ -30,7 +30,7 @@ export function decodeAbort(payload: Uint8Array): AbortNotice {
     fault: isFault(fault) ? fault : 'aborted',
     origin: typeof origin === 'number' ? origin : -1,
     message: typeof message === 'string' ? message : 'without a reason',
-    ...(typeof expectedRank === 'number' ? { expectedRank } : {}),
+    expectedRank: typeof expectedRank === 'number' ? expectedRank : undefined,
   };
 }
 

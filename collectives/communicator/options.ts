@@ -61,6 +61,8 @@ export function edgeLimits(options: Pick<RingOptions, 'maxPieceBytes' | 'window'
   const SPARE = 2 ** 20;
   return {
     maxMessageBytes: options.maxPieceBytes + HEADER_BYTES + SPARE,
+    laneSlots: options.window * options.inFlight,
+    laneSlotBytes: options.maxPieceBytes,
     highWaterBytes: ringQueueBytes(options) + SPARE,
   };
 }

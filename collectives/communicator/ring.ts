@@ -1,23 +1,25 @@
 import { reportOf } from '../../base/index.js';
 import {
-  CollectiveError,
   CollectiveUsageError,
   FrameError,
   TransportError,
+  type CollectiveError,
   type CollectiveFault,
-  type CollectiveIds,
 } from '../errors.js';
-import { FrameKind, type FrameFields, type FrameHeader } from '../frame/header.js';
+import { FrameKind, payloadChecksum, type FrameFields, type FrameHeader } from '../frame/header.js';
 import type { Member } from '../transport/transport.js';
 import type { Channel } from './channel.js';
 import { decodeAbort, encodeAbort } from './notice.js';
 import { OPERATION_CODE, type Operation } from './operation.js';
 import type { RingOptions } from './options.js';
+import { describeFrame, errorOf, expectedInsteadOf, type Trouble } from './report.js';
 import { Watchdog } from './watchdog.js';
 
 const NOTHING = new Uint8Array(0);
 /** How long a neighbour may take to confirm a goodbye before it counts as gone. */
 const GOODBYE_SECONDS = 2;
+/** Shorter payloads travel in the frame: two system calls for a slot of the lane would cost more. */
+const LANE_THRESHOLD_BYTES = 16384;
 
 /**
  * Runs the collectives of one rank over its two channels: sends pieces to the right as soon as they hold their
@@ -32,10 +34,10 @@ export class Ring {
   /** Frames of collectives that the left neighbour has issued and this rank has not yet. */
   private readonly early = new Map<number, { header: FrameHeader; payload: Uint8Array }[]>();
   private readonly watchdog: Watchdog;
+  private readonly ackEvery: number;
   private issued = 0;
   private failure: CollectiveError | undefined;
   private closed = false;
-  private readonly ackEvery: number;
 
   constructor(
     private readonly member: Member,
@@ -45,18 +47,12 @@ export class Ring {
     private readonly onFailure: (error: CollectiveError) => void,
   ) {
     this.ackEvery = Math.max(1, options.window >> 1);
-    this.watchdog = new Watchdog(
-      options,
-      member,
-      {
-        oldest: () => this.oldest(),
-        issued: () => this.issued,
-        ask: (channel, fields) => this.control(channel, fields),
-        expire: (operation, rank, what) => this.fail('deadline', operation, rank, what),
-      },
-      left,
-      right,
-    );
+    this.watchdog = new Watchdog(options, member, left, right, {
+      oldest: () => this.oldest(),
+      ask: (channel) => this.control(channel, FrameKind.ask),
+      expire: (operation, expectedRank, what) =>
+        this.fail({ fault: 'deadline', operation, expectedRank, what }),
+    });
     left.listen(
       (header, payload) => this.fromLeft(header, payload),
       (error) => this.channelFailed(left, error),
@@ -68,7 +64,7 @@ export class Ring {
   }
 
   /** The number that the next collective gets. */
-  nextId(): number {
+  get nextId(): number {
     return this.issued;
   }
 
@@ -95,8 +91,8 @@ export class Ring {
   }
 
   /** Gives up everything in flight, here and on the other ranks. */
-  abort(fault: CollectiveFault, what: string, cause?: unknown): void {
-    this.fail(fault, this.oldest(), undefined, what, cause);
+  abort(fault: CollectiveFault, what: string): void {
+    this.fail({ fault, what, operation: this.oldest() });
   }
 
   /**
@@ -114,7 +110,7 @@ export class Ring {
     const channels = [this.left, this.right];
     for (const channel of channels) {
       if (channel.peerLeft) channel.finish();
-      else this.control(channel, { kind: FrameKind.goodbye });
+      else this.control(channel, FrameKind.goodbye);
     }
     const cancel = this.options.clock.after(GOODBYE_SECONDS, () =>
       channels.forEach((channel) => channel.finish()),
@@ -126,16 +122,21 @@ export class Ring {
 
   // ---- sending ----
 
-  /** Sends all that can be sent now, oldest collective first, and settles what is complete. */
+  /**
+   * Sends all that can be sent now, oldest collective first, and settles what is complete. Only `inFlight`
+   * numbers from the oldest on may send: slots are shared by numbers that far apart, and the right neighbour
+   * holds no more than that many collectives that it has not issued yet.
+   */
   private advance(): void {
-    let active = this.options.inFlight;
+    const { inFlight, window } = this.options;
+    let oldest: number | undefined;
     for (const operation of this.operations.values()) {
-      if (active-- <= 0) break;
-      while (operation.ready && operation.sent - operation.acknowledged < this.options.window)
-        this.sendPiece(operation);
+      oldest ??= operation.id;
+      if (operation.id >= oldest + inFlight) break;
+      while (operation.ready && operation.sent - operation.acknowledged < window) this.sendPiece(operation);
       if (operation.complete) {
         this.operations.delete(operation.id);
-        active++;
+        if (operation.id === oldest) oldest = undefined;
         operation.resolve();
       }
     }
@@ -144,9 +145,15 @@ export class Ring {
 
   private sendPiece(operation: Operation): void {
     const { sending, store } = operation;
-    const slot = operation.sent % this.options.window;
+    const slot = this.slotOf(operation.id, operation.sent);
     const payload = store.read(sending.start, sending.end, slot, operation.roundsOwn);
-    this.right.send(fieldsOf(operation, FrameKind.data, sending.step, sending.piece), payload);
+    const { lane } = this.right.edge;
+    if (lane && payload.length >= LANE_THRESHOLD_BYTES) {
+      lane.write(slot, payload);
+      this.right.sendLane(fieldsOf(operation, FrameKind.lane, sending.step, sending.piece), payload);
+    } else {
+      this.right.send(fieldsOf(operation, FrameKind.data, sending.step, sending.piece), payload);
+    }
     operation.sent++;
     sending.next();
   }
@@ -158,10 +165,15 @@ export class Ring {
     this.left.send(fieldsOf(operation, FrameKind.acknowledge, 0, operation.received), NOTHING);
   }
 
-  private control(channel: Channel, fields: Partial<FrameFields> & Pick<FrameFields, 'kind'>): void {
-    const blank = { operation: 0, wire: 0, collective: 0, bucket: 0, step: 0, piece: 0, elements: 0 };
+  /** A slot that no other unacknowledged piece uses. Both sides of an edge compute the same one. */
+  private slotOf(collective: number, piece: number): number {
+    const { inFlight, window } = this.options;
+    return (collective % inFlight) * window + (piece % window);
+  }
+
+  private control(channel: Channel, kind: FrameKind): void {
     try {
-      channel.send({ ...blank, ...fields }, NOTHING);
+      channel.send({ ...BLANK, kind, piece: this.issued }, NOTHING);
     } catch (error) {
       this.channelFailed(channel, error);
     }
@@ -170,7 +182,7 @@ export class Ring {
   // ---- receiving ----
 
   private fromLeft(header: Readonly<FrameHeader>, payload: Uint8Array): void {
-    if (header.kind !== FrameKind.data) {
+    if (header.kind !== FrameKind.data && header.kind !== FrameKind.lane) {
       this.fromEither(this.left, header, payload);
       return;
     }
@@ -183,8 +195,7 @@ export class Ring {
     } else if (header.collective >= this.issued) {
       this.hold(header, payload);
     } else {
-      const what = `rank ${this.left.peer} sent a piece of collective ${header.collective}, which is finished here`;
-      this.fail('mismatch', undefined, this.left.peer, what);
+      this.mismatch(this.left, `a piece of collective ${header.collective}, which is finished here`);
     }
   }
 
@@ -195,8 +206,8 @@ export class Ring {
     }
     const operation = this.operations.get(header.collective);
     if (!operation || header.piece <= operation.acknowledged || header.piece > operation.sent) {
-      const what = `rank ${this.right.peer} acknowledged ${header.piece} pieces of collective ${header.collective}, which were not due`;
-      this.fail('mismatch', operation, this.right.peer, what);
+      const what = `an acknowledgement of ${header.piece} pieces of collective ${header.collective}, which was not due`;
+      this.mismatch(this.right, what, operation);
       return;
     }
     operation.acknowledged = header.piece;
@@ -207,67 +218,66 @@ export class Ring {
   private fromEither(channel: Channel, header: Readonly<FrameHeader>, payload: Uint8Array): void {
     switch (header.kind) {
       case FrameKind.abort: {
-        const notice = decodeAbort(payload);
-        const what = `rank ${notice.origin} gave up: ${notice.message}`;
-        this.fail(notice.fault, this.oldest(), notice.expectedRank, what, undefined, notice.origin);
+        const { fault, origin, expectedRank, message } = decodeAbort(payload);
+        const what = `rank ${origin} gave up: ${message}`;
+        this.fail({ fault, what, origin, expectedRank, operation: this.oldest() });
         return;
       }
       case FrameKind.goodbye:
         channel.peerLeft = true;
-        this.control(channel, { kind: FrameKind.farewell });
+        this.control(channel, FrameKind.farewell);
         this.checkNeighbours();
         return;
       case FrameKind.farewell:
         channel.finish();
         return;
       case FrameKind.ask:
-        this.control(channel, {
-          kind: FrameKind.answer,
-          collective: this.oldest()?.id ?? this.issued,
-          piece: this.issued,
-        });
+        this.control(channel, FrameKind.answer);
         return;
       case FrameKind.answer:
-        this.watchdog.answered(channel, header);
+        this.watchdog.answered(channel, header.piece);
         return;
       case FrameKind.data:
+      case FrameKind.lane:
       case FrameKind.acknowledge:
-        this.fail(
-          'mismatch',
-          undefined,
-          channel.peer,
-          `rank ${channel.peer} sent a frame against the ring's direction`,
-        );
+        this.mismatch(channel, "a frame against the ring's direction");
     }
   }
 
   private consume(operation: Operation, header: Readonly<FrameHeader>, payload: Uint8Array): void {
     const { receiving, store } = operation;
-    const wrong = receiving.done ? 'nothing more' : differences(operation, header, payload);
-    if (wrong !== undefined) {
-      this.fail(
-        'mismatch',
-        operation,
-        this.left.peer,
-        `rank ${this.left.peer} sent ${describe(header, payload)}; expected ${wrong}`,
-      );
+    const expected = expectedInsteadOf(operation, header);
+    if (expected !== undefined) {
+      this.mismatch(this.left, `${describeFrame(header)}; expected ${expected}`, operation);
       return;
     }
-    store.write(receiving.start, receiving.end, payload, operation.program.reduces(receiving.step));
+    const fill =
+      header.kind === FrameKind.lane
+        ? (target: Uint8Array): void => this.readLane(operation, header, target)
+        : (target: Uint8Array): void => target.set(payload);
+    store.write(receiving.start, receiving.end, fill, operation.program.reduces(receiving.step));
     operation.received++;
     receiving.next();
     this.watchdog.progress(operation);
     this.acknowledge(operation);
   }
 
+  /** Reads a payload from the lane to where it belongs, and checks it there. */
+  private readLane(operation: Operation, header: Readonly<FrameHeader>, target: Uint8Array): void {
+    const { lane } = this.left.edge;
+    lane?.read(this.slotOf(operation.id, operation.received), target);
+    if (!lane || payloadChecksum(target) !== header.payloadChecksum) {
+      const what = `the payload of frame ${header.sequence}, in the lane, does not match its CRC-32`;
+      throw new FrameError('corrupt_payload', `from rank ${this.left.peer}: ${what}`);
+    }
+  }
+
   private hold(header: Readonly<FrameHeader>, payload: Uint8Array): void {
+    const { window, inFlight } = this.options;
     const held = this.early.get(header.collective) ?? [];
-    if (
-      held.length >= this.options.window ||
-      (held.length === 0 && this.early.size >= this.options.inFlight)
-    ) {
-      const what = `rank ${this.left.peer} sent more of collective ${header.collective} than its window of ${this.options.window} pieces`;
-      this.fail('window_exceeded', undefined, this.left.peer, what);
+    if (held.length >= window || (held.length === 0 && this.early.size >= inFlight)) {
+      const what = `rank ${this.left.peer} sent more than its window of ${window} pieces of collective ${header.collective} ahead of time`;
+      this.fail({ fault: 'window_exceeded', expectedRank: this.left.peer, what });
       return;
     }
     held.push({ header: { ...header }, payload });
@@ -279,30 +289,33 @@ export class Ring {
   /** After a goodbye nothing more comes from that neighbour: whoever still needs it can stop waiting. */
   private checkNeighbours(): void {
     for (const operation of this.operations.values()) {
-      if (this.left.peerLeft && !operation.receiving.done) {
-        this.fail(
-          'peer_left',
-          operation,
-          this.left.peer,
-          `rank ${this.left.peer} has closed its communicator`,
-        );
-      }
-      if (this.right.peerLeft && !(operation.sending.done && operation.acknowledged === operation.sent)) {
-        this.fail(
-          'peer_left',
-          operation,
-          this.right.peer,
-          `rank ${this.right.peer} has closed its communicator`,
-        );
+      const sendsLeft = !operation.sending.done || operation.acknowledged < operation.sent;
+      for (const [channel, needed] of [
+        [this.left, !operation.receiving.done],
+        [this.right, sendsLeft],
+      ] as const) {
+        if (!channel.peerLeft || !needed) continue;
+        const what = `rank ${channel.peer} has closed its communicator`;
+        this.fail({ fault: 'peer_left', operation, expectedRank: channel.peer, what });
       }
     }
   }
 
+  private mismatch(channel: Channel, what: string, operation?: Operation): void {
+    const said = `rank ${channel.peer} sent ${what}`;
+    this.fail({ fault: 'mismatch', operation, expectedRank: channel.peer, what: said });
+  }
+
   private channelFailed(channel: Channel, error: unknown): void {
-    if (this.closed) channel.finish();
-    if (this.closed || (channel.peerLeft && error instanceof TransportError)) return;
-    const fault = error instanceof FrameError || error instanceof TransportError ? error.fault : 'aborted';
-    this.fail(fault, this.oldest(), channel.peer, reportOf(error).message, error);
+    channel.finish();
+    if (channel.peerLeft && error instanceof TransportError) return;
+    this.fail({
+      fault: faultOf(error),
+      operation: this.oldest(),
+      expectedRank: channel.peer,
+      what: reportOf(error).message,
+      cause: error,
+    });
   }
 
   /** What goes wrong on this rank while a collective moves is every rank's problem. */
@@ -310,8 +323,7 @@ export class Ring {
     try {
       action();
     } catch (error) {
-      const fault = error instanceof TransportError ? error.fault : 'aborted';
-      this.fail(fault, operation, undefined, reportOf(error).message, error);
+      this.fail({ fault: faultOf(error), operation, what: reportOf(error).message, cause: error });
     }
   }
 
@@ -320,57 +332,16 @@ export class Ring {
     return undefined;
   }
 
-  private fail(
-    fault: CollectiveFault,
-    operation: Operation | undefined,
-    expectedRank: number | undefined,
-    what: string,
-    cause?: unknown,
-    origin?: number,
-  ): void {
+  private fail(trouble: Trouble): void {
     if (this.failure || this.closed) return;
-    const { job, epoch, rank } = this.member;
-    const where: { collective?: number; kind?: string; bucket?: number } = {};
-    if (operation)
-      Object.assign(where, { collective: operation.id, kind: operation.kind, bucket: operation.bucket });
-    const ids: CollectiveIds = {
-      job,
-      epoch,
-      rank,
-      origin: origin ?? rank,
-      ...(expectedRank === undefined ? {} : { expectedRank }),
-      ...where,
-    };
-    const subject = operation
-      ? `${operation.kind} ${operation.id} of bucket ${operation.bucket}`
-      : 'the ring';
-    const message = `job ${job}, epoch ${epoch}, rank ${rank}: ${subject} was aborted: ${what}. No partial sum may be used; form a new membership epoch and run it again`;
-    this.failure = new CollectiveError(fault, message, ids, cause);
+    const failure = errorOf(trouble, this.member);
+    this.failure = failure;
     this.watchdog.stop();
-    const notice = encodeAbort({
-      fault,
-      origin: origin ?? rank,
-      message: what,
-      ...(expectedRank === undefined ? {} : { expectedRank }),
-    });
+    const { fault, what, expectedRank, origin = this.member.rank } = trouble;
+    const notice = encodeAbort({ fault, origin, message: what, expectedRank });
     for (const channel of [this.left, this.right]) {
-      channel.edge.abort(
-        channel.message(
-          {
-            kind: FrameKind.abort,
-            operation: 0,
-            wire: 0,
-            collective: 0,
-            bucket: 0,
-            step: 0,
-            piece: 0,
-            elements: 0,
-          },
-          notice,
-        ),
-      );
+      channel.edge.abort(channel.message({ ...BLANK, kind: FrameKind.abort }, notice));
     }
-    const { failure } = this;
     for (const pending of this.operations.values()) pending.reject(failure);
     this.operations.clear();
     this.early.clear();
@@ -378,43 +349,22 @@ export class Ring {
   }
 }
 
+const BLANK = { operation: 0, wire: 0, collective: 0, bucket: 0, step: 0, piece: 0, elements: 0 } as const;
+
 function fieldsOf(operation: Operation, kind: FrameKind, step: number, piece: number): FrameFields {
-  const { store } = operation;
+  const { id, bucket, store } = operation;
   return {
     kind,
     operation: OPERATION_CODE[operation.kind],
     wire: store.wireCode,
-    collective: operation.id,
-    bucket: operation.bucket,
+    collective: id,
+    bucket,
     step,
     piece,
     elements: store.length,
   };
 }
 
-/** What should have come, where it differs from the frame. */
-function differences(
-  operation: Operation,
-  header: Readonly<FrameHeader>,
-  payload: Uint8Array,
-): string | undefined {
-  const { receiving, store } = operation;
-  const bytes = (receiving.end - receiving.start) * store.wireBytes;
-  const same =
-    header.operation === OPERATION_CODE[operation.kind] &&
-    header.wire === store.wireCode &&
-    header.bucket === operation.bucket &&
-    header.elements === store.length &&
-    header.step === receiving.step &&
-    header.piece === receiving.piece &&
-    payload.length === bytes;
-  if (same) return undefined;
-  return `${operation.kind} ${operation.id} of bucket ${operation.bucket} (${store.length} elements, wire ${store.wireCode}), step ${receiving.step}, piece ${receiving.piece}, ${bytes} bytes`;
-}
-
-function describe(header: Readonly<FrameHeader>, payload: Uint8Array): string {
-  const kind =
-    Object.entries(OPERATION_CODE).find(([, code]) => code === header.operation)?.[0] ??
-    `operation ${header.operation}`;
-  return `${kind} ${header.collective} of bucket ${header.bucket} (${header.elements} elements, wire ${header.wire}), step ${header.step}, piece ${header.piece}, ${payload.length} bytes`;
+function faultOf(error: unknown): CollectiveFault {
+  return error instanceof FrameError || error instanceof TransportError ? error.fault : 'aborted';
 }

@@ -9,12 +9,15 @@ export interface ElementStore {
   readonly wireCode: number;
   /**
    * The payload for elements [start, end). It stays valid, and must stay unchanged, until it was acknowledged.
-   * @param slot which of the collective's staging slots may be used
+   * @param slot the staging slot that may be used
    * @param round whether the elements take on the values that the receivers will have
    */
   read(start: number, end: number, slot: number, round: boolean): Uint8Array;
-  /** Puts a payload in the place of elements [start, end), or adds it to them. */
-  write(start: number, end: number, payload: Uint8Array, add: boolean): void;
+  /**
+   * Puts a payload in the place of elements [start, end), or adds it to them.
+   * @param fill copies the payload, which has exactly that many bytes, to where it is needed
+   */
+  write(start: number, end: number, fill: (target: Uint8Array) => void, add: boolean): void;
 }
 
 const WIRE_CODE: Readonly<Record<WireFormat, number>> = { float32: 0, float16: 1, bfloat16: 2 };
@@ -27,8 +30,8 @@ export interface Workbench {
   readonly memory: Uint8Array;
   /** Byte offset of room for one received piece. */
   readonly scratch: number;
-  /** Byte offset of staging slot `slot` of the collective numbered `collective`. */
-  staging(collective: number, slot: number): number;
+  /** Byte offset of staging slot `slot`. */
+  staging(slot: number): number;
 }
 
 /** A float32 bucket in the arena that travels as it is. */
@@ -50,13 +53,13 @@ export class Float32Store implements ElementStore {
     return this.bench.memory.subarray(this.offset + 4 * start, this.offset + 4 * end);
   }
 
-  write(start: number, end: number, payload: Uint8Array, add: boolean): void {
+  write(start: number, end: number, fill: (target: Uint8Array) => void, add: boolean): void {
     const { memory, kernels, scratch } = this.bench;
     if (add) {
-      memory.set(payload, scratch);
+      fill(memory.subarray(scratch, scratch + 4 * (end - start)));
       kernels.add(this.offset + 4 * start, scratch, end - start);
     } else {
-      memory.set(payload, this.offset + 4 * start);
+      fill(memory.subarray(this.offset + 4 * start, this.offset + 4 * end));
     }
   }
 }
@@ -75,7 +78,6 @@ export class PackedStore implements ElementStore {
     values: Float32Array,
     wire: 'float16' | 'bfloat16',
     private readonly bench: Workbench,
-    private readonly collective: number,
   ) {
     const { kernels } = bench;
     this.wireCode = WIRE_CODE[wire];
@@ -87,16 +89,16 @@ export class PackedStore implements ElementStore {
   }
 
   read(start: number, end: number, slot: number, round: boolean): Uint8Array {
-    const at = this.bench.staging(this.collective, slot);
+    const at = this.bench.staging(slot);
     const values = this.offset + 4 * start;
     this.pack(at, values, end - start);
     if (round) this.unpack(values, at, end - start);
     return this.bench.memory.subarray(at, at + 2 * (end - start));
   }
 
-  write(start: number, end: number, payload: Uint8Array, add: boolean): void {
+  write(start: number, end: number, fill: (target: Uint8Array) => void, add: boolean): void {
     const { memory, scratch } = this.bench;
-    memory.set(payload, scratch);
+    fill(memory.subarray(scratch, scratch + 2 * (end - start)));
     const values = this.offset + 4 * start;
     if (add) this.addPacked(values, scratch, end - start);
     else this.unpack(values, scratch, end - start);
@@ -119,7 +121,7 @@ export class Float64Store implements ElementStore {
     return this.bytes.subarray(8 * start, 8 * end);
   }
 
-  write(start: number, _end: number, payload: Uint8Array): void {
-    this.bytes.set(payload, 8 * start);
+  write(start: number, end: number, fill: (target: Uint8Array) => void): void {
+    fill(this.bytes.subarray(8 * start, 8 * end));
   }
 }

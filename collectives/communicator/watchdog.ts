@@ -1,5 +1,4 @@
 import type { Seconds } from '../../base/index.js';
-import { FrameKind, type FrameFields, type FrameHeader } from '../frame/header.js';
 import type { Member } from '../transport/transport.js';
 import type { Channel } from './channel.js';
 import type { Operation } from './operation.js';
@@ -8,8 +7,7 @@ import type { RingOptions } from './options.js';
 /** What the watchdog may see and do. */
 export interface Watched {
   oldest(): Operation | undefined;
-  issued(): number;
-  ask(channel: Channel, fields: Partial<FrameFields> & Pick<FrameFields, 'kind'>): void;
+  ask(channel: Channel): void;
   expire(operation: Operation, rank: number, what: string): void;
 }
 
@@ -27,14 +25,14 @@ const ASKS = 4;
 export class Watchdog {
   private cancel: (() => void) | undefined;
   private lastProgress: Seconds = 0;
-  private readonly heard = new Map<Channel, { at: Seconds; collective: number; issued: number }>();
+  private readonly heard = new Map<Channel, { at: Seconds; issued: number }>();
 
   constructor(
     private readonly options: RingOptions,
     private readonly member: Member,
-    private readonly watched: Watched,
     private readonly left: Channel,
     private readonly right: Channel,
+    private readonly watched: Watched,
   ) {}
 
   /** Notes that `operation` went on. Progress of any but the oldest does not count. */
@@ -51,12 +49,9 @@ export class Watchdog {
     });
   }
 
-  answered(channel: Channel, header: Readonly<FrameHeader>): void {
-    this.heard.set(channel, {
-      at: this.options.clock.monotonic(),
-      collective: header.collective,
-      issued: header.piece,
-    });
+  /** A neighbour lives, and has issued so many collectives. */
+  answered(channel: Channel, issued: number): void {
+    this.heard.set(channel, { at: this.options.clock.monotonic(), issued });
   }
 
   stop(): void {
@@ -86,8 +81,7 @@ export class Watchdog {
       }
     }
     if (stalled + tolerance >= deadline / ASKS) {
-      for (const channel of new Set([this.left, this.right]))
-        this.watched.ask(channel, { kind: FrameKind.ask, collective: operation.id });
+      for (const channel of [this.left, this.right]) this.watched.ask(channel);
     }
     this.watch();
   }

@@ -70,10 +70,10 @@ export class FrameParser {
         at += taken;
         if (this.headerFilled < HEADER_BYTES) return;
         this.readHeader();
-        if (this.header.payloadBytes === 0) this.finish(NONE);
+        if (this.inlineBytes === 0) this.finish(NONE);
         continue;
       }
-      const wanted = this.header.payloadBytes;
+      const wanted = this.inlineBytes;
       if (this.payload === undefined && segment.length - at >= wanted) {
         const whole = segment.subarray(at, at + wanted);
         at += wanted;
@@ -99,8 +99,13 @@ export class FrameParser {
     const missing =
       this.headerFilled < HEADER_BYTES
         ? `${HEADER_BYTES - this.headerFilled} bytes of its header`
-        : `${this.header.payloadBytes - this.payloadFilled} bytes of its payload`;
+        : `${this.inlineBytes - this.payloadFilled} bytes of its payload`;
     this.refuse('truncated', `the frame ends early: ${missing} are missing`);
+  }
+
+  /** How many bytes follow the header: none when the payload lies in the lane (whoever reads it there checks it). */
+  private get inlineBytes(): number {
+    return this.header.kind === FrameKind.lane ? 0 : this.header.payloadBytes;
   }
 
   private readHeader(): void {
@@ -120,7 +125,7 @@ export class FrameParser {
       );
     }
     if (headerChecksum(bytes) !== bytes.readUInt32LE(Offset.headerChecksum)) {
-      this.refuse('corrupt_header', 'the header does not match its CRC32C');
+      this.refuse('corrupt_header', 'the header does not match its CRC-32');
     }
     this.checkIdentity();
     const { header } = this;
@@ -187,10 +192,10 @@ export class FrameParser {
   }
 
   private finish(payload: Uint8Array): void {
-    if (payloadChecksum(payload) !== this.header.payloadChecksum) {
+    if (this.header.kind !== FrameKind.lane && payloadChecksum(payload) !== this.header.payloadChecksum) {
       this.refuse(
         'corrupt_payload',
-        `the payload of frame ${this.header.sequence} does not match its CRC32C`,
+        `the payload of frame ${this.header.sequence} does not match its CRC-32`,
       );
     }
     this.headerFilled = 0;

@@ -1,6 +1,6 @@
 import { version } from '../../base/index.js';
 import { FRAME_VERSION } from '../frame/header.js';
-import type { Member } from './transport.js';
+import type { EdgeLimits, Member } from './transport.js';
 
 /** What the rank that opens an edge says first. */
 export interface Hello {
@@ -11,14 +11,21 @@ export interface Hello {
   readonly worldSize: number;
   readonly from: number;
   readonly to: number;
+  /** The sizes that both must agree on: the longest message, the lane's slots and their bytes. */
+  readonly limits: readonly [number, number, number];
 }
 
-/** What it is told: where the edge is, with the word that opens it; or why not. */
-export type Reply =
-  | { readonly welcome: { readonly endpoints: readonly string[]; readonly token: string } }
-  | { readonly refused: string };
+/** Where an edge is, the word that opens it, and the file of its lane for whoever is on the same host. */
+export interface Welcome {
+  readonly endpoints: readonly string[];
+  readonly token: string;
+  readonly lane?: string;
+}
 
-export function helloOf(member: Member, to: number): Hello {
+/** What the caller is told: how to come in, or why not. */
+export type Reply = { readonly welcome: Welcome } | { readonly refused: string };
+
+export function helloOf(member: Member, to: number, limits: EdgeLimits): Hello {
   return {
     dtrain: version,
     frames: FRAME_VERSION,
@@ -27,12 +34,13 @@ export function helloOf(member: Member, to: number): Hello {
     worldSize: member.worldSize,
     from: member.rank,
     to,
+    limits: [limits.maxMessageBytes, limits.laneSlots, limits.laneSlotBytes],
   };
 }
 
 /** Why `member` does not let the sender of `hello` in; undefined when it does. */
-export function refusalOf(hello: Hello, member: Member): string | undefined {
-  const mine = helloOf(member, member.rank);
+export function refusalOf(hello: Hello, member: Member, limits: EdgeLimits): string | undefined {
+  const mine = helloOf(member, member.rank, limits);
   if (hello.dtrain !== mine.dtrain || hello.frames !== mine.frames) {
     return `version ${hello.dtrain} (frames ${hello.frames}) does not match ${mine.dtrain} (frames ${mine.frames}): install the same dtrain on every host`;
   }
@@ -52,6 +60,9 @@ export function refusalOf(hello: Hello, member: Member): string | undefined {
   ) {
     return `rank ${hello.from} cannot be a peer of rank ${member.rank} of ${mine.worldSize}`;
   }
+  if (hello.limits.join() !== mine.limits.join()) {
+    return `its limits ${hello.limits.join(', ')} (message bytes, lane slots, bytes of a slot) differ from ${mine.limits.join(', ')}`;
+  }
   return undefined;
 }
 
@@ -59,12 +70,15 @@ export function refusalOf(hello: Hello, member: Member): string | undefined {
 export function parseHello(bytes: Uint8Array): Hello | undefined {
   const value = parseObject(bytes);
   if (value === undefined) return undefined;
-  const { dtrain, frames, job, epoch, worldSize, from, to } = value;
+  const { dtrain, frames, job, epoch, worldSize, from, to, limits } = value;
   if (typeof dtrain !== 'string' || typeof job !== 'string') return undefined;
   if (typeof frames !== 'number' || typeof epoch !== 'number' || typeof worldSize !== 'number')
     return undefined;
   if (typeof from !== 'number' || typeof to !== 'number') return undefined;
-  return { dtrain, frames, job, epoch, worldSize, from, to };
+  if (!Array.isArray(limits)) return undefined;
+  const [message, slots, slotBytes] = limits.map(Number);
+  if (message === undefined || slots === undefined || slotBytes === undefined) return undefined;
+  return { dtrain, frames, job, epoch, worldSize, from, to, limits: [message, slots, slotBytes] };
 }
 
 /** Reads a reply; undefined when the bytes are not one. */
@@ -78,9 +92,9 @@ export function parseReply(bytes: Uint8Array): Reply | undefined {
   const { endpoints, token } = welcome;
   if (typeof token !== 'string' || !Array.isArray(endpoints)) return undefined;
   const texts = endpoints.filter((endpoint): endpoint is string => typeof endpoint === 'string');
-  return texts.length === endpoints.length && texts.length > 0
-    ? { welcome: { endpoints: texts, token } }
-    : undefined;
+  if (texts.length !== endpoints.length || texts.length === 0) return undefined;
+  const lane = 'lane' in welcome && typeof welcome.lane === 'string' ? { lane: welcome.lane } : {};
+  return { welcome: { endpoints: texts, token, ...lane } };
 }
 
 export function encodeJson(value: Hello | Reply): Uint8Array {

@@ -1,6 +1,7 @@
 import { systemClock, type Clock, type Seconds } from '../../base/index.js';
 import { TransportError } from '../errors.js';
 import { helloOf, refusalOf } from './handshake.js';
+import type { Lane } from './lane.js';
 import { PendingEdges } from './pending.js';
 import { SendQueue } from './queue.js';
 import {
@@ -19,6 +20,8 @@ export type Tamper = (message: Message, from: number, to: number) => readonly Me
 
 export interface MemoryNetworkOptions extends Partial<EdgeLimits> {
   readonly tamper?: Tamper;
+  /** Changes a payload in a slot of a lane, after it was written. */
+  readonly tamperLane?: (slot: Uint8Array) => void;
   readonly clock?: Clock;
 }
 
@@ -33,11 +36,13 @@ export class MemoryNetwork {
   private readonly limits: EdgeLimits;
   private readonly clock: Clock;
   private readonly tamper: Tamper;
+  private readonly tamperLane: (slot: Uint8Array) => void;
 
   constructor(options: MemoryNetworkOptions = {}) {
     this.limits = { ...DEFAULT_LIMITS, ...options };
     this.clock = options.clock ?? systemClock;
     this.tamper = options.tamper ?? ((message) => [message]);
+    this.tamperLane = options.tamperLane ?? (() => undefined);
   }
 
   transport(member: Member): Transport {
@@ -46,6 +51,7 @@ export class MemoryNetwork {
       member,
       address,
       this.clock,
+      this.limits,
       (to) => this.transports.get(to),
       (from, to) => this.edge(from, to),
     );
@@ -54,8 +60,10 @@ export class MemoryNetwork {
   }
 
   private edge(from: number, to: number): { near: MemoryEdge; far: MemoryEdge } {
-    const near = new MemoryEdge(to, this.limits, (message) => this.tamper(message, from, to));
-    const far = new MemoryEdge(from, this.limits, (message) => this.tamper(message, to, from));
+    const { laneSlots, laneSlotBytes } = this.limits;
+    const lane = laneSlots > 0 ? new MemoryLane(laneSlots, laneSlotBytes, this.tamperLane) : undefined;
+    const near = new MemoryEdge(to, lane, this.limits, (message) => this.tamper(message, from, to));
+    const far = new MemoryEdge(from, lane, this.limits, (message) => this.tamper(message, to, from));
     near.other = far;
     far.other = near;
     return { near, far };
@@ -71,6 +79,7 @@ class MemoryTransport implements Transport {
     readonly member: Member,
     readonly address: string,
     clock: Clock,
+    private readonly limits: EdgeLimits,
     private readonly find: (address: string) => MemoryTransport | undefined,
     private readonly makeEdge: (from: number, to: number) => { near: MemoryEdge; far: MemoryEdge },
   ) {
@@ -85,9 +94,9 @@ class MemoryTransport implements Transport {
       throw new TransportError('handshake_timeout', `nobody answers at ${address} within ${timeout} s`, {
         ids: { rank, peer },
       });
-    const hello = helloOf(this.member, peer);
+    const hello = helloOf(this.member, peer, this.limits);
     const refusal =
-      refusalOf(hello, there.member) ??
+      refusalOf(hello, there.member, there.limits) ??
       (there.peersSeen.has(rank) ? `rank ${rank} has already joined` : undefined);
     if (refusal !== undefined) {
       there.pending.refused(refusal);
@@ -114,6 +123,28 @@ class MemoryTransport implements Transport {
   }
 }
 
+class MemoryLane implements Lane {
+  private readonly bytes: Uint8Array;
+
+  constructor(
+    readonly slots: number,
+    readonly slotBytes: number,
+    private readonly tamper: (slot: Uint8Array) => void,
+  ) {
+    this.bytes = new Uint8Array(slots * slotBytes);
+  }
+
+  write(slot: number, payload: Uint8Array): void {
+    const at = slot * this.slotBytes;
+    this.bytes.set(payload, at);
+    this.tamper(this.bytes.subarray(at, at + payload.length));
+  }
+
+  read(slot: number, target: Uint8Array): void {
+    target.set(this.bytes.subarray(slot * this.slotBytes, slot * this.slotBytes + target.length));
+  }
+}
+
 class MemoryEdge implements Edge {
   other!: MemoryEdge;
   private readonly queue: SendQueue;
@@ -125,6 +156,7 @@ class MemoryEdge implements Edge {
 
   constructor(
     readonly peer: number,
+    readonly lane: Lane | undefined,
     private readonly limits: EdgeLimits,
     private readonly through: (message: Message) => readonly Message[],
   ) {

@@ -1,5 +1,6 @@
 import type { Bytes, Seconds } from '../../base/index.js';
 import type { TransportError } from '../errors.js';
+import type { Lane } from './lane.js';
 
 /** Which process this is: one rank of one membership of one job. */
 export interface Member {
@@ -30,6 +31,8 @@ export interface EdgeListener {
  */
 export interface Edge {
   readonly peer: number;
+  /** Memory that both ends reach, where they are on one host. Written at the edge's start, read at its end. */
+  readonly lane: Lane | undefined;
   /** Starts delivery. Messages that came earlier are delivered first. Once only. */
   listen(listener: EdgeListener): void;
   /**
@@ -74,10 +77,18 @@ export interface EdgeLimits {
   readonly maxMessageBytes: Bytes;
   /** How much `send` queues before it throws. */
   readonly highWaterBytes: Bytes;
+  /** The lane's size, where there is one. No slots: no lane. */
+  readonly laneSlots: number;
+  readonly laneSlotBytes: Bytes;
 }
 
 /** Room for the windows of several collectives of default size; see communicator/options.ts. */
-export const DEFAULT_LIMITS: EdgeLimits = { maxMessageBytes: 8 * 2 ** 20, highWaterBytes: 64 * 2 ** 20 };
+export const DEFAULT_LIMITS: EdgeLimits = {
+  maxMessageBytes: 8 * 2 ** 20,
+  highWaterBytes: 64 * 2 ** 20,
+  laneSlots: 0,
+  laneSlotBytes: 0,
+};
 
 export function messageBytes(parts: Message): Bytes {
   let bytes = 0;

@@ -5,8 +5,6 @@
 // ---- float16 (IEEE 754 binary16) ----
 
 /** Four float32 to four float16 in the low halves of 32-bit lanes, to nearest even; overflow to infinity. */
-// @ts-ignore: decorator
-@inline
 function toHalf(value: v128): v128 {
   const sign = v128.and(value, i32x4.splat(0x80000000));
   const magnitude = v128.xor(value, sign);
@@ -27,8 +25,6 @@ function toHalf(value: v128): v128 {
 }
 
 /** Four float16 in the low halves of 32-bit lanes to four float32, exactly. */
-// @ts-ignore: decorator
-@inline
 function fromHalf(half: v128): v128 {
   const sign = i32x4.shl(v128.and(half, i32x4.splat(0x8000)), 16);
   const shifted = i32x4.shl(v128.and(half, i32x4.splat(0x7fff)), 13);
@@ -45,8 +41,6 @@ function fromHalf(half: v128): v128 {
 
 // ---- bfloat16 (the upper half of a float32) ----
 
-// @ts-ignore: decorator
-@inline
 function toBrain(value: v128): v128 {
   const odd = v128.and(i32x4.shr_u(value, 16), i32x4.splat(1));
   const rounded = i32x4.shr_u(i32x4.add(i32x4.add(value, i32x4.splat(0x7fff)), odd), 16);
@@ -54,8 +48,6 @@ function toBrain(value: v128): v128 {
   return v128.bitselect(rounded, quiet, f32x4.eq(value, value));
 }
 
-// @ts-ignore: decorator
-@inline
 function fromBrain(brain: v128): v128 {
   return i32x4.shl(brain, 16);
 }
@@ -100,7 +92,9 @@ export function sumOfSquares(source: usize, count: u32): f64 {
   for (; n >= 4; n -= 4) {
     const values = v128.load(source);
     const first = f64x2.promote_low_f32x4(values);
-    const second = f64x2.promote_low_f32x4(i8x16.shuffle(values, values, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
+    const second = f64x2.promote_low_f32x4(
+      i8x16.shuffle(values, values, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15),
+    );
     low = f64x2.add(low, f64x2.mul(first, first));
     high = f64x2.add(high, f64x2.mul(second, second));
     source += 16;
@@ -155,7 +149,10 @@ export function addFloat16(target: usize, source: usize, count: u32): void {
     target += 32;
   }
   for (; n > 0; n--) {
-    store<f32>(target, load<f32>(target) + f32x4.extract_lane(fromHalf(i32x4.splat(<i32>load<u16>(source))), 0));
+    store<f32>(
+      target,
+      load<f32>(target) + f32x4.extract_lane(fromHalf(i32x4.splat(<i32>load<u16>(source))), 0),
+    );
     source += 2;
     target += 4;
   }
@@ -185,7 +182,7 @@ export function unpackBfloat16(target: usize, source: usize, count: u32): void {
     target += 32;
   }
   for (; n > 0; n--) {
-    store<u32>(target, <u32>load<u16>(source) << 16);
+    store<u32>(target, (<u32>load<u16>(source)) << 16);
     source += 2;
     target += 4;
   }
@@ -201,7 +198,7 @@ export function addBfloat16(target: usize, source: usize, count: u32): void {
     target += 32;
   }
   for (; n > 0; n--) {
-    store<f32>(target, load<f32>(target) + reinterpret<f32>(<u32>load<u16>(source) << 16));
+    store<f32>(target, load<f32>(target) + reinterpret<f32>((<u32>load<u16>(source)) << 16));
     source += 2;
     target += 4;
   }
