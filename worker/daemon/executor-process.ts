@@ -138,7 +138,7 @@ export class ExecutorProcess {
   }
 
   private watch(): void {
-    const cancel = this.clock.after(STALL_SECONDS / 5, () => {
+    this.clock.after(STALL_SECONDS / 5, () => {
       if (this.gone || this.closing) return;
       const silent = this.clock.monotonic() - this.lastBeat;
       const strict = this.phase === 'training' || this.phase === 'validating';
@@ -155,7 +155,6 @@ export class ExecutorProcess {
       );
       this.child.kill('SIGKILL');
     });
-    this.child.once('exit', cancel);
   }
 
   private lose(error: ExecutorError): void {

@@ -19,6 +19,7 @@ export class Scratch {
         rmSync(join(tmpdir(), name), { recursive: true, force: true });
     }
     this.root = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
+    process.once('exit', this.remove); // also when the process is told to end at once
   }
 
   /** An empty folder for the executor of device number `index`. */
@@ -29,9 +30,10 @@ export class Scratch {
     return folder;
   }
 
-  remove(): void {
+  readonly remove = (): void => {
+    process.off('exit', this.remove);
     rmSync(this.root, { recursive: true, force: true });
-  }
+  };
 }
 
 function isAlive(pid: number): boolean {

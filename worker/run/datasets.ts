@@ -29,8 +29,13 @@ export async function openDatasets(
   };
   const train = await openDataset(plan.data.train, { resolve, ...wishes });
   if (!plan.data.validation) return { train, validation: undefined };
-  const validation = await openDataset(plan.data.validation, { resolve, ...wishes, context: train.context });
-  return { train, validation };
+  try {
+    const validation = await openDataset(plan.data.validation, { resolve, ...wishes, context: train.context });
+    return { train, validation };
+  } catch (error) {
+    train.close();
+    throw error;
+  }
 }
 
 function hashIn(file: string): Sha256 {
