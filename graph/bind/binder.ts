@@ -5,6 +5,7 @@ import type { Tensor, TensorType } from '../ir/tensor.js';
 import type { OperatorDefinition, OperatorRegistry, Reference } from '../operators/index.js';
 import { fromReference, toReference } from '../reference/value.js';
 import { checkOutputs, explainShape } from './advice.js';
+import { withExplicitPads } from './explicit.js';
 import { isWorthFolding } from './fold.js';
 import type { BoundInputs } from './inputs.js';
 
@@ -115,7 +116,9 @@ export class Binder {
   private keep(node: Node): void {
     for (const name of node.inputs) this.declare(name);
     try {
-      this.builder.add(node.operator, node.inputs, node.attributes, {
+      const types = node.inputs.map((name) => (name === '' ? undefined : this.typeOf(name)));
+      const { attributes } = withExplicitPads(node, types);
+      this.builder.add(node.operator, node.inputs, attributes, {
         name: node.name,
         domain: node.domain,
         outputs: node.outputs,

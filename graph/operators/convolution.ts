@@ -16,7 +16,7 @@ import {
 
 type Types = readonly (TensorType | undefined)[];
 
-interface Convolution {
+export interface Convolution {
   readonly x: TensorType;
   readonly groups: number;
   /** Channels of the output. */
@@ -55,7 +55,7 @@ function checkBias(node: Node, inputs: Types, channels: number): void {
 }
 
 /** Conv: W is [M, C/groups, kernel...]. */
-function forward(node: Node, inputs: Types): Convolution {
+export function convolutionOf(node: Node, inputs: Types): Convolution {
   const { x, w, groups } = operandsOf(node, inputs);
   if (w.shape[1]! * groups !== x.shape[1]) {
     throw new ShapeError(
@@ -74,7 +74,7 @@ function forward(node: Node, inputs: Types): Convolution {
 }
 
 /** ConvTranspose: W is [C, M/groups, kernel...]; the padding follows from `output_shape` where it is given. */
-function transposed(node: Node, inputs: Types): Convolution {
+export function transposedOf(node: Node, inputs: Types): Convolution {
   const { x, w, groups } = operandsOf(node, inputs);
   if (w.shape[0] !== x.shape[1]) {
     throw new ShapeError(
@@ -124,9 +124,9 @@ function biased(type: TensorType, bias: Reference | undefined): Reference {
 
 const conv = define(
   'Conv',
-  (node, inputs) => [typeOfOutput(forward(node, inputs))],
+  (node, inputs) => [typeOfOutput(convolutionOf(node, inputs))],
   (node, inputs, [type]) => {
-    const { x, groups, channels, placed, output } = forward(node, inputs);
+    const { x, groups, channels, placed, output } = convolutionOf(node, inputs);
     const [source, weight] = [operand(node, inputs, 0).data, operand(node, inputs, 1).data];
     const table = tapTable(placed, x.shape.slice(2));
     const positions = sizeOf(output);
@@ -158,9 +158,9 @@ const conv = define(
 /** Conv's adjoint: every input element adds its multiple of the kernel where Conv would have read. */
 const convTranspose = define(
   'ConvTranspose',
-  (node, inputs) => [typeOfOutput(transposed(node, inputs))],
+  (node, inputs) => [typeOfOutput(transposedOf(node, inputs))],
   (node, inputs, [type]) => {
-    const { x, groups, channels, placed, output } = transposed(node, inputs);
+    const { x, groups, channels, placed, output } = transposedOf(node, inputs);
     const [source, weight] = [operand(node, inputs, 0).data, operand(node, inputs, 1).data];
     const table = tapTable(placed, output);
     const positions = sizeOf(x.shape.slice(2));

@@ -1,6 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { stringAttribute, type Node } from '../ir/graph.js';
-import { sizeOf, stridesOf } from '../ir/tensor.js';
+import { stridesOf } from '../ir/tensor.js';
 import { axesIn, checkedShape, define, knownInts, operand, requiredInts, valueOf } from './operands.js';
 import type { OperatorDefinition } from './definition.js';
 
@@ -28,17 +28,15 @@ function padsOf(
   return all;
 }
 
-/** Where coordinate `at` of a padded axis reads from in the input, of length `dim`; -1 for the constant. */
+/** Where coordinate `at`, counted from the first kept element, reads from among `dim`; -1 for the constant. */
 type Source = (at: number, dim: number) => number;
 
 const MODES: Readonly<Record<string, Source>> = {
   constant: (at, dim) => (at < 0 || at >= dim ? -1 : at),
   edge: (at, dim) => Math.min(Math.max(at, 0), dim - 1),
   reflect: (at, dim) => {
-    if (dim === 1) return 0;
-    const period = 2 * (dim - 1);
-    const folded = ((at % period) + period) % period;
-    return folded < dim ? folded : period - folded;
+    const inside = Math.abs(at);
+    return inside < dim ? inside : 2 * (dim - 1) - inside;
   },
   wrap: (at, dim) => ((at % dim) + dim) % dim,
 };
@@ -48,6 +46,36 @@ function sourceOf(node: Node): Source {
   const source = MODES[mode];
   if (source) return source;
   throw new ShapeError(node, `mode is "${mode}"; one of ${Object.keys(MODES).join(', ')} would be accepted`);
+}
+
+/** What negative padding leaves of an axis: it removes first, and the rest is padded. */
+function keptOf(
+  { before, after }: AxisPads,
+  dim: number,
+): { readonly start: number; readonly length: number } {
+  const start = Math.max(0, -before);
+  return { start, length: dim - start - Math.max(0, -after) };
+}
+
+/** Where each coordinate of a padded axis reads from in the input; -1 for the constant. */
+function placesOf(length: number, pads: AxisPads, dim: number, from: Source): number[] {
+  const kept = keptOf(pads, dim);
+  return Array.from({ length }, (_, at) => {
+    const place = from(at - Math.max(0, pads.before), kept.length);
+    return place < 0 ? -1 : place + kept.start;
+  });
+}
+
+/** @throws ShapeError where padding would copy elements that are not there */
+function checkSource(node: Node, kept: { readonly length: number }, pads: AxisPads, axis: number): void {
+  const mode = stringAttribute(node, 'mode', 'constant');
+  const widest = Math.max(pads.before, pads.after, 0);
+  const most = mode === 'reflect' ? Math.max(kept.length - 1, 0) : kept.length > 0 ? Infinity : 0;
+  if (mode === 'constant' || widest <= most) return;
+  throw new ShapeError(
+    node,
+    `mode ${mode} pads axis ${axis} by ${widest}; at most ${most} would be accepted`,
+  );
 }
 
 const pad = define(
@@ -62,13 +90,7 @@ const pad = define(
       knownInts(node, inputs, constants, 3, 'axes'),
     );
     const padded = shape.map((dim, axis) => dim + pads[axis]!.before + pads[axis]!.after);
-    if (
-      stringAttribute(node, 'mode', 'constant') !== 'constant' &&
-      sizeOf(shape) === 0 &&
-      sizeOf(padded) > 0
-    ) {
-      throw new ShapeError(node, 'pads an empty input from its own elements');
-    }
+    pads.forEach((each, axis) => checkSource(node, keptOf(each, shape[axis]!), each, axis));
     return [{ dtype, shape: checkedShape(node, padded) }];
   },
   (node, inputs, [type]) => {
@@ -81,7 +103,7 @@ const pad = define(
     const strides = stridesOf(source.shape);
     // The offset of every coordinate of every axis; an element outside on any axis reads the constant.
     const tables = type!.shape.map((length, axis) =>
-      Array.from({ length }, (_, at) => from(at - pads[axis]!.before, source.shape[axis]!)),
+      placesOf(length, pads[axis]!, source.shape[axis]!, from),
     );
     const result = valueOf(type!);
     const outer = stridesOf(type!.shape);

@@ -7,7 +7,12 @@ import { declaredWindow, kernelShape, OUTSIDE, placeWindow, tapTable, type Place
 
 type Types = readonly (TensorType | undefined)[];
 
-function pooled(node: Node, inputs: Types, kind: Kind): { x: TensorType; placed: Placed; y: TensorType } {
+/** A pool's operand, window and result, checked. */
+export function pooled(
+  node: Node,
+  inputs: Types,
+  kind: Kind,
+): { x: TensorType; placed: Placed; y: TensorType } {
   const x = operand(node, inputs, 0, kind);
   const spatial = x.shape.slice(2);
   if (spatial.length === 0)

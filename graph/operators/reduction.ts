@@ -25,7 +25,8 @@ const REDUCTIONS: Readonly<Record<string, Fold>> = {
   ReduceSumSquare: { start: 0, step: (sum, x) => sum + x * x },
 };
 
-/** The axes of a reduction: its second operand; when that is empty or omitted, all, or none where `noop_with_empty_axes`. */
+/** The axes of a reduction: its second operand; when that is empty or omitted, all, or none where `noop_with_empty_axes`
+ * (each element is then reduced alone: |x| for ReduceL1). */
 function reducedAxes(node: Node, rank: number, given: readonly number[] | undefined): number[] {
   if (given && given.length > 0) return axesIn(node, given, rank);
   if (intAttribute(node, 'noop_with_empty_axes', 0) === 1) return [];
@@ -55,7 +56,6 @@ export const reductionOperators: readonly OperatorDefinition[] = Object.entries(
     define(operator, inferReduction, (node, inputs, [type]) => {
       const { shape, data } = operand(node, inputs, 0);
       const axes = reducedAxes(node, shape.length, inputs[1] && Array.from(inputs[1].data));
-      if (axes.length === 0 && shape.length > 0) return [valueOf(type!, data)]; // asked to do nothing
       const { starts, steps } = lanesOf(shape, axes);
       const keep = keeperOf(type!.dtype);
       const result = valueOf(type!);

@@ -1,0 +1,57 @@
+import fc from 'fast-check';
+import t from 'tap';
+import {
+  evaluate,
+  formatType,
+  GraphBuilder,
+  standardOperators,
+  toReference,
+  writeTypedGraph,
+  type Tensor,
+} from '../../../graph/index.js';
+import { Draw, type Trial } from './draw.js';
+import { distance, runModel } from './onnxruntime.js';
+import { TRIALS } from './trials.js';
+import { WINDOW_TRIALS } from './window-trials.js';
+
+const RUNS = 12;
+const trials: Readonly<Record<string, (draw: Draw) => Trial>> = { ...TRIALS, ...WINDOW_TRIALS };
+
+/** Runs one node in the reference evaluator and in onnxruntime; the worst distance, or a difference of types. */
+async function compare(operator: string, trial: Trial): Promise<void> {
+  const builder = new GraphBuilder(standardOperators);
+  const feeds = new Map<string, Tensor>();
+  const inputs = trial.inputs.map((tensor, i) => {
+    if (!tensor) return '';
+    if (trial.known?.includes(i)) return builder.constant(tensor);
+    feeds.set(`x${i}`, tensor);
+    return builder.input(`x${i}`, tensor);
+  });
+  const outputs = builder.add(operator, inputs, trial.attributes, { outputs: trial.outputs ?? 1 });
+  const typed = builder.build('trial', outputs);
+  const ours = evaluate(typed, new Map([...feeds].map(([name, tensor]) => [name, toReference(tensor)])));
+  const theirs = await runModel(writeTypedGraph(typed), feeds);
+  for (const name of outputs) {
+    const [a, b] = [ours.get(name)!, theirs.get(name)!];
+    if (formatType(a) !== formatType(b))
+      throw new Error(`we give ${formatType(a)}, onnxruntime ${formatType(b)}`);
+    if (distance(a, b) > 1e-4) throw new Error(`we give [${a.data.join()}], onnxruntime [${b.data.join()}]`);
+  }
+}
+
+for (const [operator, make] of Object.entries(trials)) {
+  t.test(`${operator} means what onnxruntime makes of it`, async () => {
+    const property = fc.asyncProperty(fc.nat(), async (seed) => compare(operator, make(new Draw(seed))));
+    await fc.assert(property, { numRuns: RUNS, includeErrorInReport: true });
+  });
+}
+
+t.test('no operator is without a trial', (t) => {
+  const untried = standardOperators.all().filter(({ operator }) => !(operator in trials));
+  t.same(
+    untried.map(({ operator }) => operator),
+    ['Constant'],
+    'Constant never reaches a typed graph',
+  );
+  t.end();
+});
