@@ -1,7 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { extname, relative, resolve } from 'node:path';
-import { loadModel, onePiece } from '../../graph/index.js';
+import { loadModel, onePiece, writeGraph, type Graph } from '../../graph/index.js';
+import { NotAModelError, toGraph } from '../../graph/nn/index.js';
 import { ModelFileError } from '../errors.js';
+import { defaultExportOf } from './module.js';
 import { reasonOf, type JobFile } from './job-file.js';
 
 /**
@@ -14,7 +16,7 @@ export async function modelBytes(job: JobFile, cwd: string): Promise<Uint8Array>
   const path = resolve(job.folder, job.spec.model);
   const label = relative(cwd, path) || path;
   const at = job.where('model');
-  const wanted = 'an ONNX file (.onnx)';
+  const wanted = 'an ONNX file (.onnx), or a module (.ts, .mts, .js, .mjs) that exports a model';
   const refuse = (problem: string, cause?: unknown) =>
     new ModelFileError(`${at}: model: ${label}: ${problem}`, { file: label, field: 'model', at }, cause);
   try {
@@ -25,7 +27,29 @@ export async function modelBytes(job: JobFile, cwd: string): Promise<Uint8Array>
   switch (extname(path)) {
     case '.onnx':
       return onePiece(await loadModel(path, { source: label }));
+    case '.ts':
+    case '.mts':
+    case '.js':
+    case '.mjs':
+      return writeGraph(await graphOf(path, refuse));
     default:
       throw refuse(`expected ${wanted}, by its name`);
+  }
+}
+
+async function graphOf(
+  path: string,
+  refuse: (problem: string, cause?: unknown) => ModelFileError,
+): Promise<Graph> {
+  try {
+    return toGraph(await defaultExportOf(path));
+  } catch (error) {
+    if (error instanceof NotAModelError) throw refuse(error.message, error);
+    const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
+    const place = stack
+      ?.split('\n')
+      .find((line) => line.includes(path))
+      ?.trim();
+    throw refuse(`the module does not run: ${message}${place === undefined ? '' : ` (${place})`}`, error);
   }
 }
