@@ -1,4 +1,4 @@
-import { InvariantError, PeerError, UserError, formatBytes, type ErrorDetails } from '../base/index.js';
+import { InvariantError, PeerError, UserError, formatBytes } from '../base/index.js';
 
 /** A job met an event that its state has no transition for. */
 export class IllegalTransitionError extends InvariantError {
@@ -27,6 +27,18 @@ export class RedisUnavailableError extends PeerError {
       retryable: true,
       ids: { address },
     });
+  }
+}
+
+/** Another coordinator owns the jobs there. */
+export class RedisInUseError extends UserError {
+  constructor(address: string, host: string, pid: number) {
+    super(
+      'redis_in_use',
+      `another coordinator (process ${pid} on ${host}) keeps its jobs in Redis at ${address}; ` +
+        'end it, or give this one another Redis or another database (redis://HOST:PORT/1)',
+      { ids: { address, host, pid } },
+    );
   }
 }
 
@@ -136,8 +148,4 @@ export class ArtifactTooLargeError extends UserError {
 }
 
 /** A part of the coordinator's own host failed: its disk, its preparation thread. */
-export class HostError extends PeerError {
-  constructor(code: string, message: string, details?: ErrorDetails) {
-    super(code, message, details);
-  }
-}
+export class HostError extends PeerError {}

@@ -1,4 +1,4 @@
-import { DtrainError, UserError } from '../../base/index.js';
+import { UserError, type DtrainError } from '../../base/index.js';
 import type { JobSpec } from '../../protocol/index.js';
 import { PlacementError, type Device, type Plan } from '../../scheduler/index.js';
 import type { ModelFacts } from '../job/index.js';

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
-import { reportOf, type Clock, type Logger } from '../../base/index.js';
+import { reportOf, type Clock, type DtrainError, type Logger } from '../../base/index.js';
 import type { ArtifactStore } from '../artifacts/index.js';
-import { HostError } from '../errors.js';
 import type { JobBoard, JobLedger } from '../job/index.js';
 import { LaunchRun, type Failure } from '../launch/index.js';
 import type { Members, RankMessage, Tenant } from '../membership/index.js';
@@ -104,7 +103,7 @@ export class Dispatcher {
   }
 
   /** Ends all runs: the coordinator cannot go on with them. */
-  abortAll(error: HostError): void {
+  abortAll(error: DtrainError): void {
     for (const run of this.runs.values()) run.abort(error);
   }
 
@@ -123,7 +122,7 @@ export class Dispatcher {
   }
 
   /** Starts nothing any more, ends the runs and resolves when each is over. */
-  async close(error: HostError): Promise<void> {
+  async close(error: DtrainError): Promise<void> {
     this.closed = true;
     this.line.length = 0;
     this.abortAll(error);

@@ -26,7 +26,7 @@ export function recordOf(job: TrainingJob): JobRecord {
     explanation: run ? [...run.plan.explanation] : [],
     output: job.output,
     createdAt: isoTime(job.createdAt),
-    startedAt: run?.startedAt == null ? null : isoTime(run.startedAt),
+    startedAt: typeof run?.startedAt === 'number' ? isoTime(run.startedAt) : null,
     endedAt: isOver(job) ? isoTime(job.endedAt) : null,
     error: job.state === 'failed' ? job.error : null,
   };

@@ -139,9 +139,11 @@ export class RedisJobStore implements JobStore {
   async counts(): Promise<Partial<Record<JobState, number>>> {
     return this.link.ask(async (redis) => {
       const sizes = await Promise.all(JOB_STATES.map((state) => redis.zcard(`${PREFIX}index:${state}`)));
-      return Object.fromEntries(
-        JOB_STATES.map((state, i) => [state, sizes[i]!]).filter(([, size]) => size !== 0),
-      );
+      const counts: Partial<Record<JobState, number>> = {};
+      JOB_STATES.forEach((state, i) => {
+        if (sizes[i]) counts[state] = sizes[i];
+      });
+      return counts;
     });
   }
 

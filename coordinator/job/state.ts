@@ -196,7 +196,7 @@ export function isOver(job: TrainingJob): job is OverJob {
 
 /** The part of a job that exists once it was launched. */
 export function runOf(job: TrainingJob): JobRun | undefined {
-  return 'plan' in job && job.plan !== undefined ? (job as TrainingJob & JobRun) : undefined;
+  return 'plan' in job ? (job as TrainingJob & JobRun) : undefined;
 }
 
 function latest(progress: Progress | undefined): { readonly progress?: Progress } {

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { DtrainError, fromReport, reportOf, type Clock, type Logger } from '../../base/index.js';
+import { fromReport, reportOf, type Clock, type DtrainError, type Logger } from '../../base/index.js';
 import {
   artifactOf,
   encodeRunPlan,

@@ -70,6 +70,7 @@ export class Members {
   private readonly leases: Leases<Member>;
   private cancelSweep: () => void = () => undefined;
   private counter = 0;
+  private closed = false;
 
   constructor(
     private readonly clock: Clock,
@@ -137,6 +138,10 @@ export class Members {
     hello: Hello,
     channel: Channel,
   ): { receive(message: FromWorker['message']): void; left(reason: string): void } | undefined {
+    if (this.closed) {
+      channel.end();
+      return undefined;
+    }
     const refusal = refusalOf(hello, new Set([...this.members].map((member) => member.name)));
     if (refusal) {
       this.logger.warn({ worker: hello.name, code: refusal.code }, refusal.message);
@@ -172,6 +177,7 @@ export class Members {
 
   /** Ends all sessions. */
   close(): void {
+    this.closed = true;
     this.cancelSweep();
     for (const member of this.members) member.channel.end();
     this.members.clear();
@@ -257,7 +263,10 @@ export class Members {
     seat.lost = true;
     seat.tenant = undefined;
     seat.beat = undefined;
-    this.logger.warn({ device: seat.device.id, code: failure.code, job: tenant?.jobId }, failure.message);
+    this.logger[tenant ? 'warn' : 'info'](
+      { device: seat.device.id, code: failure.code, job: tenant?.jobId },
+      failure.message,
+    );
     if (tenant) this.events.lost(tenant, failure);
     this.events.changed();
   }

@@ -1,1 +1,2 @@
+export * from './counts.js';
 export * from './metrics.js';

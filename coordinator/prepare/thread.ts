@@ -18,15 +18,15 @@ export interface Preparation {
 }
 
 interface Waiting {
-  resolve(answer: PrepareAnswer): void;
-  reject(error: HostError): void;
+  readonly resolve: (answer: PrepareAnswer) => void;
+  readonly reject: (error: HostError) => void;
 }
 
 /** Inspections remembered by content; a job that is submitted again is not looked at again. */
 const REMEMBERED = 32;
 
 /**
- * `Preparation` in a thread of its own, started with the first task. Tasks are done one after the other. A thread
+ * `Preparation` in a thread of its own. Tasks are done one after the other. A thread
  * that dies (a model too large for its memory) fails its tasks and is started anew by the next.
  */
 export class PreparationThread implements Preparation {
@@ -36,7 +36,10 @@ export class PreparationThread implements Preparation {
   private counter = 0;
   private closed = false;
 
-  constructor(private readonly logger: Logger) {}
+  /** Starts the thread: loading its code takes a while, and the first submission should not wait for it. */
+  constructor(private readonly logger: Logger) {
+    this.worker = this.start();
+  }
 
   /** @throws whatever inspectJob throws, as its report; HostError `preparation_failed` */
   async inspect(job: JobSpec, paths: ReadonlyMap<string, string>): Promise<Inspection> {

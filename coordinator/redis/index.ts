@@ -1,2 +1,3 @@
 export * from './link.js';
+export * from './ownership.js';
 export * from './private.js';

@@ -5,7 +5,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { UserError, type Logger } from '../../base/index.js';
+import type { Logger, UserError } from '../../base/index.js';
 import { RedisStartError } from '../errors.js';
 
 const READY_MS = 10_000;
@@ -127,7 +127,7 @@ function startWatchdog(pid: number): ChildProcess {
     stdio: ['pipe', 'ignore', 'ignore'],
   });
   watchdog.on('error', () => undefined); // no shell: then only close() ends Redis
-  watchdog.stdin?.on('error', () => undefined);
+  watchdog.stdin.on('error', () => undefined);
   watchdog.unref();
   const pipe = watchdog.stdin as unknown as { unref?: () => void } | null;
   pipe?.unref?.();

@@ -1,10 +1,10 @@
-import type { Submission } from '../../protocol/index.js';
 import type { ArtifactStore } from '../artifacts/index.js';
 import type { Dispatcher } from '../dispatch/index.js';
 import type { JobBoard, JobStore } from '../job/index.js';
 import type { Members } from '../membership/index.js';
 import type { CoordinatorMetrics } from '../metrics/index.js';
 import type { RedisLink } from '../redis/index.js';
+import type { Intake } from '../submission/index.js';
 
 /** What the routes work on. */
 export interface RestContext {
@@ -18,11 +18,7 @@ export interface RestContext {
   /** Where the logs of jobs lie. */
   readonly jobsDir: string;
   readonly grpcAddress: string;
-  /** @returns the job's id and whether it is new */
-  submit(
-    submission: Submission,
-    idempotencyKey: string | undefined,
-  ): Promise<{ id: string; created: boolean }>;
+  readonly intake: Intake;
   /** Aborted when the server closes: streams end. */
   readonly closing: AbortSignal;
 }

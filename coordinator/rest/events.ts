@@ -8,6 +8,7 @@ import { OUTPUT } from '../results/index.js';
 import type { RestContext } from './context.js';
 import { jobParams, logPath, type JobParams } from './params.js';
 import { readLines } from './rows.js';
+import { Waker } from './waker.js';
 
 const COMMENT_MS = 10_000;
 
@@ -81,19 +82,15 @@ async function follow(
   response: ServerResponse,
   ended: AbortSignal,
 ): Promise<void> {
-  let changed: (() => void) | undefined;
-  let pending = false;
-  const stop = board.watch(id, () => {
-    pending = true;
-    changed?.();
-  });
+  const waker = new Waker();
+  const stop = board.watch(id, waker.wake);
+  ended.addEventListener('abort', waker.wake, { once: true });
   const send = async (event: JobStreamEvent, data: string) => {
     const text = `event: ${event}\nid: ${position.version}-${position.metrics}-${position.log}\ndata: ${data}\n\n`;
     if (!response.write(text)) await once(response, 'drain', { signal: ended });
   };
   try {
     while (!ended.aborted) {
-      pending = false;
       // the view first: rows that a terminal state waited for are in the files by then
       const { record, version } = await board.view(id);
       await drain(files.metrics, 'metrics', 'metric', position, send);
@@ -103,21 +100,11 @@ async function follow(
         await send('job', JSON.stringify(record));
       }
       if (isTerminal(record.state)) return;
-      if (pending) continue;
-      const woken = await new Promise<boolean>((resolve) => {
-        const timer = setTimeout(() => resolve(false), COMMENT_MS);
-        changed = () => {
-          clearTimeout(timer);
-          resolve(true);
-        };
-        ended.addEventListener('abort', changed, { once: true });
-      });
-      if (changed) ended.removeEventListener('abort', changed);
-      changed = undefined;
-      if (!woken) response.write(': still here\n\n');
+      if (!(await waker.sleep(COMMENT_MS))) response.write(': still here\n\n');
     }
   } finally {
     stop();
+    ended.removeEventListener('abort', waker.wake);
   }
 }
 

@@ -39,7 +39,7 @@ const tags = ['jobs'];
 const failures = { 404: ProblemSchema, 503: ProblemSchema };
 
 export function jobRoutes(app: FastifyInstance, context: RestContext): void {
-  const { board, store, dispatcher } = context;
+  const { board, store, dispatcher, intake, metrics } = context;
   /** A job with the reason for which it waits, which only this process knows. */
   const shown = (job: JobRecord): JobRecord => {
     const why = job.state === 'queued' ? dispatcher.whyWaiting(job.id) : undefined;
@@ -68,7 +68,9 @@ export function jobRoutes(app: FastifyInstance, context: RestContext): void {
       },
     },
     async (request, reply) => {
-      const { id, created } = await context.submit(request.body, request.headers['idempotency-key']);
+      const stop = metrics.submissions.startTimer();
+      const { id, created } = await intake.submit(request.body, request.headers['idempotency-key']);
+      stop();
       const view = await board.view(id);
       return reply
         .code(created ? 201 : 200)

@@ -1,6 +1,6 @@
 import swagger from '@fastify/swagger';
 import type { TSchema } from '@sinclair/typebox';
-import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import { version, withDeadline, type Logger } from '../../base/index.js';
 import { validatorOf } from '../../protocol/index.js';
@@ -31,9 +31,10 @@ export async function startRestServer(
   logger: Logger,
 ): Promise<RestServer> {
   const closing = new AbortController();
-  const app = fastify({
-    loggerInstance: logger.child({ part: 'rest' }, { level: 'warn' }) as FastifyBaseLogger,
-    disableRequestLogging: true,
+  const log: FastifyBaseLogger = logger.child({ part: 'rest' }, { level: 'warn' });
+  const app: FastifyInstance = fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: LARGEST_BODY,
     forceCloseConnections: 'idle',
   });
@@ -60,7 +61,7 @@ async function configure(app: FastifyInstance, context: RestContext, loopback: b
     const check = validatorOf(schema as TSchema);
     return (value: unknown) => {
       try {
-        return { value: check(value, httpPart === 'body' ? 'job' : (httpPart ?? 'request')) };
+        return { value: check(value, httpPart === 'body' ? 'submission' : (httpPart ?? 'request')) };
       } catch (error) {
         return { error: error as Error };
       }

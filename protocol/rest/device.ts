@@ -1,7 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox';
 
-const strings = <T extends readonly string[]>(values: T) =>
-  Type.Union(values.map((value) => Type.Literal(value)));
+const strings = (values: readonly string[]) => Type.Union(values.map((value) => Type.Literal(value)));
 
 export const DEVICE_STATES = ['free', 'busy', 'lost'] as const;
 export type DeviceState = (typeof DEVICE_STATES)[number];

@@ -6,8 +6,8 @@ import { jobOf, setUp, weightBytes } from './fixture.js';
 import { ScriptedWorker } from './scripted-worker.js';
 
 t.test('a job from submission to results, on two devices', async (t) => {
-  const { coordinator, rest, close } = await setUp();
-  t.teardown(close);
+  const { coordinator, rest, ...setup } = await setUp();
+  t.teardown(() => setup.close());
   const worker = await ScriptedWorker.join(coordinator.grpcAddress, {
     devices: [{ flops: 3e10 }, { flops: 1e10 }],
     weights: weightBytes,
