@@ -55,7 +55,9 @@ export class Binder {
 
   private bindNode(original: Node, definition: OperatorDefinition): void {
     const inputs = original.inputs.map((name) => this.aliases.get(name) ?? name);
-    const outputs = original.outputs.map((name) => (this.live.has(name) ? name : ''));
+    const outputs = original.outputs.map((name) =>
+      this.live.has(name) || keepsOutputs(original) ? name : '',
+    );
     const node: Node = { ...original, inputs, outputs };
     if (this.isPassThrough(node)) {
       this.passThrough(node);
@@ -180,6 +182,11 @@ export class Binder {
   private numberOf(name: string | undefined): number | undefined {
     return name === undefined || name === '' ? undefined : this.referenceOf(name)?.data[0];
   }
+}
+
+/** The running statistics of BatchNormalization are wanted although nothing in the graph reads them. */
+function keepsOutputs({ operator, domain }: Node): boolean {
+  return domain === '' && operator === 'BatchNormalization';
 }
 
 /** A stand-in for a value of which only the type is looked at. */
