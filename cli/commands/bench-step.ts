@@ -15,6 +15,7 @@ interface Options {
   readonly engine: string;
   readonly device: string;
   readonly threads?: string;
+  readonly seconds: string;
 }
 
 /** `dtrain bench step`: how long one device takes for a training step, beside what arithmetic allows. */
@@ -28,7 +29,8 @@ export function registerBenchStep(bench: Command, session: Session): void {
     .option('--input <spec>', 'name=dtype[dims]:high, for inputs of integers (repeatable)', collect, [])
     .option('--engine <name>', 'onnxruntime or reference', 'onnxruntime')
     .option('--device <device>', 'where the engine computes', 'cpu')
-    .option('--threads <n>', 'threads of the engine (default: one for each core)');
+    .option('--threads <n>', 'threads of the engine (default: one for each core)')
+    .option('--seconds <s>', 'measure for so long, and seven rounds at least', '5');
   withJson(command)
     .addHelpText(
       'after',
@@ -41,6 +43,8 @@ export function registerBenchStep(bench: Command, session: Session): void {
       const batch = wholeNumber('--batch', options.batch);
       const threads =
         options.threads === undefined ? {} : { threads: wholeNumber('--threads', options.threads) };
+      const seconds = Number(options.seconds);
+      if (!(seconds >= 0)) throw new UsageError(`--seconds ${options.seconds}: write a number, 0 or more`);
       const { loadModel } = await import('../../graph/index.js');
       const { createEngine, engineNamed } = await import('../../worker/engine/index.js');
       const { benchmarkStep, parseInputSpec } = await import('../../worker/bench/index.js');
@@ -48,7 +52,7 @@ export function registerBenchStep(bench: Command, session: Session): void {
       const { graph: model } = await loadModel(options.model);
       const engine = await createEngine(engineNamed(options.engine), { device: options.device, ...threads });
       try {
-        const result = await benchmarkStep(engine, { model, loss: options.loss, batch, inputs });
+        const result = await benchmarkStep(engine, { model, loss: options.loss, batch, inputs, seconds });
         session.terminal.answer({ model: options.model, ...result }, () => describe(options.model, result));
       } finally {
         await engine.dispose();
