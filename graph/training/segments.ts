@@ -57,7 +57,8 @@ export function cutIntoSegments(training: TrainingGraph, buckets: readonly (read
     const at = producer.get(value);
     return at === undefined ? undefined : segmentOf[at];
   });
-  const segments = nodes.map((part, i) => segmentGraph(graph, part, exported[i]!, i));
+  const place = new Map([...graph.parameters.keys()].map((name, i) => [name, i]));
+  const segments = nodes.map((part, i) => segmentGraph(graph, place, part, exported[i]!, i));
   const outputs = new Set(graph.outputs);
   const crossing = exported.flatMap((values, from) =>
     [...values]
@@ -85,8 +86,10 @@ function exportsOf(
   );
 }
 
+/** Looks up only what the segment's nodes name, so that many segments cost no more than one. */
 function segmentGraph(
   graph: TypedGraph,
+  place: ReadonlyMap<string, number>,
   nodes: readonly Node[],
   outputs: ReadonlySet<string>,
   index: number,
@@ -94,13 +97,17 @@ function segmentGraph(
   const computed = new Set(nodes.flatMap((node) => node.outputs));
   const used = new Set(nodes.flatMap((node) => node.inputs));
   used.delete('');
-  const keep = <T>(map: ReadonlyMap<string, T>) => new Map([...map].filter(([name]) => used.has(name)));
-  const parameters = keep(graph.parameters);
-  const constants = keep(graph.constants);
-  const inputs = [...used].filter(
-    (name) => !computed.has(name) && !parameters.has(name) && !constants.has(name),
+  computed.delete('');
+  const names = [...used];
+  const inModelOrder = names.filter((name) => place.has(name)).sort((a, b) => place.get(a)! - place.get(b)!);
+  const parameters = new Map(inModelOrder.map((name) => [name, graph.parameters.get(name)!]));
+  const constants = new Map(
+    names.flatMap((name) => (graph.constants.has(name) ? [[name, graph.constants.get(name)!]] : [])),
   );
-  const types = new Map([...graph.types].filter(([name]) => used.has(name) || computed.has(name)));
+  const inputs = names.filter((name) => !computed.has(name) && !parameters.has(name) && !constants.has(name));
+  const types = new Map(
+    [...used, ...computed].flatMap((name) => (graph.types.has(name) ? [[name, graph.types.get(name)!]] : [])),
+  );
   return {
     name: `${graph.name}.${index}`,
     inputs,

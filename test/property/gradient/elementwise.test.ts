@@ -32,13 +32,11 @@ const alpha = fc.double({ min: 0.1, max: 1.5, noNaN: true });
 for (const operator of ['LeakyRelu', 'Elu']) {
   t.test(`${operator} with any alpha`, async () => {
     holds(
-      fc
-        .record({ x: dims(2).chain((shape) => operand(shape)), alpha })
-        .map(({ x, alpha: a }) => ({
-          operator,
-          operands: [x],
-          attributes: attributes({ alpha: { float: a } }),
-        })),
+      fc.record({ x: dims(2).chain((shape) => operand(shape)), alpha }).map(({ x, alpha: a }) => ({
+        operator,
+        operands: [x],
+        attributes: attributes({ alpha: { float: a } }),
+      })),
     );
   });
 }
