@@ -61,6 +61,8 @@ export class WorkerDaemon {
   private readonly executors = new Map<string, ExecutorProcess>();
   private readonly descriptions = new Map<string, Device>();
   private readonly runs = new Map<string, { run: RunId; step: number; phase: string }>();
+  /** Files of a device's rank on their way to the coordinator, in order. */
+  private readonly uploads = new Map<string, Promise<void>>();
   private readonly cache: ArtifactCache;
   private readonly scratch = new Scratch();
   private readonly clock: Clock;
@@ -261,24 +263,23 @@ export class WorkerDaemon {
         this.tell(toFromWorker.log(message.run, message.level, message.message));
         return;
       case 'checkpoint':
-        void this.upload(device, message.run, message.path, (sha256) =>
+        this.upload(device, message.run, message.path, (sha256) =>
           toFromWorker.checkpoint(message.run, message.step, sha256),
         );
         return;
       case 'finished': {
         const { run, summary, weightsPath } = message;
-        this.runs.delete(device.id);
         if (weightsPath === null) this.tell(toFromWorker.finished(run, summary, ''));
-        else
-          void this.upload(device, run, weightsPath, (sha256) => toFromWorker.finished(run, summary, sha256));
+        else this.upload(device, run, weightsPath, (sha256) => toFromWorker.finished(run, summary, sha256));
         return;
       }
       case 'failed':
         this.tell(toFromWorker.failed(message.run, device.id, message.error));
         return;
       case 'stopped':
-        this.runs.delete(device.id);
-        this.tell(toFromWorker.stopped(message.run));
+        void (this.uploads.get(device.id) ?? Promise.resolve()).then(() =>
+          this.rankStopped(device, message.run),
+        );
         return;
     }
   }
@@ -295,8 +296,28 @@ export class WorkerDaemon {
     }
   }
 
-  /** Hands a rank's file to the coordinator, then tells of it; the file is removed either way. */
-  private async upload(
+  private rankStopped(device: ResolvedDevice, run: RunId): void {
+    this.uploads.delete(device.id);
+    this.runs.delete(device.id);
+    this.tell(toFromWorker.stopped(run));
+  }
+
+  /** Hands over a rank's files one after the other; what the rank says next waits for that. */
+  private upload(
+    device: ResolvedDevice,
+    run: RunId,
+    path: string,
+    message: (sha256: string) => FromWorker['message'],
+  ): void {
+    const before = this.uploads.get(device.id) ?? Promise.resolve();
+    this.uploads.set(
+      device.id,
+      before.then(() => this.put(device, run, path, message)),
+    );
+  }
+
+  /** Hands a file to the coordinator, then tells of it; the file is removed either way. Never rejects. */
+  private async put(
     device: ResolvedDevice,
     run: RunId,
     path: string,
@@ -316,6 +337,7 @@ export class WorkerDaemon {
   private executorLost(device: ResolvedDevice, error: ExecutorError): void {
     if (this.closed) return;
     this.runs.delete(device.id);
+    this.uploads.delete(device.id);
     this.executors.delete(device.id);
     const report: ErrorReport = reportOf(error);
     this.options.logger.warn({ device: device.id, code: report.code }, report.message);
