@@ -48,7 +48,10 @@ export interface StepBenchResult {
   readonly spread: Readonly<Record<'forward' | 'forwardAndBackward' | 'optimizer' | 'product', Timing>>;
   /** Rate of a 1024^3 product, measured in turn with the step. */
   readonly productFlops: Flops;
-  /** 6 * parameters * tokens / productFlops: 2 operations forward and 4 backward for each parameter and token. */
+  /**
+   * 6 * parameters * tokens / productFlops: 2 operations forward and 4 backward for each parameter and token.
+   * No limit at all for convolutions, which use a parameter at every position.
+   */
   readonly limitSeconds: Seconds;
   readonly ratio: number;
   readonly rounds: number;
