@@ -1,13 +1,16 @@
 import { attribute, intAttribute } from '../../ir/graph.js';
-import { normalizeAxis, sizeOf } from '../../ir/tensor.js';
+import { normalizeAxis, sizeOf, stridesOf } from '../../ir/tensor.js';
 import { toReference } from '../../reference/value.js';
 import type { GradientContext, RuleTable } from '../context.js';
 
 /**
  * Up to this many rows of the table, the gradient of a look-up is a product with the one-hot matrix of the
- * indices; above it, the rows are added one by one.
+ * indices; above it, the rows are added one by one. Measured in onnxruntime 1.30, 1024 rows of 256 added on one
+ * thread: product with 65 rows 1.2 ms, 256 rows 2.5 ms, 1000 rows 25 ms; ScatterElements 1.5 to 2.1 ms.
+ *
+ * ScatterND would take 0.1 ms, but on several threads it loses additions to a row that occurs twice (seen in 1.30).
  */
-const ONE_HOT_ROWS = 256;
+const ONE_HOT_ROWS = 128;
 
 /** Y = X[.., indices, ..] along one axis; indices that occur several times add up. */
 function gather(g: GradientContext): (string | undefined)[] {
@@ -30,21 +33,26 @@ function gather(g: GradientContext): (string | undefined)[] {
   const inner = shape.slice(axis + 1);
   // to rows: [outer, count, inner] -> [count, outer * inner]
   const lifted = g.transpose(g.reshape(g.dy, [sizeOf(outer), count, sizeOf(inner)]), [1, 0, 2]);
-  const table = addRows(g, g.reshape(lifted, [count, sizeOf(outer) * sizeOf(inner)]), dim);
+  const updates = g.reshape(lifted, [count, sizeOf(outer) * sizeOf(inner)]);
+  const table = addRows(g, updates, g.reshape(g.input(1), [count]), dim);
   const lowered = g.transpose(g.reshape(table, [dim, sizeOf(outer), sizeOf(inner)]), [1, 0, 2]);
   return [g.reshape(lowered, shape), undefined];
 }
 
-/** A table of `rows` rows with row i of `updates` added at the i-th index. */
-function addRows(g: GradientContext, updates: string, rows: number): string {
+/**
+ * A table of `rows` rows with row i of `updates` added at the i-th index.
+ * @param updates [count, width]
+ * @param indices [count], int64 or int32; negative ones count from the end
+ */
+function addRows(g: GradientContext, updates: string, indices: string, rows: number): string {
   const { shape, dtype } = g.typeOf(updates);
-  const indices = g.reshape(g.input(1), [shape[0]!]);
   if (rows <= ONE_HOT_ROWS) {
     const hot = g.one('OneHot', [indices, g.int64s([rows]), g.constant(dtype, [2], [0, 1])]);
     return g.gemm(hot, updates, { transA: true });
   }
-  const start = g.zeros({ dtype, shape: [rows, shape[1]!] });
-  return g.one('ScatterND', [start, g.reshape(indices, [shape[0]!, 1]), updates], {
+  const places = g.expandTo(g.reshape(indices, [shape[0]!, 1]), shape);
+  return g.one('ScatterElements', [g.zeros({ dtype, shape: [rows, shape[1]!] }), places, updates], {
+    axis: attribute.int(0),
     reduction: attribute.string('add'),
   });
 }
@@ -64,9 +72,18 @@ function gatherElements(g: GradientContext): (string | undefined)[] {
   return [g.one('ScatterElements', inputs, { axis, reduction: attribute.string('add') }), undefined];
 }
 
+/** Y = X at tuples of leading indices: a look-up in the table of all such tuples. */
 function gatherND(g: GradientContext): (string | undefined)[] {
-  const inputs = [g.zeros(g.typeOf(g.x)), g.input(1), g.dy];
-  return [g.one('ScatterND', inputs, { reduction: attribute.string('add') }), undefined];
+  const shape = g.shapeOf(g.x);
+  const tuples = g.shapeOf(g.input(1));
+  const depth = tuples.at(-1)!;
+  const leading = shape.slice(0, depth);
+  const count = sizeOf(tuples) / depth;
+  const indices = g.reshape(g.input(1), [count, depth]);
+  const fromFront = g.where(g.less(indices, 0), g.add(indices, g.int64s(leading)), indices);
+  const rows = g.sum(g.mul(fromFront, g.int64s(stridesOf(leading))), [1], false);
+  const updates = g.reshape(g.dy, [count, sizeOf(shape.slice(depth))]);
+  return [g.reshape(addRows(g, updates, rows, sizeOf(leading)), shape), undefined];
 }
 
 export const indexingRules: RuleTable = {

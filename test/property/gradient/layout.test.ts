@@ -196,4 +196,11 @@ t.test('GatherElements and GatherND', async () => {
           : { operator: 'GatherND', operands: [x, { shape: [4, 1], values: rows, dtype: 'int64' as const }] },
       ),
   );
+  const pair = fc.tuple(row, fc.integer({ min: -2, max: 1 }));
+  holds(
+    fc.tuple(operand([3, 2, 2]), fc.array(pair, { minLength: 5, maxLength: 5 })).map(([x, pairs]) => ({
+      operator: 'GatherND',
+      operands: [x, { shape: [5, 2], values: pairs.flat(), dtype: 'int64' as const }],
+    })),
+  );
 });
