@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { DtrainError, reportOf, type ErrorReport } from '../base/index.js';
-import { CoordinatorUnreachableError, InterruptedError } from './errors.js';
+import { InterruptedError } from './errors.js';
 
 /** What scripts test: see docs/cli.md. */
 export const EXIT = { done: 0, failed: 1, badInput: 2, unreachable: 3, interrupted: 130 } as const;
@@ -8,7 +8,8 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** The one place that decides how the process ends for a given error. */
 export function exitCodeOf(error: unknown): ExitCode {
-  if (error instanceof CoordinatorUnreachableError) return EXIT.unreachable;
+  // ours, and the one of a worker that finds nobody to join
+  if (error instanceof DtrainError && error.code === 'coordinator_unreachable') return EXIT.unreachable;
   if (error instanceof InterruptedError) return EXIT.interrupted;
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.badInput;
   if (error instanceof DtrainError && error.family === 'user') return EXIT.badInput;

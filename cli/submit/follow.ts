@@ -39,7 +39,9 @@ export async function follow(
         progress.note(dim(`${event.row.device ?? 'coordinator'}: ${event.row.message}`));
       }
       if (event.kind === 'metric' && typeof event.row.validationLoss === 'number') {
-        progress.note(validationLine(event.row.step, event.row.validationLoss, event.row.validationAccuracy));
+        progress.milestone(
+          validationLine(event.row.step, event.row.validationLoss, event.row.validationAccuracy),
+        );
       }
       if (event.kind !== 'job') continue;
       const { job } = event;

@@ -12,6 +12,8 @@ export class Progress {
   private bar: SingleBar | undefined;
   private lastLine: Seconds;
   private lastText = '';
+  private lastMilestone: Seconds = -Infinity;
+  private heldBack: string | undefined;
 
   constructor(
     private readonly terminal: Terminal,
@@ -44,11 +46,26 @@ export class Progress {
     this.terminal.note(line);
   }
 
+  /** Writes such a line at most each five seconds; the last one is always written, at the latest by `stop`. */
+  milestone(line: string): void {
+    this.heldBack = line;
+    const now = this.clock.monotonic();
+    if (now - this.lastMilestone >= LINE_SECONDS) this.releaseMilestone(now);
+  }
+
   /** Leaves the last state on the screen and stops redrawing. */
   stop(): void {
+    this.releaseMilestone(this.clock.monotonic());
     this.bar?.stop();
     this.bar = undefined;
     if (!this.terminal.interactive) this.flush();
+  }
+
+  private releaseMilestone(now: Seconds): void {
+    if (this.heldBack === undefined) return;
+    this.lastMilestone = now;
+    this.note(this.heldBack);
+    this.heldBack = undefined;
   }
 
   private flush(): void {
