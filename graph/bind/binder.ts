@@ -80,8 +80,9 @@ export class Binder {
   /** Whether the node's only live output is its first input, unchanged. */
   private isPassThrough(node: Node): boolean {
     if (node.domain !== '' || (node.inputs[0] ?? '') === '') return false;
+    if (node.outputs.some((output, i) => i > 0 && output !== '')) return false;
     if (node.operator === 'Identity') return true;
-    if (node.operator !== 'Dropout' || (node.outputs[1] ?? '') !== '') return false;
+    if (node.operator !== 'Dropout') return false;
     const [ratio, training] = [node.inputs[1], node.inputs[2]].map((name) => this.numberOf(name));
     return (node.inputs[2] ?? '') === '' || training === 0 || ratio === 0;
   }
@@ -136,7 +137,10 @@ export class Binder {
     known: readonly (Reference | undefined)[],
   ): readonly TensorType[] {
     try {
-      return definition.infer(node, known, known);
+      const types = definition.infer(node, known, known);
+      const extra = node.outputs.findIndex((output, i) => output !== '' && i >= types.length);
+      if (extra < 0) return types;
+      throw new ShapeError(node, `has an output ${extra}; ${node.operator} gives ${types.length}`);
     } catch (error) {
       throw this.explained(error, node);
     }

@@ -1,5 +1,5 @@
 import { InvariantError } from '../../base/index.js';
-import { UnsupportedOperatorError } from '../errors.js';
+import { ShapeError, UnsupportedOperatorError } from '../errors.js';
 import { toReference } from '../reference/value.js';
 import type { OperatorRegistry, Reference } from '../operators/index.js';
 import type { Attributes, Node, TypedGraph } from './graph.js';
@@ -78,7 +78,11 @@ export class GraphBuilder {
     operator: string,
     inputs: readonly string[],
     attributes: Attributes = {},
-    options: { readonly name?: string; readonly domain?: string; readonly outputs?: number | readonly string[] } = {},
+    options: {
+      readonly name?: string;
+      readonly domain?: string;
+      readonly outputs?: number | readonly string[];
+    } = {},
   ): string[] {
     const name = this.freshNodeName(options.name ?? operator);
     const domain = options.domain ?? '';
@@ -96,7 +100,7 @@ export class GraphBuilder {
     outputs.forEach((output, i) => {
       const type = types[i];
       if (output === '') return;
-      if (!type) throw new InvariantError(`${operator} gave no type for its output ${i} ("${name}")`);
+      if (!type) throw new ShapeError(node, `has an output ${i}; ${operator} gives ${types.length}`);
       this.declare(output, type);
     });
     this.nodes.push(node);
