@@ -83,22 +83,22 @@ function withoutRule(
   ends: Iterable<string>,
 ): UnsupportedOperator[] {
   const live = new Set(ends);
-  const missing = new Map<string, string[]>();
+  const missing: Node[] = [];
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i]!;
     if (!node.outputs.some((output) => live.has(output))) continue;
     if (!node.inputs.some((input) => needed.has(input))) continue;
     const known = differentiability(node);
     if (known?.kind === 'stop') continue;
-    if (!known) {
-      const name = node.domain === '' ? node.operator : `${node.domain}.${node.operator}`;
-      const names = missing.get(name) ?? [];
-      names.unshift(node.name);
-      missing.set(name, names);
-    }
+    if (!known) missing.push(node);
     for (const input of node.inputs) live.add(input);
   }
-  return [...missing].map(([operator, names]) => ({ operator, nodes: names })).reverse();
+  const byOperator = new Map<string, string[]>();
+  for (const { operator, domain, name } of missing.reverse()) {
+    const full = domain === '' ? operator : `${domain}.${operator}`;
+    byOperator.set(full, [...(byOperator.get(full) ?? []), name]);
+  }
+  return [...byOperator].map(([operator, names]) => ({ operator, nodes: names }));
 }
 
 /**

@@ -144,7 +144,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 function describe(value: unknown): string {
   if (value === undefined) return 'no default export';
   if (typeof value === 'function') return 'a function (call it, and export what it returns)';
-  if (!isObject(value)) return String(value);
+  if (!isObject(value)) return JSON.stringify(value);
   if ('apply' in value) return 'a layer (give it to model({ input, layers }))';
   return `an object with ${Object.keys(value).slice(0, 5).join(', ') || 'nothing in it'}`;
 }

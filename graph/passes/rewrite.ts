@@ -14,11 +14,11 @@ export interface Site {
    * How many nodes and outputs use a value of the new graph, at most: a use that a rule has done away with still
    * counts.
    */
-  uses(value: string): number;
+  readonly uses: (value: string) => number;
   /** Writes into the new graph. */
   readonly f: Formula;
   /** The node of the new graph that computes a value. */
-  producer(value: string): Node | undefined;
+  readonly producer: (value: string) => Node | undefined;
 }
 
 /** Replaces a node by values (one per output), after writing what computes them; undefined keeps the node. */

@@ -11,7 +11,7 @@ function conv(g: GradientContext): (string | undefined)[] {
   const groups = intAttribute(g.node, 'group', 1);
   return [
     g.needs(0) ? inputGradient(g, window, groups) : undefined,
-    g.needs(1) ? weightGradient(g, window, groups) : undefined,
+    g.needs(1) ? weightGradient(g, { input: g.x, gradient: g.dy }, window, groups) : undefined,
     g.hasInput(2) && g.needs(2) ? sumPerChannel(g, g.dy) : undefined,
   ];
 }
@@ -54,11 +54,46 @@ function mirrorWeights(g: GradientContext, groups: number): string {
 }
 
 /**
+ * Y = convTranspose(X, W) + B: the adjoint of a convolution from Y's space to X's, so that its gradients are that
+ * convolution, and the weight gradient with the roles of X and dY exchanged.
+ */
+function convTranspose(g: GradientContext): (string | undefined)[] {
+  const kernel = g.shapeOf(g.input(1)).slice(2);
+  const window = windowOf(g.node, kernel, g.shapeOf(g.y).slice(2), g.shapeOf(g.x).slice(2));
+  const groups = intAttribute(g.node, 'group', 1);
+  const dx = () => {
+    const crop = [0, 0, ...window.after.map((pad) => Math.min(0, pad))];
+    const reached = g.pad(
+      g.dy,
+      crop.map(() => 0),
+      crop,
+    );
+    return g.one('Conv', [reached, g.input(1)], {
+      kernel_shape: attribute.ints(kernel),
+      strides: attribute.ints(window.strides),
+      dilations: attribute.ints(window.dilations),
+      pads: attribute.ints([...window.before, ...window.after.map((pad) => Math.max(0, pad))]),
+      group: attribute.int(groups),
+    });
+  };
+  return [
+    g.needs(0) ? dx() : undefined,
+    g.needs(1) ? weightGradient(g, { input: g.dy, gradient: g.x }, window, groups) : undefined,
+    g.hasInput(2) && g.needs(2) ? sumPerChannel(g, g.dy) : undefined,
+  ];
+}
+
+/**
  * One matrix product per group over all samples and positions: dW = dY cols', where cols holds the part of the
  * input that each position of the kernel meets (im2col).
  */
-function weightGradient(g: GradientContext, window: Window, groups: number): string {
-  const [batch, channels, ...space] = g.shapeOf(g.x) as [number, number, ...number[]];
+function weightGradient(
+  g: GradientContext,
+  pair: { readonly input: string; readonly gradient: string },
+  window: Window,
+  groups: number,
+): string {
+  const [batch, channels, ...space] = g.shapeOf(pair.input) as [number, number, ...number[]];
   const weight = g.shapeOf(g.input(1));
   const perGroup = { inputs: channels / groups, outputs: weight[0]! / groups };
   const places = batch * sizeOf(window.output);
@@ -68,10 +103,10 @@ function weightGradient(g: GradientContext, window: Window, groups: number): str
     const apart = g.reshape(value, [batch, groups, count, sizeOf(spatial)]);
     return g.reshape(g.transpose(apart, [1, 2, 0, 3]), [groups, count, batch, ...spatial]);
   };
-  const parts = unfold(g, channelsFirst(g.x, perGroup.inputs, space), window);
+  const parts = unfold(g, channelsFirst(pair.input, perGroup.inputs, space), window);
   const rows = parts.map((part) => g.reshape(part, [groups, perGroup.inputs, places]));
   const columns = g.concat(rows, 1);
-  const dy = g.reshape(channelsFirst(g.dy, perGroup.outputs, window.output), [
+  const dy = g.reshape(channelsFirst(pair.gradient, perGroup.outputs, window.output), [
     groups,
     perGroup.outputs,
     places,
@@ -91,4 +126,4 @@ function weightGradient(g: GradientContext, window: Window, groups: number): str
   return g.reshape(g.transpose(apart, [0, 2, 1]), weight);
 }
 
-export const convolutionRules: RuleTable = { Conv: conv };
+export const convolutionRules: RuleTable = { Conv: conv, ConvTranspose: convTranspose };

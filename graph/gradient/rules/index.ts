@@ -54,6 +54,8 @@ const stops: ReadonlySet<string> = new Set([
 const covers: Readonly<Record<string, (node: Node) => boolean>> = {
   Pad: (node) => PAD_MODES.has(stringAttribute(node, 'mode', 'constant')),
   GatherND: (node) => intAttribute(node, 'batch_dims', 0) === 0,
+  ConvTranspose: (node) =>
+    stringAttribute(node, 'auto_pad', 'NOTSET') === 'NOTSET' && node.attributes['output_shape'] === undefined,
   MaxPool: (node) => (node.outputs[1] ?? '') === '',
 };
 

@@ -1,8 +1,17 @@
 import t from 'tap';
-import { buildEvaluationGraph, buildTrainingGraph, evaluate, LOSS_SCALE, toReference } from '../../../graph/index.js';
+import {
+  buildEvaluationGraph,
+  buildTrainingGraph,
+  evaluate,
+  LOSS_SCALE,
+  toReference,
+} from '../../../graph/index.js';
 import { loadFixture, relativeError, valuesOf } from './fixtures.js';
 
-const cases = ['mlp', 'lenet', 'gpt', 'gpt-opset17', 'gpt-tied', 'text-classifier', 'tabular'];
+const cases = [
+  ...['mlp', 'lenet', 'gpt', 'gpt-opset17', 'gpt-tied', 'text-classifier', 'tabular'],
+  ...['autoencoder', 'keyword-spotting', 'resnet', 'vit'],
+];
 
 for (const name of cases) {
   t.test(`${name}: output, loss and gradients are PyTorch's`, async (t) => {
@@ -13,7 +22,10 @@ for (const name of cases) {
     const training = buildTrainingGraph(graph, { loss, shapes, targetShape, includeOutput: true });
     const values = valuesOf(fixture, training.target.name);
     const run = (scale: number) =>
-      evaluate(training.graph, new Map(values).set(LOSS_SCALE, { dtype: 'float32', shape: [], data: Float64Array.of(scale) }));
+      evaluate(
+        training.graph,
+        new Map(values).set(LOSS_SCALE, { dtype: 'float32', shape: [], data: Float64Array.of(scale) }),
+      );
     const whole = run(1);
     const wanted = (key: string) => toReference(tensors.get(key)!).data;
     t.ok(relativeError(whole.get(training.output!)!.data, wanted('output')) < 1e-5, 'output');

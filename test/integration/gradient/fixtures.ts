@@ -1,6 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadModel, toReference, type Graph, type LossKind, type Reference, type Tensor } from '../../../graph/index.js';
+import {
+  loadModel,
+  toReference,
+  type Graph,
+  type LossKind,
+  type Reference,
+  type Tensor,
+} from '../../../graph/index.js';
 import { readSafetensors } from '../../../graph/weights/index.js';
 import { repositoryRoot } from '../../root.js';
 

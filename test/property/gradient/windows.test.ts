@@ -75,6 +75,54 @@ t.test('Conv in one to three dimensions with groups, strides, dilations and pads
   );
 });
 
+t.test('ConvTranspose with groups, strides, dilations, pads and output padding', async () => {
+  const axis = fc
+    .record({
+      kernel: fc.integer({ min: 1, max: 3 }),
+      stride: fc.integer({ min: 1, max: 3 }),
+      dilation: fc.integer({ min: 1, max: 2 }),
+      input: fc.integer({ min: 1, max: 3 }),
+    })
+    .chain((one) => {
+      const room = (one.input - 1) * one.stride + (one.kernel - 1) * one.dilation;
+      return fc
+        .record({
+          begin: fc.integer({ min: 0, max: Math.min(1, room) }),
+          extra: fc.integer({ min: 0, max: one.stride - 1 }),
+        })
+        .map((more) => ({ ...one, ...more }));
+    });
+  holds(
+    fc
+      .record({
+        axes: fc.array(axis, { minLength: 1, maxLength: 2 }),
+        groups: fc.constantFrom(1, 2),
+        bias: fc.boolean(),
+      })
+      .chain(({ axes, groups, bias }) =>
+        fc
+          .tuple(
+            operand([2, groups, ...axes.map((one) => one.input)]),
+            operand([groups, 2, ...axes.map((one) => one.kernel)]),
+            operand([2 * groups]),
+          )
+          .map(([x, w, b]) => ({
+            operator: 'ConvTranspose',
+            operands: bias ? [x, w, b] : [x, w],
+            attributes: attributes({
+              kernel_shape: axes.map((one) => one.kernel),
+              strides: axes.map((one) => one.stride),
+              dilations: axes.map((one) => one.dilation),
+              pads: [...axes.map((one) => one.begin), ...axes.map(() => 0)],
+              output_padding: axes.map((one) => one.extra),
+              group: groups,
+            }),
+          })),
+      ),
+    30,
+  );
+});
+
 for (const mode of ['SAME_UPPER', 'SAME_LOWER', 'VALID']) {
   t.test(`Conv with automatic padding ${mode}`, async () => {
     holds(
