@@ -1,5 +1,5 @@
 import type { Bytes } from '../base/index.js';
-import { at, type ModelProfile } from './profile.js';
+import { at, type Linear, type ModelProfile } from './profile.js';
 
 /** One thing that takes memory in an executor, and how much. */
 export interface AccountItem {
@@ -8,10 +8,19 @@ export interface AccountItem {
 }
 
 /**
- * Memory of an executor before any model is loaded: Node, onnxruntime's library, two event loops.
- * Measured on Linux x64 with Node 20 and onnxruntime 1.30 (docs/memory.md).
+ * Memory of an executor before any model is loaded: Node, onnxruntime's library, two event loops, and what the
+ * measuring of its device left. Measured on Linux x64 with Node 20 and onnxruntime 1.30 (docs/memory.md).
  */
-export const RUNTIME_BYTES: Bytes = 150 * 2 ** 20;
+export const RUNTIME_BYTES: Bytes = 190 * 2 ** 20;
+
+/**
+ * What an engine takes for values that need one byte: its arena grows by powers of two and is never full.
+ * Measured on training steps of 8 to 160 MiB (docs/memory.md).
+ */
+export const ARENA_OVERHEAD = 1.75;
+
+/** A value that crosses segments is there three times: as the engine's output, its copy, and the next one's input. */
+const CROSSING_COPIES = 3;
 
 /**
  * Everything that an executor holds during training, by name.
@@ -29,7 +38,8 @@ export function accountFor(
     { what: 'parameters', bytes: 2 * profile.parameterBytes },
     { what: 'gradients', bytes: 2 * profile.parameterBytes },
     { what: 'optimizer state', bytes: Math.ceil((profile.stateFactor * profile.parameterBytes) / worldSize) },
-    { what: 'activations', bytes: Math.ceil(at(profile.activationBytes, samples)) },
+    { what: 'activations', bytes: Math.ceil(ARENA_OVERHEAD * at(profile.activationBytes, samples)) },
+    { what: 'between segments', bytes: Math.ceil(CROSSING_COPIES * at(profile.crossingBytes, samples)) },
     { what: 'batches', bytes: Math.ceil(2 * at(profile.batchBytes, samples)) },
     { what: 'data set', bytes: profile.datasetBytes },
     { what: 'messages', bytes: worldSize > 1 ? MESSAGE_BYTES : 0 },
@@ -47,8 +57,21 @@ export function totalOf(account: readonly AccountItem[]): Bytes {
 /** The most samples a step that fit `budgetBytes`; 0 where not even one does, Infinity where samples are free. */
 export function samplesWithin(profile: ModelProfile, budgetBytes: Bytes, worldSize: number): number {
   const room = budgetBytes - totalOf(accountFor(profile, 0, worldSize));
-  const perSample = profile.activationBytes.perSample + 2 * profile.batchBytes.perSample;
-  const base = profile.activationBytes.base + 2 * profile.batchBytes.base;
+  const perSample = bytesPerSample(profile);
+  const base = stepBytes(profile, (line) => line.base);
   if (room < base) return 0;
   return perSample === 0 ? Infinity : Math.floor((room - base) / perSample);
+}
+
+/** How much a device needs more for each sample of a step. */
+export function bytesPerSample(profile: ModelProfile): Bytes {
+  return stepBytes(profile, (line) => line.perSample);
+}
+
+function stepBytes(profile: ModelProfile, part: (line: Linear) => number): Bytes {
+  return (
+    ARENA_OVERHEAD * part(profile.activationBytes) +
+    CROSSING_COPIES * part(profile.crossingBytes) +
+    2 * part(profile.batchBytes)
+  );
 }

@@ -1,5 +1,5 @@
 import { formatBytes, formatSeconds, type Seconds } from '../base/index.js';
-import { accountFor, samplesWithin, totalOf } from './account.js';
+import { accountFor, bytesPerSample, samplesWithin, totalOf } from './account.js';
 import type { Device, Link } from './device.js';
 import { BatchTooSmallError, BudgetTooSmallError, PlacementError } from './errors.js';
 import type { Plan, RejectedPlan, Replica } from './plan.js';
@@ -169,9 +169,8 @@ function overCapacity(
   batch: number,
 ): BudgetTooSmallError {
   const most = capacity.reduce((sum, samples) => sum + samples, 0);
-  const perSample = profile.activationBytes.perSample + 2 * profile.batchBytes.perSample;
   return new BudgetTooSmallError(
-    Math.ceil((batch - most) * perSample),
+    Math.ceil((batch - most) * bytesPerSample(profile)),
     `the ${devices.length} devices together hold ${most} samples a step, the batch is ${batch}`,
     `use batch: ${most} or less, or raise the devices' memory`,
   );

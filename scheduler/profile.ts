@@ -6,8 +6,10 @@ export interface ModelProfile {
   readonly parameterBytes: Bytes;
   /** Forward and backward arithmetic of one sample. */
   readonly flopsPerSample: Flops;
-  /** Peak of the values that a training step holds at once: `base + perSample * samples`. */
+  /** Peak of the values that a training step holds at once, over its segments: `base + perSample * samples`. */
   readonly activationBytes: Linear;
+  /** Values that go from one segment of a step to a later one. */
+  readonly crossingBytes: Linear;
   /** One step's inputs, targets and masks. */
   readonly batchBytes: Linear;
   /** Optimizer state per parameter byte: 0 for plain SGD, 1 with momentum, 2 for Adam. */

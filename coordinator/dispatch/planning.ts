@@ -1,10 +1,14 @@
 import { artifactOf, type JobSpec, type RunPlan } from '../../protocol/index.js';
-import { DEFAULT_LINK, planDataParallel, type Device, type Plan } from '../../scheduler/index.js';
+import {
+  DEFAULT_BUCKET_BYTES,
+  DEFAULT_LINK,
+  planDataParallel,
+  type Device,
+  type Plan,
+} from '../../scheduler/index.js';
 import { UnsupportedJobError } from '../errors.js';
 import type { JobTotals, ModelFacts, TrainingJob } from '../job/index.js';
 
-/** Gradients travel in buckets of about this size unless the job file says otherwise. */
-const BUCKET_BYTES = 4 * 2 ** 20;
 /** A collective may wait for the slowest rank's step; a fault is found by its lease long before. */
 const COLLECTIVE_DEADLINE_SECONDS = 30;
 const COLLECTIVE_DEADLINE_STEPS = 20;
@@ -77,7 +81,7 @@ export function runPlanOf(
     seed: job.seed ?? 0,
     clipNorm: job.clipNorm ?? null,
     wire: job.communication?.wire ?? 'float32',
-    bucketBytes: job.communication?.bucketBytes ?? BUCKET_BYTES,
+    bucketBytes: job.communication?.bucketBytes ?? DEFAULT_BUCKET_BYTES,
     logEverySteps: job.logEverySteps ?? 1,
     validateEverySteps: job.data.validation ? (job.validateEverySteps ?? totals.stepsPerEpoch) : 0,
     checkpointEverySteps: job.checkpoint?.everySteps ?? 0,

@@ -1,14 +1,23 @@
 import {
   buildTrainingGraph,
   byteLengthOf,
+  cutIntoSegments,
+  gradientOrder,
   LOSS_SCALE,
   peakActivationBytes,
   type Graph,
   type LossKind,
+  type Segments,
   type TrainingGraph,
 } from '../../graph/index.js';
-import type { OptimizerConfig } from '../../protocol/index.js';
-import { flopsOf, lineThrough, type ModelProfile } from '../../scheduler/index.js';
+import type { JobSpec, OptimizerConfig } from '../../protocol/index.js';
+import {
+  DEFAULT_BUCKET_BYTES,
+  flopsOf,
+  layoutBuckets,
+  lineThrough,
+  type ModelProfile,
+} from '../../scheduler/index.js';
 
 /** Shapes of one sample, by the model's input; and of its target. */
 export interface SampleShapes {
@@ -30,7 +39,10 @@ export interface Profiled {
 export function profileModel(
   graph: Graph,
   shapes: SampleShapes,
-  job: { readonly loss: LossKind; readonly batch: number; readonly optimizer: OptimizerConfig },
+  job: { readonly loss: LossKind; readonly batch: number; readonly optimizer: OptimizerConfig } & Pick<
+    JobSpec,
+    'communication'
+  >,
   datasetBytes: number,
 ): Profiled {
   const small = Math.max(1, Math.floor(job.batch / 2));
@@ -41,22 +53,48 @@ export function profileModel(
       shapes: Object.fromEntries([...shapes.inputs].map(([name, shape]) => [name, [samples, ...shape]])),
       targetShape: [samples, ...shapes.target],
     });
-  const [first, training] = [build(small), build(large)];
-  const line = (measure: (built: TrainingGraph) => number) =>
-    lineThrough({ samples: small, value: measure(first) }, { samples: large, value: measure(training) });
+  const bucketBytes = job.communication?.bucketBytes ?? DEFAULT_BUCKET_BYTES;
+  const measured = (samples: number): Step => {
+    const training = build(samples);
+    return { training, cut: cut(training, bucketBytes) };
+  };
+  const [first, last] = [measured(small), measured(large)];
+  const line = (measure: (step: Step) => number) =>
+    lineThrough({ samples: small, value: measure(first) }, { samples: large, value: measure(last) });
   const parameterBytes = [...graph.parameters.values()].reduce(
     (sum, tensor) => sum + byteLengthOf(tensor),
     0,
   );
   const profile: ModelProfile = {
     parameterBytes,
-    flopsPerSample: flopsOf(training.graph) / large,
-    activationBytes: line((built) => peakActivationBytes(built.graph)),
-    batchBytes: line((built) => batchBytesOf(built)),
+    flopsPerSample: flopsOf(last.training.graph) / large,
+    activationBytes: line(({ cut }) =>
+      cut.segments.reduce((sum, segment) => sum + peakActivationBytes(segment), 0),
+    ),
+    crossingBytes: line(({ cut }) => cut.crossingBytes),
+    batchBytes: line(({ training }) => batchBytesOf(training)),
     stateFactor: stateFactorOf(job.optimizer),
     datasetBytes,
   };
-  return { profile, training };
+  return { profile, training: last.training };
+}
+
+interface Step {
+  readonly training: TrainingGraph;
+  readonly cut: Segments;
+}
+
+/** The step as the ranks will run it. */
+function cut(training: TrainingGraph, bucketBytes: number): Segments {
+  const parameters = gradientOrder(training).map((name) => ({
+    name,
+    type: training.graph.parameters.get(name)!,
+  }));
+  const buckets = layoutBuckets(parameters, bucketBytes);
+  return cutIntoSegments(
+    training,
+    buckets.map((bucket) => bucket.places.map((place) => place.name)),
+  );
 }
 
 /** Inputs, target and masks of one step. */

@@ -1,5 +1,5 @@
 import { byteLengthOf, type DataType } from '../../graph/index.js';
-import { ALIGNMENT_BYTES } from './buckets.js';
+import { ALIGNMENT_BYTES } from '../../scheduler/index.js';
 
 /** A value of one step that travels between the threads: an input, the target, a mask, the loss. */
 export interface Field {

@@ -30,7 +30,11 @@ export async function openDatasets(
   const train = await openDataset(plan.data.train, { resolve, ...wishes });
   if (!plan.data.validation) return { train, validation: undefined };
   try {
-    const validation = await openDataset(plan.data.validation, { resolve, ...wishes, context: train.context });
+    const validation = await openDataset(plan.data.validation, {
+      resolve,
+      ...wishes,
+      context: train.context,
+    });
     return { train, validation };
   } catch (error) {
     train.close();

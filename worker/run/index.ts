@@ -1,5 +1,4 @@
 export { layoutBatch, type BatchLayout } from './batch-layout.js';
 export { scoreOf, type Score } from './accuracy.js';
-export { layoutBuckets, type Bucket, type Place } from './buckets.js';
 export { fillDropoutMask } from './dropout.js';
 export { RankRun, type RankHost, type RankResult } from './rank.js';

@@ -2,7 +2,7 @@ import { Arena, shardBounds, type Allocation, type Bucket as Travelling } from '
 import type { Tensor } from '../../graph/index.js';
 import { stateNames, type Shard, type UpdateRule } from '../optimizer/index.js';
 import { InvariantError } from '../../base/index.js';
-import type { Bucket } from './buckets.js';
+import type { Bucket } from '../../scheduler/index.js';
 
 /** One bucket in the arena: what travels and what is updated. */
 export interface BucketMemory {

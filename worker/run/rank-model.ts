@@ -13,7 +13,7 @@ import {
 } from '../../graph/index.js';
 import type { RunPlan } from '../../protocol/index.js';
 import type { ComputeThread } from '../engine/index.js';
-import { layoutBuckets, type Bucket } from './buckets.js';
+import { layoutBuckets, type Bucket } from '../../scheduler/index.js';
 import type { FeedNames } from './feeder.js';
 import { Programs, type Compiled } from './programs.js';
 import { StepProgram } from './step-program.js';

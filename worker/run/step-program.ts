@@ -1,7 +1,7 @@
 import type { TensorType, TypedGraph } from '../../graph/index.js';
 import type { ComputeThread, ProgramId, SegmentPlan, Sequence, Slot } from '../engine/index.js';
 import { layoutBatch, type BatchLayout } from './batch-layout.js';
-import { ALIGNMENT_BYTES, type Bucket, type Place } from './buckets.js';
+import { ALIGNMENT_BYTES, type Bucket, type Place } from '../../scheduler/index.js';
 import { InvariantError } from '../../base/index.js';
 import { byteLengthOf } from '../../graph/index.js';
 

@@ -1,5 +1,6 @@
 import t from 'tap';
 import {
+  ARENA_OVERHEAD,
   DEFAULT_LINK,
   RUNTIME_BYTES,
   planDataParallel,
@@ -12,6 +13,7 @@ const profile: ModelProfile = {
   parameterBytes: 10 * MIB,
   flopsPerSample: 1e9,
   activationBytes: { base: 5 * MIB, perSample: MIB },
+  crossingBytes: { base: 0, perSample: 0 },
   batchBytes: { base: 0, perSample: 1000 },
   stateFactor: 2,
   datasetBytes: MIB,
@@ -39,7 +41,8 @@ t.test('shares follow measured speed', (t) => {
 });
 
 t.test('a small budget caps a share, and every plan fits its budgets', (t) => {
-  const tight = device('a/cpu:0', 9e10, RUNTIME_BYTES / MIB + 32 + 2 * 20 + 10 + 5 + 1 + 4.5);
+  const fixed = RUNTIME_BYTES / MIB + 32 + 2 * 20 + 10 + ARENA_OVERHEAD * 5 + 1;
+  const tight = device('a/cpu:0', 9e10, fixed + ARENA_OVERHEAD * 4.5);
   const made = plan([tight, device('b/cpu:0', 1e10)], 16);
   t.same(
     made.stages[0]!.replicas.map((r) => r.samplesPerStep),

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { layoutBuckets } from '../../../worker/run/index.js';
+import { layoutBuckets } from '../../../scheduler/index.js';
 
 const parameter = fc.record({
   shape: fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 3 }),

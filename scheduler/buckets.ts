@@ -1,4 +1,11 @@
-import { sizeOf, type TensorType } from '../../graph/index.js';
+import type { Bytes } from '../base/index.js';
+import { sizeOf, type TensorType } from '../graph/index.js';
+
+/**
+ * Gradients travel in buckets of about so many bytes unless the job says otherwise. A smaller model is one bucket:
+ * cutting its step in two costs more (what crosses the cut is copied) than travelling early gains (docs/memory.md).
+ */
+export const DEFAULT_BUCKET_BYTES: Bytes = 16 * 2 ** 20;
 
 /** Tensors start at multiples of 64 bytes: a cache line, and the widest SIMD load. */
 export const ALIGNMENT_BYTES = 64;
