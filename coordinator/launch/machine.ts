@@ -123,7 +123,7 @@ function ready(state: LaunchState, rank: number, endpoint: string): LaunchStep {
 
 function finished(state: LaunchState, rank: number): LaunchStep {
   if (state.phase === 'assembling') throw new IllegalTransitionError('a launch', state.phase, 'finished');
-  if (state.ranks[rank]!.status !== 'active') return stay(state);
+  if (state.phase === 'over' || state.ranks[rank]!.status !== 'active') return stay(state);
   const ranks = changed(state.ranks, rank, { status: 'finished' });
   const release: LaunchCommand = { type: 'release', rank };
   if (state.phase === 'stopping') return closeIfDone({ ...state, ranks }, [release]);

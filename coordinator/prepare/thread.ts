@@ -44,7 +44,7 @@ export class PreparationThread implements Preparation {
   /** @throws whatever inspectJob throws, as its report; HostError `preparation_failed` */
   async inspect(job: JobSpec, paths: ReadonlyMap<string, string>): Promise<Inspection> {
     // everything that the answer depends on: artifacts go by their hash
-    const key = JSON.stringify([job.model, job.data, job.loss, job.batch, job.optimizer]);
+    const key = JSON.stringify([job.model, job.data, job.loss, job.batch, job.optimizer, job.communication]);
     const known = this.remembered.get(key);
     if (known) return known;
     const answer = await this.ask({ kind: 'inspect', job, paths });

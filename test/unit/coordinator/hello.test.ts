@@ -1,0 +1,45 @@
+import { create } from '@bufbuild/protobuf';
+import t from 'tap';
+import { version } from '../../../base/index.js';
+import { refusalOf } from '../../../coordinator/membership/index.js';
+import { DeviceSchema, HelloSchema } from '../../../protocol/index.js';
+
+const device = (change: object = {}) =>
+  create(DeviceSchema, {
+    id: 'old/cpu:0',
+    kind: 'cpu',
+    engine: 'onnxruntime',
+    threads: 1,
+    memoryBytes: 1e9,
+    flops: 1e9,
+    speed: 1,
+    ...change,
+  });
+const hello = (change: object = {}) =>
+  create(HelloSchema, { version, name: 'old', pid: 1, devices: [device()], ...change });
+
+t.equal(refusalOf(hello(), new Set(['other'])), undefined);
+for (const [what, greeting, code, message] of [
+  ['another version', hello({ version: '0.0.9' }), 'version_mismatch', /0\.0\.9.*install the same version/],
+  ['no version', hello({ version: '' }), 'version_mismatch', /\(none\)/],
+  [
+    'a name that is taken',
+    hello({ name: 'new', devices: [device({ id: 'new/cpu:0' })] }),
+    'name_taken',
+    /--name/,
+  ],
+  ['a name with a slash', hello({ name: 'a/b' }), 'bad_hello', /letters/],
+  ['no devices', hello({ devices: [] }), 'bad_hello', /--device/],
+  [
+    'a device of another host',
+    hello({ devices: [device({ id: 'big/cpu:0' })] }),
+    'bad_hello',
+    /must be called old\//,
+  ],
+  ['a device twice', hello({ devices: [device(), device()] }), 'bad_hello', /twice/],
+  ['a kind that is none', hello({ devices: [device({ kind: 'tpu' })] }), 'bad_hello', /tpu/],
+  ['no memory', hello({ devices: [device({ memoryBytes: 0 })] }), 'bad_hello', /memory/],
+  ['no speed', hello({ devices: [device({ flops: NaN })] }), 'bad_hello', /FLOP/],
+] as const) {
+  t.match(refusalOf(greeting, new Set(['new'])), { code, message }, what);
+}

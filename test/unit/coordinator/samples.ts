@@ -1,0 +1,93 @@
+import type { JobEvent, JobEventOf, ModelFacts, Progress } from '../../../coordinator/job/index.js';
+import type { JobSpec } from '../../../protocol/index.js';
+import type { Device, Plan } from '../../../scheduler/index.js';
+
+/** Values that tests of the coordinator begin with. */
+export const job: JobSpec = {
+  name: 'sample',
+  model: `sha256:${'a'.repeat(64)}`,
+  data: { train: { format: 'csv', path: `sha256:${'b'.repeat(64)}`, target: -1 } },
+  loss: 'mse',
+  optimizer: { kind: 'sgd', lr: 0.1 },
+  batch: 8,
+};
+
+export const model: ModelFacts = {
+  profile: {
+    parameterBytes: 1000,
+    flopsPerSample: 1e6,
+    activationBytes: { base: 0, perSample: 1000 },
+    crossingBytes: { base: 0, perSample: 0 },
+    batchBytes: { base: 0, perSample: 100 },
+    stateFactor: 0,
+    datasetBytes: 1000,
+  },
+  nodes: ['a', 'b'],
+  parameters: ['w'],
+  vocabulary: null,
+};
+
+export function device(index: number, change: Partial<Device> = {}): Device {
+  return { id: `host/cpu:${index}`, host: 'host', kind: 'cpu', memoryBytes: 2 ** 30, flops: 1e10, ...change };
+}
+
+export const plan: Plan = {
+  predictedStepSeconds: 0.1,
+  bottleneck: { device: 'host/cpu:0', why: 'it is alone' },
+  schedule: { kind: 'data-parallel', microBatches: 1 },
+  stages: [
+    {
+      index: 0,
+      nodes: ['a', 'b'],
+      parameters: ['w'],
+      replicas: [
+        {
+          device: 'host/cpu:0',
+          samplesPerStep: 8,
+          predictedPeakBytes: 5,
+          budgetBytes: 10,
+          predictedBusySeconds: 0.1,
+          account: [],
+        },
+      ],
+    },
+  ],
+  rejected: [],
+  explanation: ['host/cpu:0 takes all'],
+};
+
+export const progress: Progress = {
+  step: 3,
+  loss: 0.5,
+  samplesPerSecond: 80,
+  validationLoss: null,
+  validationAccuracy: null,
+};
+
+export function submitted(id = 'job_1', at = 1000): JobEventOf<'submitted'> {
+  return {
+    type: 'submitted',
+    at,
+    id,
+    job,
+    model,
+    output: { directory: '/out', delivered: false },
+    totals: { rows: 80, stepsPerEpoch: 10, totalSteps: 20 },
+  };
+}
+
+/** One event of each kind but the first. */
+export const later: Readonly<Record<Exclude<JobEvent['type'], 'submitted'>, JobEvent>> = {
+  planned: { type: 'planned', at: 1100 },
+  launched: { type: 'launched', at: 1100, epoch: 1, plan },
+  started: { type: 'started', at: 1200 },
+  progressed: { type: 'progressed', at: 1300, progress },
+  checkpointed: { type: 'checkpointed', at: 1400, step: 3, sha256: 'c'.repeat(64) },
+  succeeded: { type: 'succeeded', at: 1500, progress: { ...progress, step: 20 } },
+  failed: {
+    type: 'failed',
+    at: 1500,
+    error: { family: 'peer', code: 'executor_died', message: 'it died', device: 'host/cpu:0' },
+  },
+  cancelled: { type: 'cancelled', at: 1500 },
+};
