@@ -49,9 +49,15 @@ export class CoordinatorUnreachableError extends PeerError {
 export class ProblemError extends DtrainError {
   readonly status: number;
 
-  constructor({ status, code, detail, family, ids }: Problem) {
+  constructor(private readonly problem: Problem) {
+    const { status, code, detail, family, ids } = problem;
     super(family, code, detail, { ids, retryable: status === 503 });
     this.status = status;
+  }
+
+  /** The same problem in other words. */
+  withMessage(detail: string): ProblemError {
+    return new ProblemError({ ...this.problem, detail });
   }
 }
 

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
-import { CoordinatorUnreachableError, InterruptedError } from '../errors.js';
+import { CoordinatorUnreachableError, InterruptedError, ProblemError } from '../errors.js';
 import { clientFor, type Session } from '../session.js';
 import { prepareJob, uploadMissing } from '../submit/artifacts.js';
 import { claimOutput } from '../submit/claim.js';
 import { downloadOutput } from '../submit/download.js';
 import { exitCodeOfJob, follow } from '../submit/follow.js';
 import { readJobFile, type JobFile } from '../submit/job-file.js';
+import { inLocalTerms } from '../submit/local-terms.js';
 import { modelBytes } from '../submit/model.js';
 import { parseOverride } from '../submit/overrides.js';
 import { isTerminal, type JobRecord } from '../../protocol/index.js';
@@ -55,7 +56,10 @@ export function registerSubmit(program: Command, session: Session): void {
         return;
       }
       terminal.print(submitted.id);
-      const ended = await watch(session, client, submitted.id, options);
+      const told = await watch(session, client, submitted.id, options);
+      const ended = told.error
+        ? { ...told, error: { ...told.error, message: inLocalTerms(told.error.message, job) } }
+        : told;
       const directory = await results(client, ended, job);
       terminal.answer({ ...ended, output: { ...ended.output, directory } }, () => '');
       terminal.note(conclusion(session, ended, directory));
@@ -75,7 +79,7 @@ async function submit(session: Session, client: RestClient, job: JobFile, key: s
     return await client.submit({ job: spec, ...(claim ? { outputClaim: claim.proof } : {}) }, key);
   } catch (error) {
     await claim?.withdraw();
-    throw error;
+    throw error instanceof ProblemError ? error.withMessage(inLocalTerms(error.message, job)) : error;
   }
 }
 

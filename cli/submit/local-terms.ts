@@ -1,0 +1,27 @@
+import { filesOf } from '../../data/index.js';
+import type { JobFile } from './job-file.js';
+
+/**
+ * A message of the coordinator in the submitter's terms. It knows fields and content hashes only; who submits knows
+ * files and lines: `data.train.target: row 40 ...` becomes
+ * `job.yaml:7: data.train.target: labels.npy: row 40 ...`.
+ */
+export function inLocalTerms(message: string, job: JobFile): string {
+  const [, field, rest] = /^([a-z]\w*(?:\.\w+|\[\d+\])*): (.*)$/is.exec(message) ?? [];
+  if (field === undefined || rest === undefined) return message;
+  const dotted = field.replace(/\[(\d+)\]/g, '.$1');
+  const place = job.where(dotted);
+  const file = fileOf(dotted, job);
+  if (place === job.file && file === undefined) return message; // not a field of the job file
+  return [place, field, ...(file === undefined ? [] : [file]), rest].join(': ');
+}
+
+function fileOf(field: string, { spec }: JobFile): string | undefined {
+  if (field === 'model') return spec.model;
+  for (const [name, dataset] of Object.entries(spec.data)) {
+    for (const each of filesOf(dataset)) {
+      if (field === `data.${name}.${each.field.replace(/\[(\d+)\]/g, '.$1')}`) return each.file;
+    }
+  }
+  return undefined;
+}
