@@ -24,7 +24,7 @@ export interface RingOptions {
 
 export const DEFAULT_RING: RingOptions = {
   wire: 'float32',
-  maxPieceBytes: 2 ** 20,
+  maxPieceBytes: 512 * 2 ** 10,
   minPieceBytes: 64 * 2 ** 10,
   window: 4,
   inFlight: 4,

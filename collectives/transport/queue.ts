@@ -2,6 +2,9 @@ import type { Bytes } from '../../base/index.js';
 import { TransportError } from '../errors.js';
 import { messageBytes, type Message } from './transport.js';
 
+/** Messages that make no more than this are sent as one: waking the other side costs more than copying them. */
+const TOGETHER_BYTES = 4096;
+
 /** What an edge has accepted and not yet handed on: first in, first out, bounded in bytes. */
 export class SendQueue {
   private readonly messages: Message[] = [];
@@ -39,6 +42,22 @@ export class SendQueue {
     const parts = this.messages.shift();
     if (parts) this.bytes -= messageBytes(parts);
     return parts;
+  }
+
+  /** Takes the oldest message, or as many of the oldest as are short together, as one message of one part. */
+  takeTogether(): Message | undefined {
+    const first = this.take();
+    let bytes = first === undefined ? TOGETHER_BYTES : messageBytes(first);
+    let following = 0;
+    for (let i = 0; i < this.messages.length; i++) {
+      bytes += messageBytes(this.messages[i]!);
+      if (bytes > TOGETHER_BYTES) break;
+      following++;
+    }
+    if (first === undefined || following === 0) return first;
+    const parts = [...first];
+    for (; following > 0; following--) parts.push(...(this.take() ?? []));
+    return [Buffer.concat(parts)];
   }
 
   clear(): void {

@@ -18,6 +18,8 @@ export interface PairSocket {
 export interface SocketEdgeSettings {
   readonly highWaterBytes: Bytes;
   readonly sendTimeout: Seconds;
+  /** How long what is queued may still go out after `close`. */
+  readonly linger: Seconds;
   readonly clock: Clock;
 }
 
@@ -62,13 +64,21 @@ export class SocketEdge<S extends PairSocket = PairSocket> implements Edge {
       throw new TransportError('edge_closed', what, { ids: { peer: this.peer } });
     }
     this.queue.push(parts);
-    if (!this.sending) void this.pump(); // reports through the listener
+    if (this.sending) return;
+    this.sending = true;
+    // In a microtask, so that all that this turn sends is there, and short messages go together.
+    queueMicrotask(() => void this.pump()); // reports through the listener
   }
 
   close(): void {
     if (this.ended) return;
     this.ended = true;
-    if (!this.sending) this.shut(); // otherwise the pump does, when the queue is empty
+    if (!this.sending) {
+      this.shut();
+      return;
+    }
+    // The pump shuts the socket when the queue is empty; a peer that takes nothing must not hold that up.
+    this.settings.clock.after(this.settings.linger, () => this.shut());
   }
 
   abort(last?: Message): void {
@@ -90,7 +100,7 @@ export class SocketEdge<S extends PairSocket = PairSocket> implements Edge {
 
   /** The connection ended, whichever side did it. A socket that would reconnect has lost what it carried. */
   disconnected(): void {
-    if (this.lasting) this.shut();
+    if (this.ended) this.shut();
     this.settings.clock.after(DRAIN_SECONDS, () =>
       this.lost('peer_lost', `the connection to rank ${this.peer} ended`),
     );
@@ -100,7 +110,7 @@ export class SocketEdge<S extends PairSocket = PairSocket> implements Edge {
   private async pump(): Promise<void> {
     this.sending = true;
     try {
-      for (let message = this.queue.take(); message; message = this.queue.take()) {
+      for (let message = this.queue.takeTogether(); message; message = this.queue.takeTogether()) {
         await this.socket.send(message as Uint8Array[]);
       }
     } catch (cause) {
