@@ -51,9 +51,19 @@ export class RestClient {
     return this.json('POST', `${jobPath(id)}/cancel`);
   }
 
-  /** Submits; the same key again answers with the job made the first time. */
-  submit(submission: Submission, idempotencyKey: string): Promise<JobRecord> {
-    return this.json('POST', '/v1/jobs', JSON.stringify(submission), { 'idempotency-key': idempotencyKey });
+  /** Submits. `created` is false when the key was used before: then the job is the one made the first time. */
+  async submit(
+    submission: Submission,
+    idempotencyKey: string,
+  ): Promise<{ job: JobRecord; created: boolean }> {
+    const headers = { 'idempotency-key': idempotencyKey };
+    const { value, status } = await this.answer<JobRecord>(
+      'POST',
+      '/v1/jobs',
+      JSON.stringify(submission),
+      headers,
+    );
+    return { job: value, created: status !== 200 };
   }
 
   logs(id: string): Promise<{ rows: JobLogRow[] }> {
@@ -103,12 +113,16 @@ export class RestClient {
     return bodyOf(await this.request('GET', path, { headers }));
   }
 
-  private async json<T>(
+  private async json<T>(method: string, path: string): Promise<T> {
+    return (await this.answer<T>(method, path)).value;
+  }
+
+  private async answer<T>(
     method: string,
     path: string,
     body?: string,
     headers: Record<string, string> = {},
-  ): Promise<T> {
+  ): Promise<{ value: T; status: number }> {
     const response = await this.request(method, path, {
       ...(body === undefined ? {} : { body }),
       headers: {
@@ -118,7 +132,7 @@ export class RestClient {
       },
     });
     try {
-      return (await response.json()) as T;
+      return { value: (await response.json()) as T, status: response.status };
     } catch (error) {
       throw new NotACoordinatorError(this.url, `${method} ${path} is no JSON (${String(error)})`);
     }

@@ -76,7 +76,12 @@ async function submit(session: Session, client: RestClient, job: JobFile, key: s
   const claim = spec.output === undefined ? undefined : await claimOutput(job.folder, spec.output);
   try {
     if (interrupt.aborted) throw new InterruptedError();
-    return await client.submit({ job: spec, ...(claim ? { outputClaim: claim.proof } : {}) }, key);
+    const { job: made, created } = await client.submit(
+      { job: spec, ...(claim ? { outputClaim: claim.proof } : {}) },
+      key,
+    );
+    if (!created) await claim?.withdraw(); // the job made the first time had its own
+    return made;
   } catch (error) {
     await claim?.withdraw();
     throw error instanceof ProblemError ? error.withMessage(inLocalTerms(error.message, job)) : error;

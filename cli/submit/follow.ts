@@ -28,6 +28,7 @@ export async function follow(
   let last: JobRecord | undefined;
   let explained = !options.explain;
   let away = false;
+  let waits = '';
   const onGap = () => {
     if (!away) progress.note(dim(`the coordinator at ${client.url} does not answer; trying again`));
     away = true;
@@ -46,7 +47,10 @@ export async function follow(
       if (event.kind !== 'job') continue;
       const { job } = event;
       if (job.state !== last?.state && job.state !== 'running') progress.note(dim(`${job.id} ${job.state}`));
-      if (!explained && job.explanation.length > 0) {
+      const why = job.state === 'queued' ? job.explanation.join('; ') : '';
+      if (why !== '' && why !== waits) progress.note(dim(`${job.id} ${why}`));
+      waits = why;
+      if (!explained && job.state !== 'queued' && job.explanation.length > 0) {
         explained = true;
         for (const line of job.explanation) progress.note(`${bold('plan')} ${line}`);
       }

@@ -73,9 +73,9 @@ async function judge(cluster: Cluster, id: string): Promise<boolean> {
   process.stdout.write(`$ curl ${url}\n${answer}\n`);
 
   say('text that it writes');
-  const { vocabulary } = train.context;
-  const options = { context, prompt: 'This package is ', length: 400, temperature: 0.7, seed: 1 };
-  process.stdout.write(`${await generate(model, { ...options, vocabulary: vocabulary! })}\n`);
+  const vocabulary = JSON.parse(readFileSync(join(FOLDER, 'out/vocabulary.json'), 'utf8')) as string[];
+  const options = { vocabulary, context, prompt: 'This package is ', length: 400, temperature: 0.7, seed: 1 };
+  process.stdout.write(`${await generate(model, options)}\n`);
 
   say('the result');
   process.stdout.write(

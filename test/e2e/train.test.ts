@@ -88,6 +88,7 @@ t.test('the same submission under the same key is one job; the devices are as th
   t.equal(first.code, 0, first.stderr);
   t.equal(second.code, 0, second.stderr);
   t.equal(second.stdout, first.stdout);
+  t.notOk(readdirSync(join(folder, 'out')).includes('.dtrain-claim'), 'the second claim was withdrawn');
   const { devices } = JSON.parse((await cluster.dtrain(['devices', '--json'])).stdout) as {
     devices: unknown[];
   };

@@ -47,7 +47,7 @@ export class FakeCoordinator {
         key: String(request.headers['idempotency-key']),
       });
       if (this.refusal) response.writeHead(this.refusal.status).end(this.refusal.body);
-      else json(202, record({ state: 'queued' }));
+      else json(201, record({ state: 'queued' }));
     } else if (path === '/v1/jobs') {
       json(200, { jobs: [record({ state: 'running' })], cursor: null });
     } else if (path === '/v1/jobs/job_1/events') {
