@@ -10,7 +10,10 @@ import { lowerDropout, setDropout, type DropoutMask } from './dropout.js';
 import { lowerBatchNormalization, saveRowStatistics } from './lowering.js';
 import { nameOutputs, type OutputName } from './name-outputs.js';
 
-/** The scalar float32 input that every gradient is multiplied by: a rank's share of the global batch. */
+/**
+ * The scalar input (float32; the output's type in a model of another) that every gradient is multiplied by: a
+ * rank's share of the global batch.
+ */
 export const LOSS_SCALE = 'loss_scale';
 /** The name of the target's input and of the loss, unless the model has such a name already. */
 const TARGET = 'target';
