@@ -157,7 +157,7 @@ export class Binder {
   private settleOutput(output: string): void {
     const value = this.constants.get(output);
     if (!value || this.builder.has(output)) return;
-    const source = this.builder.constant(value, `${output}.value`);
+    const source = this.builder.constant(value);
     this.builder.add('Identity', [source], {}, { outputs: [output] });
   }
 

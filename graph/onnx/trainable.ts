@@ -3,8 +3,11 @@ import { elementType } from '../ir/element.js';
 import { isFloat, type Tensor } from '../ir/tensor.js';
 import type { ModelProto } from './gen/onnx_pb.js';
 
-/** Written by PyTorch's exporter (torch.export) beside each value: PARAMETER, BUFFER, CONSTANT_TENSOR. */
-const KIND = 'pkg.torch.export.graph_signature.InputSpec.kind';
+/** Written beside each value by PyTorch's exporter (torch.export), and by us. */
+export const KIND_KEY = 'pkg.torch.export.graph_signature.InputSpec.kind';
+export type Kind = 'PARAMETER' | 'BUFFER' | 'CONSTANT_TENSOR';
+
+const PARAMETER: Kind = 'PARAMETER';
 
 /** Inputs through which no gradient passes although they are floats, by operator; `all` of them or these. */
 const NO_GRADIENT: Readonly<Record<string, readonly number[] | 'all'>> = {
@@ -36,7 +39,7 @@ const NO_GRADIENT: Readonly<Record<string, readonly number[] | 'all'>> = {
  * 1. What no output depends on through a differentiable path is a constant: unused tensors, masks that are
  *    only compared, running statistics, bounds, scales.
  * 2. `chosen`, where the caller has a say.
- * 3. What PyTorch's exporter wrote about each value, where it did: only a PARAMETER is one.
+ * 3. What PyTorch's exporter (or dtrain) wrote about each value, where it did: only a PARAMETER is one.
  * 4. A tensor with an infinity or NaN is a mask. So is a square of two values, one on and below the diagonal
  *    and another above (or the reverse): nobody initializes a weight so.
  * 5. A scalar without dimensions is a literal, unless PyTorch wrote the file (it writes literals as nodes).
@@ -55,7 +58,7 @@ export function trainableNames(
   const isParameter = (name: string, tensor: Tensor): boolean => {
     if (!isFloat(tensor.dtype) || !reached.has(name)) return false;
     if (chosen) return chosen(name);
-    if (kinds.size > 0) return kinds.get(name) === 'PARAMETER';
+    if (kinds.size > 0) return kinds.get(name) === PARAMETER;
     if (isMask(tensor)) return false;
     return tensor.shape.length > 0 || literalsAreNodes;
   };
@@ -87,7 +90,7 @@ function castsAway(node: Node): boolean {
 function declaredKinds(proto: ModelProto): ReadonlyMap<string, string> {
   const kinds = new Map<string, string>();
   for (const value of [...(proto.graph?.valueInfo ?? []), ...(proto.graph?.initializer ?? [])]) {
-    const kind = value.metadataProps.find(({ key }) => key === KIND)?.value;
+    const kind = value.metadataProps.find(({ key }) => key === KIND_KEY)?.value;
     if (kind !== undefined) kinds.set(value.name ?? '', kind);
   }
   return kinds;

@@ -10,24 +10,27 @@ import {
   ValueInfoProtoSchema,
   type ModelProto,
   type NodeProto,
+  StringStringEntryProtoSchema,
+  type TensorProto,
   type ValueInfoProto,
 } from './gen/onnx_pb.js';
 import { writeTensor } from './tensor.js';
+import { KIND_KEY, type Kind } from './trainable.js';
 
 /** The file format's version that goes with IR_OPSET. */
 const IR_VERSION = 10n;
 
 /** A forward graph as an ONNX model: parameters and constants are initializers, symbols are dim_params. */
 export function writeGraph(graph: Graph): Uint8Array {
+  const outputs = graph.outputs.map(({ name }) => name);
   return encode({
     name: graph.name,
     input: graph.inputs.map(({ name, dtype, shape }) => writeValue(name, dtype, shape)),
     output: graph.outputs.map(({ name, dtype, shape }) => writeValue(name, dtype, shape)),
-    initializer: initializers(
-      [...graph.parameters, ...graph.constants],
-      graph.nodes,
-      graph.outputs.map(({ name }) => name),
-    ),
+    initializer: [
+      ...initializers(graph.parameters, 'PARAMETER', graph.nodes, outputs),
+      ...initializers(graph.constants, 'CONSTANT_TENSOR', graph.nodes, outputs),
+    ],
     node: graph.nodes.map(writeNode),
   });
 }
@@ -45,7 +48,7 @@ export function writeTypedGraph(typed: TypedGraph): Uint8Array {
     name: typed.name,
     input: [...typed.inputs, ...typed.parameters.keys()].map(value),
     output: typed.outputs.map(value),
-    initializer: initializers([...typed.constants], typed.nodes, typed.outputs),
+    initializer: initializers(typed.constants, 'CONSTANT_TENSOR', typed.nodes, typed.outputs),
     node: typed.nodes.map(writeNode),
   });
 }
@@ -85,12 +88,19 @@ function writeValue(name: string, dtype: DataType, shape: readonly Dimension[]):
   });
 }
 
-/** The tensors that a node or an output names; runtimes warn of others. */
+/**
+ * The tensors that a node or an output names (runtimes warn of others), each with a note of what it is: a file
+ * that dtrain wrote is read again with the same parameters.
+ */
 function initializers(
-  tensors: readonly (readonly [string, Tensor])[],
+  tensors: ReadonlyMap<string, Tensor>,
+  kind: Kind,
   nodes: readonly Node[],
   outputs: readonly string[],
-): ReturnType<typeof writeTensor>[] {
+): TensorProto[] {
   const used = new Set([...outputs, ...nodes.flatMap((node) => node.inputs)]);
-  return tensors.filter(([name]) => used.has(name)).map(([name, tensor]) => writeTensor(name, tensor));
+  const metadataProps = [create(StringStringEntryProtoSchema, { key: KIND_KEY, value: kind })];
+  return [...tensors]
+    .filter(([name]) => used.has(name))
+    .map(([name, tensor]) => ({ ...writeTensor(name, tensor), metadataProps }));
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { loadModel, readModel, tensorOf, withParameters } from '../../../graph/index.js';
+import { loadModel, readModel, tensorOf, withParameters, writeGraph } from '../../../graph/index.js';
 import { repositoryRoot } from '../../root.js';
 import { float, int, node, tensor, value, file, type GraphInit } from './file.js';
 
@@ -152,6 +152,25 @@ t.test('which float initializers are parameters', async (t) => {
 
   const resnet = await loadModel(join(repositoryRoot, 'test/fixtures/models/resnet/model.onnx'));
   t.notOk([...resnet.graph.parameters.keys()].some((name) => name.includes('running')));
+});
+
+t.test('a graph that dtrain wrote keeps its parameters', (t) => {
+  const scalars = new Map([['s', tensorOf('float32', [], [2])]]);
+  const bytes = writeGraph({
+    name: 'g',
+    inputs: [{ name: 'x', dtype: 'float32', shape: ['n'] }],
+    outputs: [{ name: 'y', dtype: 'float32', shape: ['n'] }],
+    nodes: [
+      { name: 'a', operator: 'Mul', domain: '', inputs: ['x', 's'], outputs: ['m'], attributes: {} },
+      { name: 'b', operator: 'Mul', domain: '', inputs: ['m', 'c'], outputs: ['y'], attributes: {} },
+    ],
+    parameters: scalars,
+    constants: new Map([['c', tensorOf('float32', [1], [3])]]),
+  });
+  const { graph } = readModel(bytes);
+  t.same([...graph.parameters.keys()], ['s']);
+  t.same([...graph.constants.keys()], ['c']);
+  t.end();
 });
 
 t.test('the model comes back with new values and nothing else changed', (t) => {
