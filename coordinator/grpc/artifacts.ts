@@ -23,7 +23,8 @@ export function serveGetArtifact(
   artifacts: ArtifactStore,
 ): (call: ServerWritableStream<ArtifactRequest, ArtifactChunk>) => void {
   return (call) => {
-    send(artifacts, call).catch((error: unknown) => call.destroy(statusOf(error)));
+    // an error event is how grpc-js is told the status of a stream
+    send(artifacts, call).catch((error: unknown) => call.emit('error', statusOf(error)));
   };
 }
 

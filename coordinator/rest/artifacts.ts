@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { ArtifactUploadSchema, ProblemSchema, referenceTo } from '../../protocol/index.js';
 import { LARGEST_ARTIFACT } from '../artifacts/index.js';
 import { ArtifactTooLargeError, RequestError } from '../errors.js';
@@ -34,7 +34,7 @@ export function artifactRoutes(app: FastifyInstance, { artifacts }: RestContext)
     },
   );
 
-  app.put<{ Params: Params; Body: Readable | undefined }>(
+  app.put<{ Params: Params; Body: unknown }>(
     '/v1/artifacts/:sha256',
     {
       bodyLimit: LARGEST_ARTIFACT,
@@ -59,11 +59,14 @@ export function artifactRoutes(app: FastifyInstance, { artifacts }: RestContext)
       const announced = Number(request.headers['content-length'] ?? 0);
       artifacts.path(sha256); // refuses what is no hash before a byte is read
       if (announced > LARGEST_ARTIFACT) throw new ArtifactTooLargeError(sha256, LARGEST_ARTIFACT);
-      if (!request.body) {
+      if (!(request.body instanceof Readable)) {
         throw new RequestError('bad_media_type', 'send the bytes as application/octet-stream');
       }
       const known = (await artifacts.size(sha256)) !== undefined;
-      const bytes = await artifacts.put(sha256, request.body);
+      const bytes = await artifacts.put(sha256, request.body).catch((error: unknown) => {
+        if (!request.raw.aborted) throw error;
+        throw new RequestError('upload_broken', `artifact ${sha256}: the upload broke off`);
+      });
       return reply.code(known ? 200 : 201).send({ sha256, bytes, reference: referenceTo(sha256) });
     },
   );

@@ -43,7 +43,8 @@ export function problemOf(error: unknown): Problem {
 }
 
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
-  return reply.code(problem.status).type(PROBLEM_TYPE).send(JSON.stringify(problem));
+  // type() would add a charset, which JSON does not have
+  return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)));
 }
 
 /** Fastify's own complaints (JSON, size, media type) are the caller's mistakes. */

@@ -37,6 +37,7 @@ export async function startRestServer(
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: LARGEST_BODY,
     forceCloseConnections: 'idle',
+    exposeHeadRoutes: false,
   });
   await configure(app, { ...context, closing: closing.signal }, isLoopback(host));
   try {
@@ -88,6 +89,7 @@ async function configure(app: FastifyInstance, context: RestContext, loopback: b
     done();
   });
   await app.register(swagger, {
+    exposeHeadRoutes: true,
     openapi: {
       openapi: '3.1.0',
       info: { title: 'dtrain', version, description: 'Train one neural network on all the devices you own.' },

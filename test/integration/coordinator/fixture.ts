@@ -35,7 +35,7 @@ export function jobOf(change: Partial<JobSpec> = {}): JobSpec {
     loss: 'mse',
     optimizer: { kind: 'sgd', lr: 0.1 },
     batch: 4,
-    epochs: 2,
+    ...(change.steps === undefined ? { epochs: 2 } : {}),
     ...change,
   };
 }
