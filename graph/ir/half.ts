@@ -19,7 +19,8 @@ export function numberToFloat16(value: number): number {
   if (magnitude < 2 ** -14) return sign | roundToEven(magnitude * 2 ** 24);
   const exponent = Math.floor(Math.log2(magnitude));
   // log2 may round up across a power of two: correct by comparison
-  const power = 2 ** exponent > magnitude ? exponent - 1 : 2 ** (exponent + 1) <= magnitude ? exponent + 1 : exponent;
+  const power =
+    2 ** exponent > magnitude ? exponent - 1 : 2 ** (exponent + 1) <= magnitude ? exponent + 1 : exponent;
   return sign | (((power + 15) << 10) + roundToEven((magnitude / 2 ** power - 1) * 1024));
 }
 

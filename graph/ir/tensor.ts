@@ -181,7 +181,9 @@ export function bytesOf(tensor: Tensor): Uint8Array {
 export function tensorOf(dtype: DataType, shape: readonly number[], values: ArrayLike<number>): Tensor {
   const data = emptyData(dtype, sizeOf(shape));
   if (values.length !== data.length) {
-    throw new InvariantError(`${formatType({ dtype, shape })} needs ${data.length} values, got ${values.length}`);
+    throw new InvariantError(
+      `${formatType({ dtype, shape })} needs ${data.length} values, got ${values.length}`,
+    );
   }
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
     for (let i = 0; i < data.length; i++) data[i] = BigInt(values[i]!);
