@@ -46,7 +46,8 @@ export async function runUntilInterrupted(
   const { interrupt, terminal } = session;
   const interrupted = new Promise<void>((resolve) => {
     const end = (): void => {
-      terminal.note(`${String(interrupt.reason)}: ending; once more to force it`);
+      const force = interrupt.reason === 'SIGINT' ? '; Ctrl-C once more to force it' : '';
+      terminal.note(`${String(interrupt.reason)}: ending${force}`);
       session.exitCode = interrupt.reason === 'SIGINT' ? EXIT.interrupted : EXIT.done;
       resolve();
     };
