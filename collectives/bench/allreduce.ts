@@ -24,7 +24,8 @@ export interface AllReduceResult {
   readonly wire: WireFormat;
   readonly transport: 'auto' | 'tcp' | 'ipc';
   readonly repeats: number;
-  /** Of the slowest rank in each run. */
+  /** Of the slowest rank, run by run. */
+  readonly seconds: readonly Seconds[];
   readonly medianSeconds: Seconds;
   readonly minSeconds: Seconds;
   readonly maxSeconds: Seconds;
@@ -66,9 +67,10 @@ export async function benchmarkAllReduce(options: AllReduceBenchmark): Promise<A
     const addresses = await Promise.all(ports.map((port) => port.address));
     for (const port of ports) port.tell({ kind: 'addresses', addresses });
     const results = await Promise.all(ports.map((port) => port.result));
-    const slowest = Array.from({ length: repeats }, (_, run) =>
+    const runs = Array.from({ length: repeats }, (_, run) =>
       Math.max(...results.map((seconds) => seconds[run]!)),
-    ).sort((a, b) => a - b);
+    );
+    const slowest = [...runs].sort((a, b) => a - b);
     const medianSeconds = (slowest[(repeats - 1) >> 1]! + slowest[repeats >> 1]!) / 2;
     return {
       ranks,
@@ -76,6 +78,7 @@ export async function benchmarkAllReduce(options: AllReduceBenchmark): Promise<A
       wire,
       transport,
       repeats,
+      seconds: runs,
       medianSeconds,
       minSeconds: slowest[0]!,
       maxSeconds: slowest.at(-1)!,

@@ -1,4 +1,4 @@
-import { FrameEncoder, frameIdentity, type FrameFields } from '../frame/header.js';
+import { FrameEncoder, frameIdentity, payloadChecksum, type FrameFields } from '../frame/header.js';
 import { FrameParser, type FrameSink } from '../frame/parser.js';
 import type { Edge, EdgeListener, Member, Message } from '../transport/transport.js';
 
@@ -57,13 +57,13 @@ export class Channel {
   }
 
   /** Announces a payload that was written into the edge's lane. @throws TransportError as `Edge.send` */
-  sendLane(fields: FrameFields, payload: Uint8Array): void {
-    this.edge.send([this.encoder.encode(fields, payload)]);
+  sendLane(fields: FrameFields, payloadBytes: number, checksum: number): void {
+    this.edge.send([this.encoder.encode(fields, payloadBytes, checksum)]);
   }
 
   /** The next frame as a message. It takes a sequence number, so it must be sent. */
   message(fields: FrameFields, payload: Uint8Array): Message {
-    const header = this.encoder.encode(fields, payload);
+    const header = this.encoder.encode(fields, payload.length, payloadChecksum(payload));
     return payload.length === 0 ? [header] : [header, payload];
   }
 }

@@ -6,7 +6,7 @@ import {
   type CollectiveError,
   type CollectiveFault,
 } from '../errors.js';
-import { FrameKind, payloadChecksum, type FrameFields, type FrameHeader } from '../frame/header.js';
+import { FrameKind, type FrameFields, type FrameHeader } from '../frame/header.js';
 import type { Member } from '../transport/transport.js';
 import type { Channel } from './channel.js';
 import { decodeAbort, encodeAbort } from './notice.js';
@@ -148,9 +148,12 @@ export class Ring {
     const slot = this.slotOf(operation.id, operation.sent);
     const payload = store.read(sending.start, sending.end, slot, operation.roundsOwn);
     const { lane } = this.right.edge;
-    if (lane && payload.length >= LANE_THRESHOLD_BYTES) {
+    if (lane && store.kernels && payload.length >= LANE_THRESHOLD_BYTES) {
+      // The checksum first: it brings into the cache what is then copied.
+      const checksum = store.kernels.checksum(payload.byteOffset, payload.length);
       lane.write(slot, payload);
-      this.right.sendLane(fieldsOf(operation, FrameKind.lane, sending.step, sending.piece), payload);
+      const fields = fieldsOf(operation, FrameKind.lane, sending.step, sending.piece);
+      this.right.sendLane(fields, payload.length, checksum);
     } else {
       this.right.send(fieldsOf(operation, FrameKind.data, sending.step, sending.piece), payload);
     }
@@ -266,8 +269,9 @@ export class Ring {
   private readLane(operation: Operation, header: Readonly<FrameHeader>, target: Uint8Array): void {
     const { lane } = this.left.edge;
     lane?.read(this.slotOf(operation.id, operation.received), target);
-    if (!lane || payloadChecksum(target) !== header.payloadChecksum) {
-      const what = `the payload of frame ${header.sequence}, in the lane, does not match its CRC-32`;
+    const checksum = operation.store.kernels?.checksum(target.byteOffset, target.length);
+    if (!lane || checksum === undefined || checksum >>> 0 !== header.payloadChecksum) {
+      const what = `the payload of frame ${header.sequence}, in the lane, does not match its checksum`;
       throw new FrameError('corrupt_payload', `from rank ${this.left.peer}: ${what}`);
     }
   }

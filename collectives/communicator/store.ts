@@ -7,6 +7,8 @@ export interface ElementStore {
   readonly wireBytes: number;
   /** The code of the wire format in frames. */
   readonly wireCode: number;
+  /** The kernels that reach the values; undefined where they lie outside the arena (and cannot use a lane). */
+  readonly kernels: Kernels | undefined;
   /**
    * The payload for elements [start, end). It stays valid, and must stay unchanged, until it was acknowledged.
    * @param slot the staging slot that may be used
@@ -39,12 +41,14 @@ export class Float32Store implements ElementStore {
   readonly wireBytes = 4;
   readonly wireCode = WIRE_CODE.float32;
   readonly length: number;
+  readonly kernels: Kernels;
   private readonly offset: number;
 
   constructor(
     values: Float32Array,
     private readonly bench: Workbench,
   ) {
+    this.kernels = bench.kernels;
     this.length = values.length;
     this.offset = values.byteOffset;
   }
@@ -69,8 +73,10 @@ export class PackedStore implements ElementStore {
   readonly wireBytes = 2;
   readonly wireCode: number;
   readonly length: number;
+  readonly kernels: Kernels;
   private readonly offset: number;
   private readonly pack: Kernels['packFloat16'];
+  private readonly round: Kernels['roundFloat16'];
   private readonly unpack: Kernels['unpackFloat16'];
   private readonly addPacked: Kernels['addFloat16'];
 
@@ -80,10 +86,12 @@ export class PackedStore implements ElementStore {
     private readonly bench: Workbench,
   ) {
     const { kernels } = bench;
+    this.kernels = kernels;
     this.wireCode = WIRE_CODE[wire];
     this.length = values.length;
     this.offset = values.byteOffset;
     this.pack = wire === 'float16' ? kernels.packFloat16 : kernels.packBfloat16;
+    this.round = wire === 'float16' ? kernels.roundFloat16 : kernels.roundBfloat16;
     this.unpack = wire === 'float16' ? kernels.unpackFloat16 : kernels.unpackBfloat16;
     this.addPacked = wire === 'float16' ? kernels.addFloat16 : kernels.addBfloat16;
   }
@@ -91,8 +99,7 @@ export class PackedStore implements ElementStore {
   read(start: number, end: number, slot: number, round: boolean): Uint8Array {
     const at = this.bench.staging(slot);
     const values = this.offset + 4 * start;
-    this.pack(at, values, end - start);
-    if (round) this.unpack(values, at, end - start);
+    (round ? this.round : this.pack)(at, values, end - start);
     return this.bench.memory.subarray(at, at + 2 * (end - start));
   }
 
@@ -109,6 +116,7 @@ export class PackedStore implements ElementStore {
 export class Float64Store implements ElementStore {
   readonly wireBytes = 8;
   readonly wireCode = FLOAT64_CODE;
+  readonly kernels = undefined;
   readonly length: number;
   private readonly bytes: Uint8Array;
 

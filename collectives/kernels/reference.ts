@@ -84,15 +84,44 @@ export function referenceKernels(memory: WebAssembly.Memory): Kernels {
     },
     packFloat16: (target, source, count) =>
       each(count, (i) => view.setUint16(target + 2 * i, float16Bits(get(source + 4 * i)), true)),
+    roundFloat16: (target, source, count) =>
+      each(count, (i) => {
+        const packed = float16Bits(get(source + 4 * i));
+        view.setUint16(target + 2 * i, packed, true);
+        set(source + 4 * i, float16Value(packed));
+      }),
     unpackFloat16: (target, source, count) =>
       each(count, (i) => set(target + 4 * i, float16Value(get16(source + 2 * i)))),
     addFloat16: (target, source, count) =>
       each(count, (i) => set(target + 4 * i, get(target + 4 * i) + float16Value(get16(source + 2 * i)))),
     packBfloat16: (target, source, count) =>
       each(count, (i) => view.setUint16(target + 2 * i, bfloat16Bits(get(source + 4 * i)), true)),
+    roundBfloat16: (target, source, count) =>
+      each(count, (i) => {
+        const packed = bfloat16Bits(get(source + 4 * i));
+        view.setUint16(target + 2 * i, packed, true);
+        set(source + 4 * i, bfloat16Value(packed));
+      }),
     unpackBfloat16: (target, source, count) =>
       each(count, (i) => view.setUint32(target + 4 * i, get16(source + 2 * i) * 65536, true)),
     addBfloat16: (target, source, count) =>
       each(count, (i) => set(target + 4 * i, get(target + 4 * i) + bfloat16Value(get16(source + 2 * i)))),
+    checksum: (source, bytes) => {
+      const sums = new Int32Array(8);
+      const whole = bytes - (bytes % 16);
+      for (let at = 0; at < whole; at += 4) {
+        const lane = (at / 4) % 4;
+        sums[lane]! += view.getInt32(source + at, true);
+        sums[4 + lane]! += sums[lane]!;
+      }
+      let hash = 0x811c9dc5;
+      const mix = (word: number): void => {
+        hash = Math.imul(hash ^ word, 0x01000193);
+      };
+      mix(bytes);
+      sums.forEach(mix);
+      for (let at = whole; at < bytes; at++) mix(view.getUint8(source + at));
+      return hash;
+    },
   };
 }

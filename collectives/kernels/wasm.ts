@@ -7,11 +7,14 @@ const NAMES: readonly (keyof Kernels)[] = [
   'scale',
   'sumOfSquares',
   'packFloat16',
+  'roundFloat16',
   'unpackFloat16',
   'addFloat16',
   'packBfloat16',
+  'roundBfloat16',
   'unpackBfloat16',
   'addBfloat16',
+  'checksum',
 ];
 
 let compiled: WebAssembly.Module | undefined;

@@ -123,6 +123,26 @@ export function packFloat16(target: usize, source: usize, count: u32): void {
   }
 }
 
+export function roundFloat16(target: usize, values: usize, count: u32): void {
+  let n = count;
+  for (; n >= 8; n -= 8) {
+    const low = toHalf(v128.load(values));
+    const high = toHalf(v128.load(values, 16));
+    v128.store(target, i16x8.narrow_i32x4_u(low, high));
+    v128.store(values, fromHalf(low));
+    v128.store(values, fromHalf(high), 16);
+    values += 32;
+    target += 16;
+  }
+  for (; n > 0; n--) {
+    const half = toHalf(v128.load32_zero(values));
+    store<u16>(target, <u16>i32x4.extract_lane(half, 0));
+    store<f32>(values, f32x4.extract_lane(fromHalf(half), 0));
+    values += 4;
+    target += 2;
+  }
+}
+
 export function unpackFloat16(target: usize, source: usize, count: u32): void {
   let n = count;
   for (; n >= 8; n -= 8) {
@@ -172,6 +192,26 @@ export function packBfloat16(target: usize, source: usize, count: u32): void {
   }
 }
 
+export function roundBfloat16(target: usize, values: usize, count: u32): void {
+  let n = count;
+  for (; n >= 8; n -= 8) {
+    const low = toBrain(v128.load(values));
+    const high = toBrain(v128.load(values, 16));
+    v128.store(target, i16x8.narrow_i32x4_u(low, high));
+    v128.store(values, fromBrain(low));
+    v128.store(values, fromBrain(high), 16);
+    values += 32;
+    target += 16;
+  }
+  for (; n > 0; n--) {
+    const brain = toBrain(v128.load32_zero(values));
+    store<u16>(target, <u16>i32x4.extract_lane(brain, 0));
+    store<f32>(values, f32x4.extract_lane(fromBrain(brain), 0));
+    values += 4;
+    target += 2;
+  }
+}
+
 export function unpackBfloat16(target: usize, source: usize, count: u32): void {
   let n = count;
   for (; n >= 8; n -= 8) {
@@ -202,4 +242,34 @@ export function addBfloat16(target: usize, source: usize, count: u32): void {
     source += 2;
     target += 4;
   }
+}
+
+/** Two running sums in each of four lanes (Fletcher's), then all of it and the rest byte by byte as in FNV-1a. */
+export function checksum(source: usize, bytes: u32): u32 {
+  let sums = i32x4.splat(0);
+  let sumsOfSums = i32x4.splat(0);
+  let n = bytes;
+  for (; n >= 16; n -= 16) {
+    sums = i32x4.add(sums, v128.load(source));
+    sumsOfSums = i32x4.add(sumsOfSums, sums);
+    source += 16;
+  }
+  let hash = mix(0x811c9dc5, bytes);
+  hash = mix(hash, i32x4.extract_lane(sums, 0));
+  hash = mix(hash, i32x4.extract_lane(sums, 1));
+  hash = mix(hash, i32x4.extract_lane(sums, 2));
+  hash = mix(hash, i32x4.extract_lane(sums, 3));
+  hash = mix(hash, i32x4.extract_lane(sumsOfSums, 0));
+  hash = mix(hash, i32x4.extract_lane(sumsOfSums, 1));
+  hash = mix(hash, i32x4.extract_lane(sumsOfSums, 2));
+  hash = mix(hash, i32x4.extract_lane(sumsOfSums, 3));
+  for (; n > 0; n--) {
+    hash = mix(hash, <u32>load<u8>(source));
+    source += 1;
+  }
+  return hash;
+}
+
+function mix(hash: u32, word: u32): u32 {
+  return (hash ^ word) * 0x01000193;
 }

@@ -59,8 +59,8 @@ class Inbox {
 async function open(make: MakeTransport): Promise<{ transports: Transport[]; out: Edge; into: Edge }> {
   const transports = await Promise.all([make(member(0)), make(member(1))]);
   const [out, into] = await Promise.all([
-    transports[0]!.connect(1, transports[1]!.address, 5),
-    transports[1]!.accept(0, 5),
+    transports[0].connect(1, transports[1].address, 5),
+    transports[1].accept(0, 5),
   ]);
   return { transports, out, into };
 }

@@ -77,7 +77,7 @@ void t.test(
         async (kind, worldSize, at, bit, wire) => {
           const clock = new FakeClock();
           const victim = bit % worldSize;
-          const ring: Partial<RingOptions> = { ...SMALL, wire: wire as 'float32', deadline: DEADLINE, clock };
+          const ring: Partial<RingOptions> = { ...SMALL, wire: wire, deadline: DEADLINE, clock };
           const ranks = await memoryRing(worldSize, ring, {
             clock,
             tamper: damaging(kind, victim, worldSize, at, bit),

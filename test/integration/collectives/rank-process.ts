@@ -19,10 +19,10 @@ const transport = await ZeroMqTransport.listen(
   { job: 'integration', epoch: 1, rank, worldSize },
   { ...edgeLimits(ring), local: local as 'auto' },
 );
-let stop = false;
+const told = { stop: false };
 const addresses = await new Promise<string[]>((resolve) => {
   process.on('message', (message: string[] | 'stop') => {
-    if (message === 'stop') stop = true;
+    if (message === 'stop') told.stop = true;
     else resolve(message);
   });
   process.send?.({ address: transport.address });
@@ -37,7 +37,7 @@ try {
     if (bucket.values.some((value) => value !== sum)) throw new RangeError(`round ${round}: not the sum`);
     if (round === 2) process.send?.({ running: true });
     // All have to stop in the same round: the flag is a collective too.
-    const [stopping = 0] = await communicator.allReduceScalars(Float64Array.of(stop ? 1 : 0));
+    const [stopping = 0] = await communicator.allReduceScalars(Float64Array.of(told.stop ? 1 : 0));
     if (stopping > 0) break;
   }
   await communicator.close();

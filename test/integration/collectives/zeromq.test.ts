@@ -105,8 +105,8 @@ for (const local of ['auto', 'tcp', 'ipc']) {
       const killed = performance.now();
       for (const rank of [ranks[0]!, ranks[2]!]) {
         const { fault, ids, message } = await rank.until('done');
-        t.equal(fault, 'peer_lost', message);
-        t.equal(ids?.expectedRank, 1, message);
+        t.equal(fault, 'peer_lost', message ?? '');
+        t.equal(ids?.expectedRank, 1, message ?? '');
       }
       t.ok(performance.now() - killed < 5000, 'within five seconds');
       await Promise.all(ranks.map((rank) => rank.exited));
@@ -122,8 +122,8 @@ void t.test(
     ranks[2]!.child.kill('SIGSTOP');
     for (const rank of [0, 1, 3]) {
       const { fault, ids, message } = await ranks[rank]!.until('done');
-      t.equal(fault, 'deadline', message);
-      t.equal(ids?.expectedRank, 2, message);
+      t.equal(fault, 'deadline', message ?? '');
+      t.equal(ids?.expectedRank, 2, message ?? '');
     }
     ranks[2]!.child.kill('SIGCONT');
     t.match(await ranks[2]!.until('done'), { fault: String }, 'it learns of it when it goes on');

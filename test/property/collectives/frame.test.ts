@@ -5,6 +5,7 @@ import {
   FrameEncoder,
   frameIdentity,
   FrameKind,
+  payloadChecksum,
   HEADER_BYTES,
   type FrameFields,
 } from '../../../collectives/frame/header.js';
@@ -45,7 +46,7 @@ function parser(into: Read[], sender = 1, epoch = 5, job = 'job'): FrameParser {
 function encode(frames: readonly { fields: FrameFields; payload: Uint8Array }[]): Uint8Array {
   const encoder = new FrameEncoder(frameIdentity('job', 5, 1));
   return Buffer.concat(
-    frames.flatMap((frame) => [encoder.encode(frame.fields, frame.payload), frame.payload]),
+    frames.flatMap((frame) => [encoder.encode(frame.fields, frame.payload.length, payloadChecksum(frame.payload)), frame.payload]),
   );
 }
 
@@ -119,9 +120,9 @@ void t.test('what is not the next frame of this edge is refused by name', (t) =>
   const data = { ...blank, kind: FrameKind.data };
   const one = (job: string, epoch: number, sender: number, skip = 0, length = 8): Uint8Array => {
     const encoder = new FrameEncoder(frameIdentity(job, epoch, sender));
-    for (let i = 0; i < skip; i++) encoder.encode(data, new Uint8Array(0));
+    for (let i = 0; i < skip; i++) encoder.encode(data, 0, 0);
     const body = new Uint8Array(length);
-    return Buffer.concat([encoder.encode(data, body), body]);
+    return Buffer.concat([encoder.encode(data, body.length, payloadChecksum(body)), body]);
   };
   const fault = (bytes: Uint8Array): string | undefined =>
     faultOf(() => {
@@ -143,7 +144,7 @@ void t.test('what is not the next frame of this edge is refused by name', (t) =>
 
   // An abort may overtake what its sender dropped, and nothing else may.
   const encoder = new FrameEncoder(frameIdentity('job', 5, 1));
-  encoder.encode(data, new Uint8Array(0));
-  t.equal(fault(encoder.encode({ ...blank, kind: FrameKind.abort }, new Uint8Array(0))), undefined);
+  encoder.encode(data, 0, 0);
+  t.equal(fault(encoder.encode({ ...blank, kind: FrameKind.abort }, 0, 0)), undefined);
   t.end();
 });

@@ -127,7 +127,13 @@ void t.test('long payloads through the lane give the same sum', { timeout: 60_00
     const ring = { wire, minPieceBytes: 32768, maxPieceBytes: 65536, window: 2, inFlight: 2 };
     const { laneSlots, laneSlotBytes } = edgeLimits(ring);
     let through = 0;
-    const network = { laneSlots, laneSlotBytes, tamperLane: () => void through++ };
+    const network = {
+      laneSlots,
+      laneSlotBytes,
+      tamperLane: () => {
+        through++;
+      },
+    };
     const length = 70_001;
     const ranks = await memoryRing(3, ring, network, 4 * length + 64);
     const buckets = ranks.map((rank, at) => rank.bucket(0, length, (i) => valueAt(at, i)));
