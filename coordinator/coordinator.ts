@@ -128,7 +128,7 @@ async function assemble(options: CoordinatorOptions, closers: Closers): Promise<
     members.close(); // its streams would keep the server open
     return grpc.close();
   });
-  closers.push(() => endRuns(dispatcher, board));
+  closers.push(() => endRuns(dispatcher, board, redis));
   closers.push(watchRedis(redis, { dispatcher, intake, clock, logger }));
   const rest = await startRestServer(
     options.http,
@@ -183,9 +183,10 @@ function watchRedis(
   };
 }
 
-async function endRuns(dispatcher: Dispatcher, board: JobBoard): Promise<void> {
+async function endRuns(dispatcher: Dispatcher, board: JobBoard, redis: RedisLink): Promise<void> {
   const message = 'the coordinator was stopped while the job ran; submit the job again';
   const runs = dispatcher.close(new HostError('coordinator_stopped', message));
   await withDeadline(runs, CLOSE_SECONDS, 'the ranks').catch(() => undefined);
+  if (!redis.isUp) return; // the next start finds what is not written as `coordinator_restarted`
   await withDeadline(board.settled(), CLOSE_SECONDS, 'the job log').catch(() => undefined);
 }

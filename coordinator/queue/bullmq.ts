@@ -9,7 +9,7 @@ import type { ControlQueue, QueueEntry, QueueHandler } from './port.js';
 const PREFIX = '{dtrain}';
 const NAME = 'control';
 const ATTEMPTS = 5;
-const CLOSE_SECONDS = 3;
+const CLOSE_SECONDS = 2;
 
 /**
  * The control queue on BullMQ: the only file that knows it.
@@ -21,14 +21,14 @@ export class BullControlQueue implements ControlQueue {
   private constructor(
     private readonly address: string,
     private readonly producer: Redis,
-    private readonly consumer: Redis,
+    private readonly consumer: ConsumerRedis,
     private readonly queue: Queue<QueueEntry>,
     private readonly worker: Worker<QueueEntry>,
   ) {}
 
   static async open(url: string, handler: QueueHandler, logger: Logger): Promise<BullControlQueue> {
     const producer = new Redis(url, { ...producerOptions });
-    const consumer = new Redis(url, { ...workerOptions });
+    const consumer = new ConsumerRedis(url, { ...workerOptions });
     const quiet = (error: Error) => logger.debug({ err: error.message }, 'queue connection');
     producer.on('error', quiet);
     consumer.on('error', quiet);
@@ -70,10 +70,26 @@ export class BullControlQueue implements ControlQueue {
   }
 
   async close(): Promise<void> {
-    const orderly = Promise.all([this.worker.close(), this.queue.close()]);
-    await withDeadline(orderly, CLOSE_SECONDS, 'the control queue').catch(() => undefined); // Redis may be gone
+    const force = this.consumer.status !== 'ready';
+    const closing = Promise.all([this.worker.close(force), this.queue.close()]);
+    await withDeadline(closing, CLOSE_SECONDS, 'the control queue').catch(() => undefined); // Redis may be silent
     this.producer.disconnect();
-    this.consumer.disconnect();
+    this.consumer.disconnectAll();
+  }
+}
+
+/** BullMQ blocks on a copy of its worker's connection, which would try for ever to reach a Redis that is gone. */
+class ConsumerRedis extends Redis {
+  private readonly copies: Redis[] = [];
+
+  override duplicate(override?: Parameters<Redis['duplicate']>[0]): Redis {
+    const copy = super.duplicate(override);
+    this.copies.push(copy);
+    return copy;
+  }
+
+  disconnectAll(): void {
+    for (const connection of [this, ...this.copies]) connection.disconnect();
   }
 }
 

@@ -161,7 +161,7 @@ async function answers(url: string): Promise<void> {
 
 /** @throws RedisStartError when a Redis that is alive keeps its data there */
 async function refuseSecond(dataDir: string): Promise<void> {
-  const deadline = Date.now() + 3000;
+  const deadline = Date.now() + 1500;
   for (;;) {
     const pid = await readPid(join(dataDir, 'redis.pid'));
     if (pid === undefined || !isAlive(pid)) return;

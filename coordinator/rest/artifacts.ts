@@ -64,7 +64,7 @@ export function artifactRoutes(app: FastifyInstance, { artifacts }: RestContext)
       }
       const known = (await artifacts.size(sha256)) !== undefined;
       const bytes = await artifacts.put(sha256, request.body).catch((error: unknown) => {
-        if (!request.raw.aborted) throw error;
+        if (request.raw.errored === null) throw error;
         throw new RequestError('upload_broken', `artifact ${sha256}: the upload broke off`);
       });
       return reply.code(known ? 200 : 201).send({ sha256, bytes, reference: referenceTo(sha256) });

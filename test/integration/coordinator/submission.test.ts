@@ -22,8 +22,10 @@ const table = (rows: number, columns: number, target: (row: number) => unknown) 
   csv(Array.from({ length: rows }, (_, row) => [...Array.from({ length: columns }, (_, i) => (row + i) % 5), target(row)]));
 const jobCount = async () => (await rest.ask<{ jobs: unknown[] }>('GET', '/v1/jobs?limit=500')).body.jobs.length;
 
+type Tap = typeof t;
+
 /** A submission that must be refused, with nothing left behind. */
-async function refused(t: { equal: typeof tap.equal; match: typeof tap.match }, job: JobSpec, status: number, wanted: object): Promise<void> {
+async function refused(t: Pick<Tap, 'equal' | 'match'>, job: JobSpec, status: number, wanted: object): Promise<void> {
   const [jobs, folders] = [await jobCount(), readdirSync(join(folder, 'jobs')).length];
   const { body, headers, status: got } = await rest.submit(job);
   t.equal(got, status, body.detail);
@@ -32,10 +34,9 @@ async function refused(t: { equal: typeof tap.equal; match: typeof tap.match }, 
   t.equal(await jobCount(), jobs, 'no job is left behind');
   t.equal(readdirSync(join(folder, 'jobs')).length, folders, 'nor a folder');
 }
-const tap = t;
 
 t.test('mistakes in the job file', async (t) => {
-  const wrong = (change: object) => ({ ...jobOf(), ...change }) as JobSpec;
+  const wrong = (change: object) => ({ ...jobOf(), ...change });
   await refused(t, wrong({ bacth: 3 }), 422, { code: 'bad_input', detail: /unknown key "job\.bacth", did you mean "batch"/ });
   await refused(t, wrong({ batch: 0 }), 422, { code: 'bad_input', detail: /job\.batch: found 0/ });
   await refused(t, wrong({ optimizer: { kind: 'sgd', lr: 'fast' } }), 422, { code: 'bad_input', detail: /optimizer/ });
