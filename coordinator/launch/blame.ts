@@ -6,6 +6,9 @@ export interface Complaint {
   readonly error: Failure;
 }
 
+/** Where collectives put another rank: the one they waited for, the other end of an edge, who noticed first. */
+const NAMING_KEYS = ['expectedRank', 'peer', 'origin'] as const;
+
 /** What a ring says when the other end is at fault; anything else is the rank's own trouble. */
 const RING_FAULTS: ReadonlySet<string> = new Set([
   'peer_lost',
@@ -17,7 +20,7 @@ const RING_FAULTS: ReadonlySet<string> = new Set([
 
 /** Whether a rank's failure may have its cause on another rank. Collectives put the rank they waited for in `ids`. */
 export function isComplaint({ family, code, ids }: Failure): boolean {
-  return family === 'peer' && (RING_FAULTS.has(code) || 'expectedRank' in ids || 'origin' in ids);
+  return family === 'peer' && (RING_FAULTS.has(code) || NAMING_KEYS.some((key) => key in ids));
 }
 
 /**
@@ -55,6 +58,6 @@ export function suspectOf(ranks: readonly Rank[], complaints: readonly [Complain
 }
 
 function namedRank({ ids }: Failure, ranks: readonly Rank[]): number | undefined {
-  const named = ids['expectedRank'];
+  const named = ids['expectedRank'] ?? ids['peer'];
   return typeof named === 'number' && ranks[named] ? named : undefined;
 }
