@@ -24,9 +24,9 @@ export interface RingOptions {
 
 export const DEFAULT_RING: RingOptions = {
   wire: 'float32',
-  maxPieceBytes: 512 * 2 ** 10,
+  maxPieceBytes: 256 * 2 ** 10,
   minPieceBytes: 64 * 2 ** 10,
-  window: 4,
+  window: 8,
   inFlight: 4,
   deadline: 60,
   clock: systemClock,

@@ -6,22 +6,19 @@
 
 /** Four float32 to four float16 in the low halves of 32-bit lanes, to nearest even; overflow to infinity. */
 function toHalf(value: v128): v128 {
-  const sign = v128.and(value, i32x4.splat(0x80000000));
-  const magnitude = v128.xor(value, sign);
-  // Normal range: rebias the exponent and add half of the last kept bit, less one where that bit is even.
-  const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
-  const rebiased = i32x4.add(magnitude, i32x4.splat(0xc8000fff));
-  const normal = i32x4.shr_u(i32x4.add(rebiased, odd), 13);
-  // Below 2^-14: adding 0.5 lets the adder shift and round the significand; its bits then are the subnormal.
-  const half = i32x4.splat(0x3f000000);
-  const small = i32x4.sub(f32x4.add(magnitude, half), half);
-  const isSmall = i32x4.lt_s(magnitude, i32x4.splat(0x38800000));
-  // From 2^16 on: infinity, or a quiet NaN. (65520 up to 2^16 round to infinity in the normal path.)
-  const isLarge = i32x4.ge_s(magnitude, i32x4.splat(0x47800000));
-  const isNan = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000));
-  const special = v128.bitselect(i32x4.splat(0x7e00), i32x4.splat(0x7c00), isNan);
-  const finite = v128.bitselect(small, normal, isSmall);
-  return v128.or(v128.bitselect(special, finite, isLarge), i32x4.shr_u(sign, 16));
+  const magnitude = v128.and(value, i32x4.splat(0x7fffffff));
+  // 2^E of the value, but at least float16's smallest normal exponent: below it the spacing stays the same.
+  const power = i32x4.max_s(v128.and(magnitude, i32x4.splat(0x7f800000)), i32x4.splat(0x38800000));
+  // Float32 numbers around 2^(E + 13) are 2^(E - 10) apart, as float16 numbers around 2^E are: the addition
+  // rounds as it has to, and the distance from 2^(E + 13) then counts that spacing (the hidden bit included).
+  const anchor = i32x4.add(power, i32x4.splat(0x06800000));
+  const steps = i32x4.sub(f32x4.add(magnitude, anchor), anchor);
+  const exponent = i32x4.sub(i32x4.shr_u(power, 13), i32x4.splat(0x1c400));
+  // Whatever is too large, infinity and NaN come out above infinity's bits, read as unsigned.
+  const bounded = i32x4.min_u(i32x4.add(exponent, steps), i32x4.splat(0x7c00));
+  const quiet = v128.and(f32x4.ne(value, value), i32x4.splat(0x0200));
+  const sign = v128.and(i32x4.shr_u(value, 16), i32x4.splat(0x8000));
+  return v128.or(v128.or(bounded, quiet), sign);
 }
 
 /** Four float16 in the low halves of 32-bit lanes to four float32, exactly. */
@@ -29,14 +26,14 @@ function fromHalf(half: v128): v128 {
   const sign = i32x4.shl(v128.and(half, i32x4.splat(0x8000)), 16);
   const shifted = i32x4.shl(v128.and(half, i32x4.splat(0x7fff)), 13);
   const exponent = v128.and(shifted, i32x4.splat(0x0f800000));
-  const normal = i32x4.add(shifted, i32x4.splat(0x38000000));
-  const special = i32x4.add(normal, i32x4.splat(0x38000000));
-  // Subnormal: give it the exponent of 2^-14 and take the implied one away again.
-  const subnormal = f32x4.sub(i32x4.add(normal, i32x4.splat(0x00800000)), i32x4.splat(0x38800000));
   const isSpecial = i32x4.eq(exponent, i32x4.splat(0x0f800000));
   const isSubnormal = i32x4.eq(exponent, i32x4.splat(0));
-  const finite = v128.bitselect(subnormal, normal, isSubnormal);
-  return v128.or(v128.bitselect(special, finite, isSpecial), sign);
+  // Infinity and NaN get the largest exponent. A subnormal gets that of 2^-14, whose implied one is taken away
+  // again; the others lose zero.
+  const special = v128.and(isSpecial, i32x4.splat(0x38000000));
+  const normal = i32x4.add(i32x4.add(shifted, i32x4.splat(0x38000000)), special);
+  const lifted = i32x4.add(normal, v128.and(isSubnormal, i32x4.splat(0x00800000)));
+  return v128.or(f32x4.sub(lifted, v128.and(isSubnormal, i32x4.splat(0x38800000))), sign);
 }
 
 // ---- bfloat16 (the upper half of a float32) ----
