@@ -142,6 +142,7 @@ t.test('whom to suspect', (t) => {
     'c/cpu:0',
     'one that did not complain',
   );
+  t.equal(suspectOf(ranks, [says(0, { peer: 2 })]).device, 'c/cpu:0', 'the other end of an edge');
   t.equal(
     suspectOf(ranks, [says(0, {}), says(2, { origin: 0 })]).device,
     'b/cpu:0',

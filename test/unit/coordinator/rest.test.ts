@@ -39,9 +39,18 @@ t.test('errors become problem documents', (t) => {
 
 t.test('names that lead to loopback', (t) => {
   for (const host of ['127.0.0.1', 'localhost', '::1', '127.1.2.3']) t.ok(isLoopback(host), host);
-  for (const host of ['0.0.0.0', '10.0.0.1', 'example.org', '::', '127.0.0.1.example.org']) t.notOk(isLoopback(host), host);
-  for (const header of ['127.0.0.1:7700', 'localhost', 'LOCALHOST:80', '[::1]:7700', '127.0.0.2']) t.doesNotThrow(() => checkHost(header), header);
-  for (const header of [undefined, '', 'evil.example', 'evil.example:7700', 'localhost.evil.example', '[::2]:7700']) {
+  for (const host of ['0.0.0.0', '10.0.0.1', 'example.org', '::', '127.0.0.1.example.org'])
+    t.notOk(isLoopback(host), host);
+  for (const header of ['127.0.0.1:7700', 'localhost', 'LOCALHOST:80', '[::1]:7700', '127.0.0.2'])
+    t.doesNotThrow(() => checkHost(header), header);
+  for (const header of [
+    undefined,
+    '',
+    'evil.example',
+    'evil.example:7700',
+    'localhost.evil.example',
+    '[::2]:7700',
+  ]) {
     t.throws(() => checkHost(header), { code: 'bad_host' }, String(header));
   }
   t.end();
@@ -58,12 +67,16 @@ t.test('lines of a growing file', async (t) => {
   t.strictSame(await readLines(path, first.next), { lines: [], next: first.next });
   appendFileSync(path, ':3}\n');
   t.strictSame((await readLines(path, first.next)).lines, ['{"c":3}']);
-  t.strictSame((await readLines(path, 3)).lines, ['{"b":"ä"}', '{"c":3}'], 'from the middle of a line: the next');
+  t.strictSame(
+    (await readLines(path, 3)).lines,
+    ['{"b":"ä"}', '{"c":3}'],
+    'from the middle of a line: the next',
+  );
   t.strictSame(await readLines(path, 9999), { lines: [], next: 9999 });
   const long = `{"d":"${'x'.repeat(200_000)}"}`;
   appendFileSync(path, `${long}\n`);
   const all: string[] = [];
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const { lines, next } = await readLines(path, at);
     if (lines.length === 0) break;
     all.push(...lines);
