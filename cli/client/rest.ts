@@ -57,13 +57,13 @@ export class RestClient {
     idempotencyKey: string,
   ): Promise<{ job: JobRecord; created: boolean }> {
     const headers = { 'idempotency-key': idempotencyKey };
-    const { value, status } = await this.answer<JobRecord>(
+    const { value, status } = await this.answer(
       'POST',
       '/v1/jobs',
       JSON.stringify(submission),
       headers,
     );
-    return { job: value, created: status !== 200 };
+    return { job: value as JobRecord, created: status !== 200 };
   }
 
   logs(id: string): Promise<{ rows: JobLogRow[] }> {
@@ -114,15 +114,15 @@ export class RestClient {
   }
 
   private async json<T>(method: string, path: string): Promise<T> {
-    return (await this.answer<T>(method, path)).value;
+    return (await this.answer(method, path)).value as T;
   }
 
-  private async answer<T>(
+  private async answer(
     method: string,
     path: string,
     body?: string,
     headers: Record<string, string> = {},
-  ): Promise<{ value: T; status: number }> {
+  ): Promise<{ value: unknown; status: number }> {
     const response = await this.request(method, path, {
       ...(body === undefined ? {} : { body }),
       headers: {
@@ -132,7 +132,7 @@ export class RestClient {
       },
     });
     try {
-      return { value: (await response.json()) as T, status: response.status };
+      return { value: await response.json(), status: response.status };
     } catch (error) {
       throw new NotACoordinatorError(this.url, `${method} ${path} is no JSON (${String(error)})`);
     }

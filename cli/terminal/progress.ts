@@ -78,7 +78,7 @@ export class Progress {
       const { cyan } = this.terminal.noteColors;
       this.bar = new SingleBar({
         format: `${this.label} ${cyan('{bar}')} {percentage}%  {counts}  {detail}`,
-        stream: this.terminal.streams.stderr as NodeJS.WritableStream,
+        stream: this.terminal.streams.stderr,
         barCompleteChar: '█',
         barIncompleteChar: '░',
         barsize: 24,

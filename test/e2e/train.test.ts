@@ -36,7 +36,7 @@ t.test('mlp on npy files: two devices train it, everything promised is in the ou
     ['metrics.jsonl', 'model.onnx', 'plan.json', 'report.json', 'tensorboard', 'weights.safetensors'],
     'nothing else, no claim left',
   );
-  const rows = lines<MetricRow>(join(out, 'metrics.jsonl'));
+  const rows = metricRows(join(out, 'metrics.jsonl'));
   t.strictSame(
     rows.filter((row) => row.loss !== undefined).map((row) => row.step),
     Array.from({ length: 32 }, (_, i) => i + 1),
@@ -110,9 +110,9 @@ t.test('a job can be cancelled while it runs, and --follow tells it', async (t) 
   t.match(JSON.parse(ended.stdout), { id, state: 'cancelled' });
 });
 
-function lines<T>(path: string): readonly T[] {
+function metricRows(path: string): readonly MetricRow[] {
   const text = readFileSync(path, 'utf8').trim();
-  return text.split('\n').map((line) => JSON.parse(line) as T);
+  return text.split('\n').map((line) => JSON.parse(line) as MetricRow);
 }
 
 /** Of a trained model on the validation digits, by onnxruntime alone. */
