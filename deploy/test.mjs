@@ -1,7 +1,7 @@
 // Runs the compiled tests with tap and prints how many assertions passed and failed, as tap counted them.
 // usage: node deploy/test.mjs [FOLDER_OR_FILE_UNDER_test]...
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -37,29 +37,26 @@ if (files.length === 0) {
 }
 
 const started = Date.now();
+mkdirSync(join(root, '.tap'), { recursive: true });
 rmSync(join(root, '.tap', 'summary.json'), { force: true });
-// the compiled tests need no TypeScript loader: TAP_TYPE_STRIP_ONLY keeps tap's own from being installed
-const tap = spawn(
-  process.execPath,
-  [join(root, 'node_modules/tap/dist/esm/run.mjs'), 'run', '--reporter=tap', ...files],
-  {
-    cwd: root,
-    env: { ...process.env, TAP_TYPE_STRIP_ONLY: '1' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  },
-);
+const tap = spawn(process.execPath, [join(root, 'deploy/tap.mjs'), ...files], {
+  cwd: root,
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => tap.kill(signal));
 
 /** The last `# { total: 9, pass: 8, fail: 1 }` at the left margin is tap's count of everything. */
 const COUNTS = /^# \{ total: \d+.*\}/;
 const counts = { pass: 0, fail: 0, skip: 0, todo: 0 };
 let failing = false; // inside the YAML of a failure
+const failedFiles = [];
 for await (const line of createInterface({ input: tap.stdout })) {
   if (COUNTS.test(line)) {
     for (const [, key, value] of line.matchAll(/(\w+): (\d+)/g)) counts[key] = Number(value);
   }
   // a line for each file, and every failure in full
   const depth = line.search(/\S/);
+  if (line.startsWith('not ok ')) failedFiles.push(line.replace(/^not ok \d+ - /, ''));
   if (/^\s*not ok /.test(line) || (depth === 0 && /^ok /.test(line))) console.log(line);
   if (/^\s*not ok /.test(line)) failing = true;
   else if (failing && /^\s*(ok |# |not ok )/.test(line)) failing = false;
@@ -67,8 +64,11 @@ for await (const line of createInterface({ input: tap.stdout })) {
 }
 const status = await new Promise((done) => tap.on('close', (code) => done(code ?? 1)));
 const ok = status === 0 && counts.fail === 0 && counts.pass > 0;
+// a process that died between its assertions has failed, though none of them did
+counts.fail = Math.max(counts.fail, failedFiles.length);
 const skipped = counts.skip + counts.todo;
 writeFileSync(join(root, '.tap', 'summary.json'), JSON.stringify({ ...counts, files: files.length, ok }));
+for (const file of failedFiles) console.log(`failed: ${file}`);
 console.log(`${files.length} test files in ${((Date.now() - started) / 1000).toFixed(0)} s`);
 console.log(`${counts.pass} passed, ${counts.fail} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
 process.exit(ok ? 0 : status || 1);
