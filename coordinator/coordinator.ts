@@ -8,7 +8,7 @@ import { startGrpcServer, type Listen } from './grpc/index.js';
 import { failOrphans, JobBoard, recordOf, RedisJobStore } from './job/index.js';
 import { Members } from './membership/index.js';
 import { CoordinatorMetrics, Counts } from './metrics/index.js';
-import { PreparationThread } from './prepare/index.js';
+import { PreparationThreads } from './prepare/index.js';
 import { BullControlQueue } from './queue/index.js';
 import { Ownership, RedisLink } from './redis/index.js';
 import { startRestServer } from './rest/index.js';
@@ -73,7 +73,7 @@ async function assemble(options: CoordinatorOptions, closers: Closers): Promise<
   const jobsDir = join(dataDir, 'jobs');
   await mkdir(jobsDir, { recursive: true });
   const artifacts = await ArtifactStore.open(join(dataDir, 'artifacts'));
-  const preparation = new PreparationThread(logger);
+  const preparation = new PreparationThreads(logger);
   closers.push(() => preparation.close());
 
   const store = new RedisJobStore(redis);
@@ -84,12 +84,13 @@ async function assemble(options: CoordinatorOptions, closers: Closers): Promise<
   closers.push(() => board.close());
   const members: Members = new Members(clock, logger, {
     rank: (tenant, device, message) => dispatcher.rank(tenant, device, message),
+    beat: (tenant, step) => dispatcher.beat(tenant, step),
     lost: (tenant, failure) => dispatcher.lost(tenant, failure),
     // later: whoever caused the change has to finish first
     changed: () => queueMicrotask(() => dispatcher.advance()),
   });
   closers.push(() => members.close());
-  const exportModel = (paths: Parameters<PreparationThread['exportModel']>[0]) =>
+  const exportModel = (paths: Parameters<PreparationThreads['exportModel']>[0]) =>
     preparation.exportModel(paths);
   const dispatcher: Dispatcher = new Dispatcher({
     board,

@@ -117,6 +117,11 @@ export class Dispatcher {
     this.runs.get(tenant.jobId)?.receive(tenant.rank, device, message);
   }
 
+  /** A heartbeat told how far a rank has come. */
+  beat(tenant: Tenant, step: number): void {
+    this.runs.get(tenant.jobId)?.beat(tenant.rank, step);
+  }
+
   lost(tenant: Tenant, failure: Failure): void {
     this.runs.get(tenant.jobId)?.lost(tenant.rank, failure);
   }
@@ -171,6 +176,6 @@ export class Dispatcher {
       this.runs.delete(id);
       this.advance();
     });
-    void run.start();
+    run.start().catch((error: unknown) => run.abort(error));
   }
 }

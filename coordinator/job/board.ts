@@ -17,6 +17,8 @@ export interface JobView {
 export class JobBoard {
   private readonly live = new Map<string, JobLedger>();
   private readonly watchers = new Map<string, Set<() => void>>();
+  /** For the log, which tells changes of state. */
+  private readonly states = new Map<string, string>();
   private readonly unsettled = new Set<Promise<void>>();
 
   constructor(
@@ -111,7 +113,8 @@ export class JobBoard {
 
   private changed(ledger: JobLedger): void {
     const { job } = ledger;
-    this.logger.info({ job: job.id, state: job.state }, 'job');
+    if (this.states.get(job.id) !== job.state) this.logger.info({ job: job.id, state: job.state }, 'job');
+    this.states.set(job.id, job.state);
     this.touch(job.id);
     if (!isOver(job)) return;
     // readers see the end from here until the store has it
@@ -119,6 +122,7 @@ export class JobBoard {
       .then(() => ledger.settled())
       .then(() => {
         this.live.delete(job.id);
+        this.states.delete(job.id);
         this.unsettled.delete(settled);
       });
     this.unsettled.add(settled);

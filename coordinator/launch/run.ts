@@ -135,6 +135,14 @@ export class LaunchRun {
     }
   }
 
+  /** Steps between two reports are seen by the heartbeats. */
+  beat(rank: number, step: number): void {
+    const { ledger, clock } = this.options;
+    if (rank !== 0 || step <= this.progress.step || ledger.job.state !== 'running') return;
+    this.progress = { ...this.progress, step };
+    ledger.observe(this.progress, clock.epochMs());
+  }
+
   private step(report: StepReport): void {
     const { step, validationLoss, validationAccuracy } = report;
     const finite = (value: number | undefined) =>
@@ -211,7 +219,9 @@ export class LaunchRun {
           );
           break;
         case 'settle':
-          this.ending = this.settle(command.verdict);
+          this.ending = this.settle(command.verdict).catch((error: unknown) => {
+            this.options.logger.error({ err: error }, 'the end of a job was not recorded');
+          });
           break;
         case 'release':
           members.release(runPlan.ranks[command.rank]!.device, { jobId, epoch });

@@ -51,6 +51,8 @@ export type RankMessage = Extract<
 export interface MemberEvents {
   /** The tenant's own daemon says something about it. */
   rank(tenant: Tenant, device: string, message: RankMessage): void;
+  /** How many steps the tenant has done. */
+  beat(tenant: Tenant, step: number): void;
   /** A device with a tenant is gone: its executor died, its daemon's session ended. */
   lost(tenant: Tenant, failure: Failure): void;
   /** Devices came, went or became free. */
@@ -249,7 +251,9 @@ export class Members {
     for (const seat of this.seats.values()) {
       const { tenant } = seat;
       if (seat.member !== member || tenant?.jobId !== beat.jobId || tenant.epoch !== beat.epoch) continue;
-      if (tenant.rank === beat.rank) seat.beat = beat;
+      if (tenant.rank !== beat.rank) continue;
+      seat.beat = beat;
+      this.events.beat(tenant, beat.step);
     }
   }
 

@@ -164,7 +164,7 @@ async function refuseSecond(dataDir: string): Promise<void> {
   const deadline = Date.now() + 1500;
   for (;;) {
     const pid = await readPid(join(dataDir, 'redis.pid'));
-    if (pid === undefined || !isAlive(pid)) return;
+    if (pid === undefined || !isAlive(pid) || !(await isRedis(pid))) return;
     // the one of a coordinator that was just killed is on its way out
     if (Date.now() > deadline) {
       throw new RedisStartError(
@@ -182,6 +182,15 @@ async function readPid(file: string): Promise<number | undefined> {
     return Number.isInteger(pid) && pid > 0 ? pid : undefined;
   } catch {
     return undefined; // Redis removes it when it ends
+  }
+}
+
+/** The number may have gone to another program since; where the system does not say, it is taken for Redis. */
+async function isRedis(pid: number): Promise<boolean> {
+  try {
+    return (await readFile(`/proc/${pid}/comm`, 'utf8')).startsWith('redis');
+  } catch {
+    return true;
   }
 }
 

@@ -44,7 +44,10 @@ export function problemOf(error: unknown): Problem {
 
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   // type() would add a charset, which JSON does not have
-  return reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(Buffer.from(JSON.stringify(problem)));
+  return reply
+    .code(problem.status)
+    .header('content-type', PROBLEM_TYPE)
+    .send(Buffer.from(JSON.stringify(problem)));
 }
 
 /** Fastify's own complaints (JSON, size, media type) are the caller's mistakes. */

@@ -1,6 +1,11 @@
 import swagger from '@fastify/swagger';
 import type { TSchema } from '@sinclair/typebox';
-import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import fastify, {
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifySchema,
+} from 'fastify';
 import type { AddressInfo } from 'node:net';
 import { version, withDeadline, type Logger } from '../../base/index.js';
 import { validatorOf } from '../../protocol/index.js';
@@ -90,6 +95,8 @@ async function configure(app: FastifyInstance, context: RestContext, loopback: b
   });
   await app.register(swagger, {
     exposeHeadRoutes: true,
+    // OpenAPI has no wildcard: the rest of a path is a parameter called `path`
+    transform: ({ schema, url }) => ({ schema: withPathName(schema), url: url.replace(/\*$/, ':path') }),
     openapi: {
       openapi: '3.1.0',
       info: { title: 'dtrain', version, description: 'Train one neural network on all the devices you own.' },
@@ -101,4 +108,11 @@ async function configure(app: FastifyInstance, context: RestContext, loopback: b
   artifactRoutes(app, context);
   outputRoutes(app, context);
   clusterRoutes(app, context);
+}
+
+function withPathName(schema: FastifySchema): FastifySchema {
+  const params = schema.params as { properties?: Record<string, unknown> } | undefined;
+  if (!params?.properties || !('*' in params.properties)) return schema;
+  const { '*': path, ...others } = params.properties;
+  return { ...schema, params: { ...params, properties: { ...others, path } } };
 }

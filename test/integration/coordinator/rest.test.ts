@@ -72,7 +72,7 @@ t.test('OpenAPI covers every route, with examples', async (t) => {
     'GET /v1/jobs/{id}/logs',
     'GET /v1/jobs/{id}/metrics',
     'GET /v1/jobs/{id}/output',
-    'GET /v1/jobs/{id}/output/{*}',
+    'GET /v1/jobs/{id}/output/{path}',
     'GET /v1/jobs/{id}/plan',
     'HEAD /v1/artifacts/{sha256}',
     'POST /v1/jobs',

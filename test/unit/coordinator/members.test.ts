@@ -39,6 +39,7 @@ function setUp() {
       told.push(`${message.case} of ${tenant.jobId}/${tenant.rank} on ${device}`),
     lost: (tenant, failure) =>
       told.push(`lost ${failure.device} of ${tenant.jobId}/${tenant.rank}: ${failure.code}`),
+    beat: (tenant, step) => told.push(`${tenant.jobId}/${tenant.rank} at ${step}`),
     changed: () => undefined,
   });
   const join = (name: string, count = 1) => {
@@ -171,11 +172,12 @@ t.test('a lost device comes back', (t) => {
 });
 
 t.test('heartbeats tell phase and step', (t) => {
-  const { clock, members, join } = setUp();
+  const { clock, members, told, join } = setUp();
   const { session } = join('a');
   members.occupy('a/cpu:0', tenant(0));
   const beat = create(RankBeatSchema, { jobId: 'job_1', epoch: 1, rank: 0, step: 7, phase: 'training' });
   session!.receive({ case: 'heartbeat', value: create(HeartbeatSchema, { ranks: [beat] }) });
+  t.strictSame(told, ['job_1/0 at 7']);
   clock.advance(0.5);
   t.match(members.records(), [
     { state: 'busy', job: 'job_1', rank: 0, phase: 'training', step: 7, heartbeatAgeSeconds: 0.5 },
