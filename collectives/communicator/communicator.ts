@@ -66,57 +66,52 @@ export class Communicator {
   private readonly bench: Workbench;
   private closed = false;
 
-  /** Connects to both neighbours. */
+  /**
+   * Forms the ring: connects to both neighbours.
+   * @throws TransportError `refused` or `handshake_timeout`, naming the neighbour; BudgetError when the arena has
+   *   no room for the ring's workspace (`ringArenaBytes`). Nothing is left open or allocated then.
+   */
   static async join(given: CommunicatorOptions): Promise<Communicator> {
     const options = { ...DEFAULT_RING, ...given };
     const { member } = options.transport;
-    if (options.addresses.length !== member.worldSize) {
-      throw new CollectiveUsageError(`${options.addresses.length} addresses for ${member.worldSize} ranks`, {
-        ...member,
-      });
+    checkMember(member, options.addresses.length);
+    if (member.worldSize === 1) return new Communicator(options, member);
+    const workspace = options.arena.allocate('ring workspace', ringArenaBytes(options));
+    try {
+      const channels = await openChannels(
+        options.transport,
+        options,
+        options.addresses,
+        given.joinTimeout ?? 30,
+      );
+      return new Communicator(options, member, { ...channels, workspace });
+    } catch (error) {
+      options.arena.release(workspace);
+      throw error;
     }
-    if (member.worldSize === 1) return new Communicator(options, member, undefined);
-    const timeout = given.joinTimeout ?? 30;
-    const left = leftOf(member.rank, member.worldSize);
-    const right = rightOf(member.rank, member.worldSize);
-    const [out, into] = await Promise.allSettled([
-      options.transport.connect(right, options.addresses[right]!, timeout),
-      options.transport.accept(left, timeout),
-    ]);
-    if (out.status === 'rejected' || into.status === 'rejected') {
-      for (const edge of [out, into]) if (edge.status === 'fulfilled') edge.value.abort();
-      throw out.status === 'rejected' ? out.reason : (into as PromiseRejectedResult).reason;
-    }
-    const { maxMessageBytes } = edgeLimits(options);
-    const channels = {
-      left: new Channel(into.value, member, maxMessageBytes),
-      right: new Channel(out.value, member, maxMessageBytes),
-    };
-    return new Communicator(options, member, channels);
   }
 
   private constructor(
     private readonly options: RingOptions & Pick<CommunicatorOptions, 'arena'>,
     member: Member,
-    channels: { left: Channel; right: Channel } | undefined,
+    links?: { left: Channel; right: Channel; workspace: Allocation },
   ) {
     this.rank = member.rank;
     this.worldSize = member.worldSize;
     const { arena } = options;
-    const kernels = wasmKernels(arena.memory);
     let failed: (error: CollectiveError) => void = () => undefined;
     this.failure = new Promise((resolve) => (failed = resolve));
-    this.workspace = channels && arena.allocate('ring workspace', ringArenaBytes(options));
+    this.workspace = links?.workspace;
     const scratch = this.workspace?.byteOffset ?? 0;
     const slotBytes = Arena.sizeOf(options.maxPieceBytes / 2);
     const staging = scratch + ringArenaBytes(options) - stagingBytes(options);
     this.bench = {
-      kernels,
+      kernels: wasmKernels(arena.memory),
       memory: new Uint8Array(arena.memory.buffer),
       scratch,
       staging: (slot) => staging + slot * slotBytes,
     };
-    this.ring = channels && new Ring(member, channels.left, channels.right, options, failed);
+    this.ring = links && new Ring(member, links.left, links.right, options, failed);
   }
 
   /** The part of a bucket of `length` elements that this rank owns after `reduceScatter`, and gives in `allGather`. */
@@ -243,6 +238,9 @@ export class Communicator {
 
   private mistakeIn(bucket: Bucket, wire: WireFormat): string | undefined {
     if (this.closed) return 'the communicator is closed';
+    if (!Number.isInteger(bucket.id) || bucket.id < 0 || bucket.id >= CONTROL_BUCKET) {
+      return `bucket id ${bucket.id} is not a whole number below ${CONTROL_BUCKET}`;
+    }
     if (!this.options.arena.owns(bucket.values))
       return `bucket ${bucket.id} does not lie in the communicator's arena`;
     if (wire !== 'float32' && wire !== this.options.wire)
@@ -254,5 +252,42 @@ export class Communicator {
     if (this.closed) return;
     this.closed = true;
     if (this.workspace) this.options.arena.release(this.workspace);
+  }
+}
+
+/** The edges to both neighbours, or neither. */
+async function openChannels(
+  transport: Transport,
+  options: RingOptions,
+  addresses: readonly string[],
+  timeout: Seconds,
+): Promise<{ left: Channel; right: Channel }> {
+  const { member } = transport;
+  const right = rightOf(member.rank, member.worldSize);
+  const [out, into] = await Promise.allSettled([
+    transport.connect(right, addresses[right]!, timeout),
+    transport.accept(leftOf(member.rank, member.worldSize), timeout),
+  ]);
+  const { maxMessageBytes } = edgeLimits(options);
+  if (out.status === 'fulfilled' && into.status === 'fulfilled') {
+    return {
+      left: new Channel(into.value, member, maxMessageBytes),
+      right: new Channel(out.value, member, maxMessageBytes),
+    };
+  }
+  for (const edge of [out, into]) if (edge.status === 'fulfilled') edge.value.abort();
+  throw out.status === 'rejected' ? out.reason : (into as PromiseRejectedResult).reason;
+}
+
+function checkMember(member: Member, addresses: number): void {
+  const { epoch, rank, worldSize } = member;
+  if (addresses !== worldSize) {
+    throw new CollectiveUsageError(`${addresses} addresses for ${worldSize} ranks`, { ...member });
+  }
+  if (!Number.isInteger(epoch) || epoch < 0 || epoch >= 2 ** 32) {
+    throw new CollectiveUsageError(`epoch ${epoch} is not an unsigned 32-bit number`, { ...member });
+  }
+  if (!Number.isInteger(rank) || rank < 0 || rank >= worldSize) {
+    throw new CollectiveUsageError(`there is no rank ${rank} of ${worldSize}`, { ...member });
   }
 }

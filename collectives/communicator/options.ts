@@ -25,7 +25,7 @@ export interface RingOptions {
 export const DEFAULT_RING: RingOptions = {
   wire: 'float32',
   maxPieceBytes: 256 * 2 ** 10,
-  minPieceBytes: 64 * 2 ** 10,
+  minPieceBytes: 128 * 2 ** 10,
   window: 8,
   inFlight: 4,
   deadline: 60,

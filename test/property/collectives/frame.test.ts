@@ -46,7 +46,10 @@ function parser(into: Read[], sender = 1, epoch = 5, job = 'job'): FrameParser {
 function encode(frames: readonly { fields: FrameFields; payload: Uint8Array }[]): Uint8Array {
   const encoder = new FrameEncoder(frameIdentity('job', 5, 1));
   return Buffer.concat(
-    frames.flatMap((frame) => [encoder.encode(frame.fields, frame.payload.length, payloadChecksum(frame.payload)), frame.payload]),
+    frames.flatMap((frame) => [
+      encoder.encode(frame.fields, frame.payload.length, payloadChecksum(frame.payload)),
+      frame.payload,
+    ]),
   );
 }
 

@@ -99,7 +99,8 @@ void t.test('checksum: SIMD agrees with the reference, and finds flipped bits an
         view.set(bytes);
         const sum = simd.checksum(1024, bytes.length);
         t.equal(plain.checksum(1024, bytes.length), sum);
-        for (const bit of new Set(flips.map((flip) => flip % (8 * bytes.length)))) view[bit >> 3]! ^= 1 << (bit & 7);
+        for (const bit of new Set(flips.map((flip) => flip % (8 * bytes.length))))
+          view[bit >> 3]! ^= 1 << (bit & 7);
         t.not(simd.checksum(1024, bytes.length), sum);
         view.set(bytes);
         t.not(simd.checksum(1024, bytes.length - 1), sum, 'another length');
