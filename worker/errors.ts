@@ -19,10 +19,11 @@ export class ExecutorError extends PeerError {
   constructor(
     code: 'executor_died' | 'executor_stalled' | 'executor_failed_to_start',
     device: string,
-    message: string,
+    /** The message without the device. */
+    readonly what: string,
     cause?: unknown,
   ) {
-    super(code, `${device}: ${message}`, { ids: { device }, cause });
+    super(code, `${device}: ${what}`, { ids: { device }, cause });
   }
 }
 
@@ -30,6 +31,17 @@ export class ExecutorError extends PeerError {
 export class ArtifactError extends PeerError {
   constructor(message: string, details?: ErrorDetails) {
     super('bad_artifact', message, details);
+  }
+}
+
+/** A file of this host could not be written or read. */
+export class DiskError extends PeerError {
+  constructor(doing: string, path: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    super('disk', `${doing} ${path}: ${why}; make room there, or give the worker another folder`, {
+      cause,
+      ids: { path },
+    });
   }
 }
 

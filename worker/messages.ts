@@ -72,7 +72,9 @@ export type FromExecutor =
       readonly weightsPath: string | null;
     }
   | { readonly kind: 'failed'; readonly run: RunId; readonly error: ErrorReport }
-  | { readonly kind: 'stopped'; readonly run: RunId };
+  | { readonly kind: 'stopped'; readonly run: RunId }
+  /** The process cannot go on, and wants to be ended: it may not be able to end itself. */
+  | { readonly kind: 'giving-up'; readonly reason: string };
 
 /** How often an executor says that it lives, in milliseconds. */
 export const BEAT_MS = 250;

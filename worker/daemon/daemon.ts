@@ -1,35 +1,26 @@
 import { create } from '@bufbuild/protobuf';
-import { rm } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { reportOf, systemClock, version, type Clock, type Logger, type Seconds } from '../../base/index.js';
 import {
-  reportOf,
-  systemClock,
-  version,
-  type Clock,
-  type ErrorReport,
-  type Logger,
-} from '../../base/index.js';
-import {
-  DeviceSchema,
   HelloSchema,
   type Device,
   type FromWorker,
+  type Hello,
   type ToWorker,
 } from '../../protocol/index.js';
-import { resolveDevices, type DeviceSpec, type ResolvedDevice } from '../device/index.js';
-import { CoordinatorError, type ExecutorError } from '../errors.js';
-import type { FromExecutor, RunId } from '../messages.js';
-import { ArtifactCache, hashOfFile } from './artifact-cache.js';
-import { ExecutorProcess } from './executor-process.js';
+import { hostResources, resolveDevices, type DeviceSpec } from '../device/index.js';
+import { CoordinatorError, StoppedError, type ExecutorError } from '../errors.js';
+import type { FromExecutor, Phase, RunId } from '../messages.js';
+import { ArtifactCache } from './artifact-cache.js';
+import { Membership } from './membership.js';
 import { Scratch } from './scratch.js';
-import { Session } from './session.js';
+import { Supervisor } from './supervisor.js';
 import { toFromWorker, toExecutor } from './translate.js';
+import { Uploads } from './uploads.js';
 
-const RETRY_SECONDS = [0.2, 0.5, 1, 2, 5];
 /** How long the first attempt to join goes on before the daemon gives up. */
-const FIRST_JOIN_SECONDS = 10;
-const CLOSE_GRACE_SECONDS = 3;
+const FIRST_JOIN_SECONDS: Seconds = 10;
+const CLOSE_GRACE_SECONDS: Seconds = 3;
 
 export interface WorkerOptions {
   /** HOST:PORT of the coordinator's gRPC server. */
@@ -43,191 +34,173 @@ export interface WorkerOptions {
   readonly listenHost: string;
   readonly logger: Logger;
   readonly clock?: Clock;
+  /** Ends `start` at once when it is aborted; later `close` does that. */
+  readonly signal?: AbortSignal;
+}
+
+/** A device with its executor, the files it hands over, and the run it has, as the coordinator knows it. */
+interface Post {
+  readonly supervisor: Supervisor;
+  readonly uploads: Uploads;
+  run: { readonly id: RunId; step: number; phase: Phase } | undefined;
 }
 
 /**
- * The daemon of a host: starts one executor process a device, joins the coordinator, and passes on what each
- * says. It decides nothing about jobs. After a lost session it stops all runs and joins again; after a lost
- * executor it starts another.
+ * The daemon of a host: keeps one executor a device and a place in the coordinator's cluster, and passes on what
+ * each says to the other. It decides nothing about jobs. When the session is lost it stops all runs.
  */
 export class WorkerDaemon {
-  /** Rejects when the daemon cannot go on: refused by the coordinator, or its devices do not start. */
+  /** Rejects when the daemon cannot go on: it was refused by the coordinator that it joins again. */
   readonly done: Promise<void>;
   private finish!: (error?: Error) => void;
-  private session: Session | undefined;
-  private heartbeat: NodeJS.Timeout | undefined;
-  private closed = false;
-  private joining: Promise<void> = Promise.resolve();
-  private readonly executors = new Map<string, ExecutorProcess>();
-  private readonly descriptions = new Map<string, Device>();
-  private readonly runs = new Map<string, { run: RunId; step: number; phase: string }>();
-  /** Files of a device's rank on their way to the coordinator, in order. */
-  private readonly uploads = new Map<string, Promise<void>>();
+  private closing: Promise<void> | undefined;
+  private readonly posts: ReadonlyMap<string, Post>;
+  private readonly membership: Membership;
   private readonly cache: ArtifactCache;
-  private readonly scratch = new Scratch();
-  private readonly clock: Clock;
+  private readonly scratch: Scratch;
 
-  private constructor(
-    private readonly options: WorkerOptions,
-    private readonly devices: readonly ResolvedDevice[],
-  ) {
-    this.clock = options.clock ?? systemClock;
-    this.cache = new ArtifactCache(join(options.cacheDir, 'artifacts'));
+  private constructor(private readonly options: WorkerOptions) {
+    const { name, coordinator, cacheDir, listenHost, logger, clock = systemClock } = options;
+    const devices = resolveDevices(name, options.devices, hostResources());
+    this.scratch = new Scratch();
+    this.cache = new ArtifactCache(join(cacheDir, 'artifacts'));
     this.done = new Promise((resolve, reject) => {
       this.finish = (error) => (error ? reject(error) : resolve());
     });
     this.done.catch(() => undefined); // whoever awaits it sees it; nobody has to
+    this.posts = new Map(
+      devices.map((device, index) => {
+        const scratch = () => this.scratch.renew(index);
+        const supervisor = new Supervisor(
+          { device, listenHost, clock, logger, scratch },
+          {
+            message: (message) => this.fromExecutor(device.id, message),
+            lost: (error) => this.executorLost(device.id, error),
+            back: () => this.tell(toFromWorker.deviceBack(supervisor.description)),
+          },
+        );
+        const uploads = new Uploads(() => this.membership.session);
+        return [device.id, { supervisor, uploads, run: undefined }];
+      }),
+    );
+    this.membership = new Membership(
+      { coordinator, clock, logger, hello: () => this.hello(), heartbeat: () => this.heartbeat() },
+      {
+        message: (message) => this.fromCoordinator(message),
+        joined: () => this.joinedAgain(),
+        lost: (error) => this.sessionLost(error),
+        refused: (error) => this.finish(error),
+      },
+    );
   }
 
   /**
    * Starts the executors, measures the devices and joins.
-   * @throws DeviceSpecError, ExecutorError, CoordinatorError; nothing is left running then
+   * @throws DeviceSpecError, ExecutorError, CoordinatorError, StoppedError; nothing is left running then
    */
   static async start(options: WorkerOptions): Promise<WorkerDaemon> {
-    const host = { cores: cpus().length, memoryBytes: totalmem() };
-    const daemon = new WorkerDaemon(options, resolveDevices(options.name, options.devices, host));
+    const daemon = new WorkerDaemon(options);
+    const { signal } = options;
+    const abort = () => void daemon.close();
+    signal?.addEventListener('abort', abort, { once: true });
     try {
+      if (signal?.aborted) throw new StoppedError('the worker is closing');
       // one after the other: devices that share cores would measure each other
-      for (const device of daemon.devices) await daemon.startExecutor(device);
-      await daemon.joinOnce(FIRST_JOIN_SECONDS);
+      for (const { supervisor } of daemon.posts.values()) await supervisor.start();
+      await daemon.membership.join(FIRST_JOIN_SECONDS);
     } catch (error) {
       await daemon.close();
       throw error;
+    } finally {
+      signal?.removeEventListener('abort', abort);
     }
     return daemon;
   }
 
   /** The devices with their measured speed. */
   get joined(): readonly Device[] {
-    return [...this.descriptions.values()];
+    return [...this.posts.values()].map(({ supervisor }) => supervisor.description);
   }
 
   /** Ends the executors and the session. Nothing of the daemon runs afterwards. */
-  async close(): Promise<void> {
-    if (this.closed) return;
-    this.closed = true;
-    await Promise.all([...this.executors.values()].map((executor) => executor.close(CLOSE_GRACE_SECONDS)));
-    await this.joining;
-    clearInterval(this.heartbeat);
-    this.session?.close();
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    // the session first: other ranks of a run would else complain before the coordinator knows why
+    const supervisors = [...this.posts.values()].map((post) => post.supervisor);
+    await Promise.all([
+      this.membership.close(),
+      ...supervisors.map((supervisor) => supervisor.close(CLOSE_GRACE_SECONDS)),
+    ]);
     this.scratch.remove();
     this.finish();
   }
 
-  private async startExecutor(device: ResolvedDevice): Promise<void> {
-    const scratch = this.scratch.renew(this.devices.indexOf(device));
-    const { executor, flops } = await ExecutorProcess.start(
-      { device, listenHost: this.options.listenHost, scratch },
-      {
-        message: (message) => this.fromExecutor(device, message),
-        lost: (error) => this.executorLost(device, error),
-      },
-      this.clock,
-      this.options.logger,
-    );
-    this.executors.set(device.id, executor);
-    const { id, kind, engine, threads, memoryBytes, speed } = device;
-    this.descriptions.set(id, create(DeviceSchema, { id, kind, engine, threads, memoryBytes, flops, speed }));
-    if (this.closed) await executor.close(0);
+  private hello(): Hello {
+    const { name } = this.options;
+    return create(HelloSchema, { version, name, pid: process.pid, devices: this.joined.slice() });
   }
 
-  /** Joins; whoever closes the daemon meanwhile waits for the attempt to end. */
-  private joinOnce(giveUpAfterSeconds: number): Promise<void> {
-    const joined = this.join(giveUpAfterSeconds);
-    this.joining = joined.catch(() => undefined);
-    return joined;
-  }
-
-  private async join(giveUpAfterSeconds: number): Promise<void> {
-    const started = this.clock.monotonic();
-    for (let attempt = 0; !this.closed; attempt++) {
-      try {
-        const hello = create(HelloSchema, {
-          version,
-          name: this.options.name,
-          pid: process.pid,
-          devices: this.joined.slice(),
-        });
-        const session = await Session.open(this.options.coordinator, hello, {
-          message: (message) => this.fromCoordinator(message),
-          ended: (error) => this.sessionEnded(error),
-        });
-        this.session = session;
-        this.heartbeat = setInterval(() => this.beat(), session.welcome.heartbeatSeconds * 1000);
-        this.options.logger.info(
-          { coordinator: this.options.coordinator, devices: this.joined.map((d) => d.id) },
-          'joined',
-        );
-        return;
-      } catch (error) {
-        const final = !(error instanceof CoordinatorError) || !error.retryable;
-        // a daemon that lost its session joins again before the coordinator has let go of its name
-        const rejoining =
-          giveUpAfterSeconds === Infinity && error instanceof CoordinatorError && error.code === 'name_taken';
-        if ((final && !rejoining) || this.clock.monotonic() - started > giveUpAfterSeconds) throw error;
-        const wait = RETRY_SECONDS[Math.min(attempt, RETRY_SECONDS.length - 1)]!;
-        await new Promise((resolve) => setTimeout(resolve, wait * 1000));
-      }
-    }
-  }
-
-  private sessionEnded(error: CoordinatorError): void {
-    if (this.closed) return;
-    clearInterval(this.heartbeat);
-    this.session = undefined;
-    this.options.logger.warn({ code: error.code }, error.message);
-    for (const [device, { run }] of this.runs) {
-      this.executors.get(device)?.send({ kind: 'stop', run, reason: 'the coordinator is gone' });
-    }
-    this.runs.clear();
-    this.joinOnce(Infinity).catch((failure: unknown) => {
-      this.finish(
-        failure instanceof Error ? failure : new CoordinatorError('coordinator_lost', String(failure)),
-      );
-    });
-  }
-
-  private beat(): void {
-    const ranks = [...this.runs.values()].map(({ run, step, phase }) => ({ ...run, step, phase }));
-    this.tell(toFromWorker.heartbeat(ranks));
+  private heartbeat(): NonNullable<FromWorker['message']> {
+    const runs = [...this.posts.values()].flatMap(({ run }) => (run ? [run] : []));
+    return toFromWorker.heartbeat(runs.map(({ id, step, phase }) => ({ ...id, step, phase })));
   }
 
   private tell(message: FromWorker['message']): void {
-    if (message.case !== undefined) this.session?.send(message);
+    if (message.case !== undefined) this.membership.send(message);
+  }
+
+  private joinedAgain(): void {
+    const { coordinator, logger } = this.options;
+    logger.info({ coordinator, devices: [...this.posts.keys()] }, 'joined');
+    // the hello names all devices; some may have no executor just now
+    for (const [device, { supervisor }] of this.posts) {
+      if (supervisor.running) continue;
+      const message = `${device}: its executor is being started anew`;
+      const report = { family: 'peer', code: 'executor_died', message, ids: { device } } as const;
+      this.tell(toFromWorker.deviceLost(device, report));
+    }
+  }
+
+  private sessionLost(error: CoordinatorError): void {
+    this.options.logger.warn({ code: error.code }, error.message);
+    for (const post of this.posts.values()) {
+      if (!post.run) continue;
+      post.supervisor.send({ kind: 'stop', run: post.run.id, reason: 'the coordinator is gone' });
+      post.run = undefined;
+    }
   }
 
   private fromCoordinator(message: ToWorker['message']): void {
     switch (message.case) {
       case 'launch': {
         const { device, plan } = message.value;
-        const run = toExecutor.runOf(message.value);
-        const executor = this.executors.get(device);
-        if (!executor) {
-          this.tell(
-            toFromWorker.failed(run, device, {
-              family: 'peer',
-              code: 'no_such_device',
-              message: `${device} is not there`,
-              ids: { device },
-            }),
-          );
-          return;
+        const id = toExecutor.runOf(message.value);
+        const post = this.posts.get(device);
+        if (post?.supervisor.running) {
+          post.run = { id, step: 0, phase: 'fetching' };
+          post.supervisor.send({ kind: 'launch', run: id, plan });
+        } else {
+          const text = `${device} cannot take a run: ${post ? 'its executor is being started anew' : 'there is no such device'}`;
+          const report = { family: 'peer', code: 'no_such_device', message: text, ids: { device } } as const;
+          this.tell(toFromWorker.failed(id, device, report));
+          this.tell(toFromWorker.stopped(id));
         }
-        this.runs.set(device, { run, step: 0, phase: 'fetching' });
-        executor.send({ kind: 'launch', run, plan });
         return;
       }
       case 'peers':
       case 'stop': {
-        for (const [device, { run }] of this.runs) {
-          if (run.jobId !== message.value.jobId || run.epoch !== message.value.epoch) continue;
-          this.executors
-            .get(device)
-            ?.send(
-              message.case === 'peers'
-                ? { kind: 'peers', run, endpoints: message.value.endpoints }
-                : { kind: 'stop', run, reason: message.value.reason },
-            );
+        const { jobId, epoch } = message.value;
+        for (const { supervisor, run } of this.posts.values()) {
+          if (run?.id.jobId !== jobId || run.id.epoch !== epoch) continue;
+          supervisor.send(
+            message.case === 'peers'
+              ? { kind: 'peers', run: run.id, endpoints: message.value.endpoints }
+              : { kind: 'stop', run: run.id, reason: message.value.reason },
+          );
         }
         return;
       }
@@ -238,20 +211,20 @@ export class WorkerDaemon {
     }
   }
 
-  private fromExecutor(device: ResolvedDevice, message: FromExecutor): void {
+  private fromExecutor(device: string, message: FromExecutor): void {
+    const post = this.posts.get(device)!;
     switch (message.kind) {
       case 'probed':
+      case 'giving-up':
         return;
-      case 'beat': {
-        const current = this.runs.get(device.id);
-        if (current && message.run && sameRun(current.run, message.run)) {
-          current.step = message.step;
-          current.phase = message.phase;
+      case 'beat':
+        if (post.run && message.run && sameRun(post.run.id, message.run)) {
+          post.run.step = message.step;
+          post.run.phase = message.phase;
         }
         return;
-      }
       case 'fetch':
-        void this.deliver(device, message.sha256);
+        void this.deliver(post, message.sha256);
         return;
       case 'ready':
         this.tell(toFromWorker.ready(message.run, message.endpoint));
@@ -262,90 +235,61 @@ export class WorkerDaemon {
       case 'log':
         this.tell(toFromWorker.log(message.run, message.level, message.message));
         return;
-      case 'checkpoint':
-        this.upload(device, message.run, message.path, (sha256) =>
-          toFromWorker.checkpoint(message.run, message.step, sha256),
-        );
+      case 'checkpoint': {
+        const { run, step, path } = message;
+        this.upload(post, run, path, (sha256) => toFromWorker.checkpoint(run, step, sha256));
         return;
+      }
       case 'finished': {
         const { run, summary, weightsPath } = message;
         if (weightsPath === null) this.tell(toFromWorker.finished(run, summary, ''));
-        else this.upload(device, run, weightsPath, (sha256) => toFromWorker.finished(run, summary, sha256));
+        else this.upload(post, run, weightsPath, (sha256) => toFromWorker.finished(run, summary, sha256));
         return;
       }
       case 'failed':
-        this.tell(toFromWorker.failed(message.run, device.id, message.error));
+        this.tell(toFromWorker.failed(message.run, device, message.error));
         return;
       case 'stopped':
-        void (this.uploads.get(device.id) ?? Promise.resolve()).then(() =>
-          this.rankStopped(device, message.run),
-        );
+        void post.uploads.settled().then(() => {
+          // another run may have been launched meanwhile
+          if (post.run && sameRun(post.run.id, message.run)) post.run = undefined;
+          this.tell(toFromWorker.stopped(message.run));
+        });
         return;
     }
   }
 
-  private async deliver(device: ResolvedDevice, sha256: string): Promise<void> {
-    const executor = this.executors.get(device.id);
+  private async deliver({ supervisor }: Post, sha256: string): Promise<void> {
     try {
-      const { session } = this;
+      const { session } = this.membership;
       if (!session) throw new CoordinatorError('coordinator_lost', 'the coordinator is gone');
       const path = await this.cache.get(sha256, (hash) => session.artifact(hash));
-      executor?.send({ kind: 'fetched', sha256, path });
+      supervisor.send({ kind: 'fetched', sha256, path });
     } catch (error) {
-      executor?.send({ kind: 'fetch-failed', sha256, error: reportOf(error) });
+      supervisor.send({ kind: 'fetch-failed', sha256, error: reportOf(error) });
     }
   }
 
-  private rankStopped(device: ResolvedDevice, run: RunId): void {
-    this.uploads.delete(device.id);
-    this.runs.delete(device.id);
-    this.tell(toFromWorker.stopped(run));
-  }
-
-  /** Hands over a rank's files one after the other; what the rank says next waits for that. */
+  /** Hands a rank's file to the coordinator, then tells of it. */
   private upload(
-    device: ResolvedDevice,
+    { supervisor, uploads }: Post,
     run: RunId,
     path: string,
     message: (sha256: string) => FromWorker['message'],
   ): void {
-    const before = this.uploads.get(device.id) ?? Promise.resolve();
-    this.uploads.set(
-      device.id,
-      before.then(() => this.put(device, run, path, message)),
+    uploads.put(
+      path,
+      (sha256) => this.tell(message(sha256)),
+      (error) => this.tell(toFromWorker.failed(run, supervisor.device.id, error)),
     );
   }
 
-  /** Hands a file to the coordinator, then tells of it; the file is removed either way. Never rejects. */
-  private async put(
-    device: ResolvedDevice,
-    run: RunId,
-    path: string,
-    message: (sha256: string) => FromWorker['message'],
-  ): Promise<void> {
-    try {
-      const sha256 = await hashOfFile(path);
-      await this.session?.putArtifact(sha256, path);
-      this.tell(message(sha256));
-    } catch (error) {
-      this.tell(toFromWorker.failed(run, device.id, reportOf(error)));
-    } finally {
-      await rm(path, { force: true });
-    }
-  }
-
-  private executorLost(device: ResolvedDevice, error: ExecutorError): void {
-    if (this.closed) return;
-    this.runs.delete(device.id);
-    this.uploads.delete(device.id);
-    this.executors.delete(device.id);
-    const report: ErrorReport = reportOf(error);
-    this.options.logger.warn({ device: device.id, code: report.code }, report.message);
-    this.tell(toFromWorker.deviceLost(device.id, report));
-    this.startExecutor(device).then(
-      () => this.tell(toFromWorker.deviceBack(this.descriptions.get(device.id)!)),
-      (failure: unknown) => this.options.logger.error({ device: device.id }, reportOf(failure).message),
-    );
+  private executorLost(device: string, error: ExecutorError): void {
+    if (this.closing) return;
+    const report = reportOf(error);
+    this.posts.get(device)!.run = undefined;
+    this.options.logger.warn({ device, code: report.code }, `${report.message}; starting another`);
+    this.tell(toFromWorker.deviceLost(device, report));
   }
 }
 

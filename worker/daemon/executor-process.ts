@@ -1,8 +1,8 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { withDeadline, type Clock, type Logger } from '../../base/index.js';
+import type { Clock, Flops, Logger, Seconds } from '../../base/index.js';
 import type { ResolvedDevice } from '../device/index.js';
-import { ExecutorError } from '../errors.js';
+import { ExecutorError, StoppedError } from '../errors.js';
 import {
   STALL_SECONDS,
   type ExecutorOptions,
@@ -12,13 +12,26 @@ import {
 } from '../messages.js';
 
 const ENTRY = fileURLToPath(new URL('../executor/main.js', import.meta.url));
-const START_SECONDS = 30;
-/** Outside training an executor may be busy for long in one go: reading a model, inflating data. */
-const PATIENT_STALL_SECONDS = 60;
+const START_SECONDS: Seconds = 30;
+/**
+ * How often the daemon looks. Silence is counted in its own looks rather than by the clock, so that a pause of
+ * the daemon itself (a stopped or starved process) is not taken for the executor's.
+ */
+const TICK_SECONDS: Seconds = STALL_SECONDS / 5;
+/** Outside training an executor may be busy for long in one go: reading a model, inflating data, writing weights. */
+const PATIENCE_SECONDS: Readonly<Record<Phase, Seconds>> = {
+  idle: 4 * STALL_SECONDS,
+  fetching: 60,
+  compiling: 60,
+  connecting: STALL_SECONDS,
+  training: STALL_SECONDS,
+  validating: STALL_SECONDS,
+  saving: 60,
+};
 
 export interface ExecutorEvents {
   message(message: FromExecutor): void;
-  /** The process is gone or was killed because it stood still. Comes once. */
+  /** The process is gone, or is being killed because it stood still. Comes once. */
   lost(error: ExecutorError): void;
 }
 
@@ -27,139 +40,154 @@ export interface ExecutorEvents {
  * stopped, or whose event loop is blocked, would hold up its ring for ever.
  */
 export class ExecutorProcess {
-  private lastBeat: number;
+  /** Resolves when the process has ended, however it did. */
+  readonly exited: Promise<void>;
+  private silentTicks = 0;
   private phase: Phase = 'idle';
-  private gone = false;
+  private over: ExecutorError | undefined;
   private closing = false;
-  private readonly exited: Promise<void>;
+  private events: ExecutorEvents | undefined;
+  private measured: ((flops: Flops) => void) | undefined;
 
   private constructor(
     readonly device: ResolvedDevice,
     private readonly child: ChildProcess,
-    private readonly events: ExecutorEvents,
     private readonly clock: Clock,
   ) {
-    this.lastBeat = clock.monotonic();
     child.on('message', (message) => this.receive(message as FromExecutor));
     this.exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
-        const how = signal ? `was ended by ${signal}` : `exited with ${code ?? 'no code'}`;
-        this.lose(
-          new ExecutorError(
-            'executor_died',
-            device.id,
-            `the executor process ${how} (pid ${child.pid ?? 0})`,
-          ),
-        );
+        this.lose('executor_died', `the executor process (pid ${child.pid ?? 0}) ${ending(code, signal)}`);
         resolve();
       });
       child.once('error', (cause) => {
-        this.lose(
-          new ExecutorError(
-            'executor_died',
-            device.id,
-            `the executor process failed: ${cause.message}`,
-            cause,
-          ),
-        );
-        resolve();
+        this.lose('executor_died', `the executor process failed: ${cause.message}`, cause);
+        if (child.pid === undefined) resolve(); // it was never there
       });
     });
-    this.watch();
   }
 
   /**
    * Starts the process and waits until it has measured its device.
-   * @returns the process and the measured rate in FLOP/s
-   * @throws ExecutorError `executor_failed_to_start`
+   * @returns the process and the measured rate
+   * @throws ExecutorError `executor_failed_to_start`, StoppedError when `signal` is aborted; the process is gone then
    */
   static async start(
     options: ExecutorOptions,
-    events: ExecutorEvents,
     clock: Clock,
     logger: Logger,
-  ): Promise<{ executor: ExecutorProcess; flops: number }> {
+    signal: AbortSignal,
+  ): Promise<{ executor: ExecutorProcess; flops: Flops }> {
     const { device } = options;
+    if (signal.aborted) throw new StoppedError('the worker is closing');
     const child = fork(ENTRY, [JSON.stringify(options)], {
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      // a terminal's Ctrl-C reaches a whole process group: when this process ends, the daemon decides
+      detached: true,
       // whatever the process leaves behind when it is killed (sockets, files) lies in its own folder
       env: { ...process.env, TMPDIR: options.scratch },
     });
-    const probed = new Promise<number>((resolve, reject) => {
-      child.on('message', (message) => {
-        const received = message as FromExecutor;
-        if (received.kind === 'probed') resolve(received.flops);
-      });
-      child.once('exit', (code, signal) => {
-        reject(
-          new ExecutorError(
-            'executor_failed_to_start',
-            device.id,
-            `the executor ended at once (${signal ?? code ?? '?'})`,
-          ),
-        );
-      });
-    });
-    const executor = new ExecutorProcess(device, child, events, clock);
-    try {
-      const flops = await withDeadline(probed, START_SECONDS, `${device.id}: starting the executor`);
-      logger.debug({ device: device.id, pid: child.pid, flops }, 'executor started');
-      return { executor, flops };
-    } catch (error) {
+    const executor = new ExecutorProcess(device, child, clock);
+    const flops = await executor.probed(signal);
+    if (flops instanceof Error) {
       await executor.close(0);
-      throw error;
+      throw flops;
     }
+    logger.debug({ device: device.id, pid: child.pid, flops }, 'executor started');
+    return { executor, flops };
   }
 
   get pid(): number | undefined {
     return this.child.pid;
   }
 
+  /** From now on `events` are told, and the process has to beat. */
+  listen(events: ExecutorEvents): void {
+    this.events = events;
+    if (this.over && !this.closing) events.lost(this.over);
+    else this.watch();
+  }
+
   send(message: ToExecutor): void {
-    if (this.gone || !this.child.connected) return;
+    if (this.over || !this.child.connected) return;
     this.child.send(message, () => undefined); // a failed send shows as the process's exit
   }
 
-  /** Ends the process: asks, waits `graceSeconds`, kills. */
-  async close(graceSeconds: number): Promise<void> {
+  /** Ends the process: asks, waits `graceSeconds`, kills. Resolves when it is gone. */
+  async close(graceSeconds: Seconds): Promise<void> {
     this.closing = true;
-    this.send({ kind: 'shutdown' });
+    if (graceSeconds > 0) this.send({ kind: 'shutdown' });
     const cancel = this.clock.after(graceSeconds, () => this.child.kill('SIGKILL'));
-    if (this.child.exitCode === null && this.child.signalCode === null && this.child.pid !== undefined)
-      await this.exited;
+    await this.exited;
     cancel();
   }
 
+  /** The measured rate, or why there is none. */
+  private async probed(signal: AbortSignal): Promise<Flops | Error> {
+    const undo: (() => void)[] = [];
+    try {
+      return await new Promise((resolve) => {
+        this.measured = resolve;
+        const abort = () => resolve(new StoppedError('the worker is closing'));
+        signal.addEventListener('abort', abort, { once: true });
+        undo.push(() => signal.removeEventListener('abort', abort));
+        const late = () => resolve(this.failedToStart(`no sign of it for ${START_SECONDS} s`));
+        undo.push(this.clock.after(START_SECONDS, late));
+        void this.exited.then(() => resolve(this.failedToStart(this.over?.what ?? 'it ended')));
+      });
+    } finally {
+      for (const step of undo) step();
+    }
+  }
+
+  private failedToStart(what: string): ExecutorError {
+    return new ExecutorError(
+      'executor_failed_to_start',
+      this.device.id,
+      `the executor did not start: ${what}`,
+      this.over,
+    );
+  }
+
   private receive(message: FromExecutor): void {
-    this.lastBeat = this.clock.monotonic();
+    this.silentTicks = 0;
+    if (message.kind === 'probed') this.measured?.(message.flops);
     if (message.kind === 'beat') this.phase = message.phase;
-    if (!this.closing) this.events.message(message);
+    if (message.kind === 'giving-up') {
+      this.kill('executor_died', `${message.reason}; its process (pid ${this.child.pid ?? 0}) was killed`);
+    }
+    if (!this.closing && !this.over) this.events?.message(message);
   }
 
   private watch(): void {
-    this.clock.after(STALL_SECONDS / 5, () => {
-      if (this.gone || this.closing) return;
-      const silent = this.clock.monotonic() - this.lastBeat;
-      const strict = this.phase === 'training' || this.phase === 'validating';
-      if (silent <= (strict ? STALL_SECONDS : PATIENT_STALL_SECONDS)) {
+    this.clock.after(TICK_SECONDS, () => {
+      if (this.over || this.closing) return;
+      this.silentTicks++;
+      const silent = this.silentTicks * TICK_SECONDS;
+      if (silent <= PATIENCE_SECONDS[this.phase]) {
         this.watch();
         return;
       }
-      this.lose(
-        new ExecutorError(
-          'executor_stalled',
-          this.device.id,
-          `the executor (pid ${this.child.pid ?? 0}) gave no sign of life for ${silent.toFixed(1)} s while ${this.phase}; it was killed`,
-        ),
-      );
-      this.child.kill('SIGKILL');
+      const what = `the executor (pid ${this.child.pid ?? 0}) gave no sign of life for ${silent.toFixed(1)} s while ${this.phase}`;
+      this.kill('executor_stalled', `${what}; it was killed`);
     });
   }
 
-  private lose(error: ExecutorError): void {
-    if (this.gone) return;
-    this.gone = true;
-    if (!this.closing) this.events.lost(error);
+  private kill(code: 'executor_died' | 'executor_stalled', what: string): void {
+    this.lose(code, what);
+    this.child.kill('SIGKILL');
   }
+
+  private lose(code: 'executor_died' | 'executor_stalled', what: string, cause?: unknown): void {
+    if (this.over) return;
+    this.over = new ExecutorError(code, this.device.id, what, cause);
+    if (!this.closing) this.events?.lost(this.over);
+  }
+}
+
+function ending(code: number | null, signal: NodeJS.Signals | null): string {
+  if (signal === 'SIGKILL') return 'was killed (SIGKILL: by somebody, or by the system when memory ran out)';
+  if (signal) return `was ended by ${signal}`;
+  return `exited with ${code ?? 'no code'}`;
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DiskError } from '../errors.js';
 
 const PREFIX = 'dtrain-worker-';
 
@@ -12,13 +13,15 @@ const PREFIX = 'dtrain-worker-';
 export class Scratch {
   private readonly root: string;
 
+  /** @throws DiskError when the system's folder for temporary files cannot be used */
   constructor() {
-    for (const name of readdirSync(tmpdir())) {
-      const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
-      if (pid !== undefined && !isAlive(Number(pid)))
-        rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    const folder = tmpdir();
+    try {
+      for (const name of readdirSync(folder)) removeOrphan(folder, name);
+      this.root = mkdtempSync(join(folder, `${PREFIX}${process.pid}-`));
+    } catch (cause) {
+      throw new DiskError('making a folder for temporary files in', folder, cause);
     }
-    this.root = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`));
     process.once('exit', this.remove); // also when the process is told to end at once
   }
 
@@ -34,6 +37,16 @@ export class Scratch {
     process.off('exit', this.remove);
     rmSync(this.root, { recursive: true, force: true });
   };
+}
+
+function removeOrphan(folder: string, name: string): void {
+  const pid = new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1];
+  if (pid === undefined || isAlive(Number(pid))) return;
+  try {
+    rmSync(join(folder, name), { recursive: true, force: true });
+  } catch {
+    // another user's: theirs to remove
+  }
 }
 
 function isAlive(pid: number): boolean {

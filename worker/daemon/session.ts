@@ -1,29 +1,17 @@
 import { create } from '@bufbuild/protobuf';
+import { credentials, Metadata, type ClientDuplexStream } from '@grpc/grpc-js';
+import { systemClock, type Clock, type Sha256 } from '../../base/index.js';
 import {
-  credentials,
-  Metadata,
-  type ClientDuplexStream,
-  type ClientReadableStream,
-  type ClientWritableStream,
-} from '@grpc/grpc-js';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { withDeadline, type Sha256 } from '../../base/index.js';
-import {
-  ARTIFACT_CHUNK_BYTES,
-  ArtifactChunkSchema,
-  ArtifactRequestSchema,
   CHANNEL_OPTIONS,
   ControlClientBase,
   FromWorkerSchema,
-  type ArtifactChunk,
-  type ArtifactReceipt,
   type FromWorker,
   type Hello,
   type ToWorker,
   type Welcome,
 } from '../../protocol/index.js';
-import { ArtifactError, CoordinatorError } from '../errors.js';
+import { CoordinatorError, StoppedError } from '../errors.js';
+import { Transfers, type ArtifactCalls } from './transfers.js';
 
 const CONNECT_SECONDS = 5;
 
@@ -33,54 +21,66 @@ export interface SessionEvents {
   ended(error: CoordinatorError): void;
 }
 
-type Outgoing = NonNullable<FromWorker['message']>;
+type Stream = ClientDuplexStream<FromWorker, ToWorker>;
 
 /** The methods that grpc-js makes from the service definition. */
-interface ControlClient {
-  join(metadata: Metadata): ClientDuplexStream<FromWorker, ToWorker>;
-  getArtifact(request: unknown, metadata: Metadata): ClientReadableStream<ArtifactChunk>;
-  putArtifact(
-    callback: (error: Error | null, receipt?: ArtifactReceipt) => void,
-  ): ClientWritableStream<ArtifactChunk>;
+interface ControlClient extends ArtifactCalls {
+  join(metadata: Metadata): Stream;
   waitForReady(deadline: number, callback: (error?: Error) => void): void;
   close(): void;
 }
 
-/** One gRPC session of a daemon with its coordinator. */
+/**
+ * One gRPC session of a daemon with its coordinator. Nothing of what the coordinator says is lost between
+ * `open` and `listen`: the stream rests meanwhile.
+ */
 export class Session {
-  private over = false;
+  private readonly transfers: Transfers;
+  private over: CoordinatorError | 'closed' | undefined;
+  private events: SessionEvents | undefined;
 
   private constructor(
+    private readonly address: string,
     private readonly client: ControlClient,
-    private readonly stream: ClientDuplexStream<FromWorker, ToWorker>,
+    private readonly stream: Stream,
     readonly welcome: Welcome,
-  ) {}
+    clock: Clock,
+  ) {
+    this.transfers = new Transfers(client, address, clock);
+  }
 
   /**
-   * Joins the coordinator at `address` (HOST:PORT).
+   * Joins the coordinator at `address` (HOST:PORT), within ten seconds.
+   * @param signal gives up at once when it is aborted
    * @throws CoordinatorError `coordinator_unreachable`, or the code of a refusal (`version_mismatch`, `name_taken`)
+   * @throws StoppedError when `signal` was aborted
    */
-  static async open(address: string, hello: Hello, events: SessionEvents): Promise<Session> {
+  static async open(
+    address: string,
+    hello: Hello,
+    signal: AbortSignal,
+    clock: Clock = systemClock,
+  ): Promise<Session> {
     const client = new ControlClientBase(
       address,
       credentials.createInsecure(),
       CHANNEL_OPTIONS,
     ) as unknown as ControlClient;
+    let stream: Stream | undefined;
     try {
-      await new Promise<void>((resolve, reject) => {
-        client.waitForReady(Date.now() + CONNECT_SECONDS * 1000, (error) =>
-          error ? reject(error) : resolve(),
-        );
-      });
-      const stream = client.join(new Metadata());
-      return await withDeadline(
-        Session.handshake(client, stream, address, hello, events),
-        CONNECT_SECONDS,
-        `the coordinator at ${address}: joining`,
-      );
+      await unlessAborted(signal, connected(client));
+      stream = client.join(new Metadata());
+      stream.on('error', () => undefined); // whoever listens has more to say; nobody may be there to listen
+      const begin = (joined: Stream, welcome: Welcome) => {
+        const session = new Session(address, client, joined, welcome, clock);
+        session.follow();
+        return session;
+      };
+      return await unlessAborted(signal, greet(stream, address, hello, clock, begin));
     } catch (error) {
+      stream?.cancel();
       client.close();
-      if (error instanceof CoordinatorError) throw error;
+      if (error instanceof CoordinatorError || error instanceof StoppedError) throw error;
       throw new CoordinatorError(
         'coordinator_unreachable',
         `nothing answered as a dtrain coordinator at ${address}; start one with: dtrain coordinator`,
@@ -89,93 +89,115 @@ export class Session {
     }
   }
 
-  private static handshake(
-    client: ControlClient,
-    stream: ClientDuplexStream<FromWorker, ToWorker>,
-    address: string,
-    hello: Hello,
-    events: SessionEvents,
-  ): Promise<Session> {
-    return new Promise((resolve, reject) => {
-      let session: Session | undefined;
-      const end = (error: CoordinatorError) => {
-        reject(error);
-        if (!session || session.over) return;
-        session.over = true;
-        events.ended(error);
-      };
-      const lost = (detail: string) =>
-        end(
-          new CoordinatorError(
-            'coordinator_lost',
-            `the session with the coordinator at ${address} ended: ${detail}`,
-            {
-              retryable: true,
-            },
-          ),
-        );
-      stream.on('error', (error: Error) => lost(error.message));
-      stream.on('end', () => lost('it closed the stream'));
-      stream.on('data', (received: ToWorker) => {
-        const { message } = received;
-        if (message.case === 'refusal') {
-          end(
-            new CoordinatorError(
-              message.value.code,
-              `the coordinator at ${address} refused this worker: ${message.value.message}`,
-            ),
-          );
-        } else if (message.case === 'welcome') {
-          session = new Session(client, stream, message.value);
-          resolve(session);
-        } else if (session && !session.over) {
-          events.message(message);
-        }
-      });
-      stream.write(create(FromWorkerSchema, { message: { case: 'hello', value: hello } }));
-    });
+  /** From now on `events` are told, beginning with what came since the welcome. */
+  listen(events: SessionEvents): void {
+    this.events = events;
+    if (this.over instanceof CoordinatorError) events.ended(this.over);
+    else this.stream.resume();
   }
 
-  send(message: Outgoing): void {
-    if (!this.over) this.stream.write(create(FromWorkerSchema, { message }));
+  /** Dropped without a word when the session is over: `ended` tells that. */
+  send(message: NonNullable<FromWorker['message']>): void {
+    if (this.over === undefined) this.stream.write(create(FromWorkerSchema, { message }));
   }
 
-  async *artifact(sha256: Sha256): AsyncIterable<Uint8Array> {
-    const chunks = this.client.getArtifact(create(ArtifactRequestSchema, { sha256 }), new Metadata());
-    try {
-      for await (const chunk of chunks) yield (chunk as ArtifactChunk).data;
-    } catch (error) {
-      const detail = error instanceof Error ? error.message : String(error);
-      throw new ArtifactError(`the coordinator did not deliver artifact ${sha256}: ${detail}`, {
-        cause: error,
-      });
-    }
+  artifact(sha256: Sha256): AsyncIterable<Uint8Array> {
+    return this.transfers.get(sha256);
   }
 
-  /** Uploads a file whose hash is `sha256`; resolves when the coordinator has verified and kept it. */
-  async putArtifact(sha256: Sha256, path: string): Promise<void> {
-    const totalBytes = (await stat(path)).size;
-    let call: ClientWritableStream<ArtifactChunk> | undefined;
-    const received = new Promise<void>((resolve, reject) => {
-      call = this.client.putArtifact((error) => (error ? reject(error) : resolve()));
-    });
-    received.catch(() => undefined); // awaited below; a failure while chunks are written must not go unhandled
-    let first = true;
-    for await (const data of createReadStream(path, { highWaterMark: ARTIFACT_CHUNK_BYTES })) {
-      const head = first ? { sha256, totalBytes } : {};
-      first = false;
-      if (!call!.write(create(ArtifactChunkSchema, { ...head, data: data as Buffer }))) {
-        await Promise.race([new Promise((resolve) => call!.once('drain', resolve)), received]);
-      }
-    }
-    call!.end();
-    await received;
+  putArtifact(sha256: Sha256, path: string): Promise<void> {
+    return this.transfers.put(sha256, path);
   }
 
   close(): void {
-    this.over = true;
+    this.over ??= 'closed';
+    this.release();
+  }
+
+  private follow(): void {
+    this.stream.on('data', ({ message }: ToWorker) => {
+      if (this.over === undefined) this.events?.message(message);
+    });
+    this.stream.pause();
+    this.stream.on('error', (error: Error) => this.lost(error.message));
+    this.stream.on('end', () => this.lost('it closed the stream'));
+  }
+
+  private lost(detail: string): void {
+    if (this.over !== undefined) return;
+    const what = `the session with the coordinator at ${this.address} ended: ${detail}`;
+    const error = new CoordinatorError('coordinator_lost', what, { retryable: true });
+    this.over = error;
+    this.release();
+    this.events?.ended(error);
+  }
+
+  private release(): void {
+    this.transfers.cancel();
     this.stream.end();
     this.stream.cancel();
     this.client.close();
+  }
+}
+
+function connected(client: ControlClient): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.waitForReady(Date.now() + CONNECT_SECONDS * 1000, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+/** Says hello and waits for the answer. The stream rests afterwards, with no listeners but those of `begin`. */
+function greet(
+  stream: Stream,
+  address: string,
+  hello: Hello,
+  clock: Clock,
+  begin: (stream: Stream, welcome: Welcome) => Session,
+): Promise<Session> {
+  return new Promise((resolve, reject) => {
+    const settle = (act: () => void) => {
+      cancel();
+      stream.pause();
+      stream.off('data', onData).off('error', onError).off('end', onEnd);
+      act();
+    };
+    const unanswered = (detail: string) =>
+      settle(() =>
+        reject(
+          new CoordinatorError(
+            'coordinator_unreachable',
+            `the coordinator at ${address} did not answer this worker's hello: ${detail}`,
+            { retryable: true },
+          ),
+        ),
+      );
+    const onData = ({ message }: ToWorker) => {
+      if (message.case === 'welcome') settle(() => resolve(begin(stream, message.value)));
+      else if (message.case === 'refusal') {
+        const { code, message: why } = message.value;
+        settle(() =>
+          reject(new CoordinatorError(code, `the coordinator at ${address} refused this worker: ${why}`)),
+        );
+      }
+    };
+    const onError = (error: Error) => unanswered(error.message);
+    const onEnd = () => unanswered('it closed the stream');
+    const cancel = clock.after(CONNECT_SECONDS, () => unanswered(`silence for ${CONNECT_SECONDS} s`));
+    stream.on('data', onData).on('error', onError).on('end', onEnd);
+    stream.write(create(FromWorkerSchema, { message: { case: 'hello', value: hello } }));
+  });
+}
+
+async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  let stop: () => void = () => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(new StoppedError('the worker is closing'));
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
   }
 }

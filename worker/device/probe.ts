@@ -1,5 +1,6 @@
-import { cpus, hostname, totalmem } from 'node:os';
+import { hostname } from 'node:os';
 import { createEngine, engineNamed, measureFlops } from '../engine/index.js';
+import { hostResources } from './host.js';
 import { resolveDevices, type ResolvedDevice } from './resolve.js';
 import { parseDeviceSpec } from './spec.js';
 
@@ -11,9 +12,8 @@ export interface ProbedDevice extends ResolvedDevice {
 
 /** What this host has, each device measured in this process. */
 export async function probeDevices(): Promise<readonly ProbedDevice[]> {
-  const host = { cores: cpus().length, memoryBytes: totalmem() };
   const probed: ProbedDevice[] = [];
-  for (const device of resolveDevices(hostname(), [parseDeviceSpec('cpu:0')], host)) {
+  for (const device of resolveDevices(hostname(), [parseDeviceSpec('cpu:0')], hostResources())) {
     const engine = await createEngine(engineNamed(device.engine), { threads: device.threads });
     try {
       probed.push({ ...device, flops: (await measureFlops(engine)).flops });

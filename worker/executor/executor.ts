@@ -1,11 +1,20 @@
-import { fromReport, reportOf, type Sha256 } from '../../base/index.js';
+import { fromReport, reportOf, type Seconds, type Sha256 } from '../../base/index.js';
 import type { ComputeThread } from '../engine/index.js';
-import { ArtifactError, StoppedError } from '../errors.js';
+import { StoppedError } from '../errors.js';
 import { RankRun, type RankHost } from '../run/index.js';
 import type { ExecutorOptions, FromExecutor, RankMessage, RunId, ToExecutor } from '../messages.js';
 
-/** At most so long may leaving a run take before the process gives itself up. */
-const LEAVE_SECONDS = 10;
+/**
+ * How long a run may take to end once it was told to: a step inside the engine cannot be cut short. Less than the
+ * coordinator waits before it counts the device as free (STOP_SECONDS).
+ */
+const LEAVE_SECONDS: Seconds = 8;
+
+interface Fetch {
+  readonly path: Promise<string>;
+  readonly resolve: (path: string) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 /**
  * Runs one rank at a time on one device. It follows the daemon's messages and reports; what a rank does is
@@ -13,10 +22,11 @@ const LEAVE_SECONDS = 10;
  */
 export class Executor implements RankHost {
   private current: { readonly id: RunId; readonly run: RankRun; readonly over: Promise<void> } | undefined;
-  private readonly fetches = new Map<
-    Sha256,
-    { resolve: (path: string) => void; reject: (error: unknown) => void }
-  >();
+  /** Launched while the last run was still leaving: the coordinator counts a rank that has finished as gone. */
+  private next: { readonly id: RunId; readonly plan: Uint8Array } | undefined;
+  private readonly fetches = new Map<Sha256, Fetch>();
+  private impatience: NodeJS.Timeout | undefined;
+  private closing = false;
 
   readonly device: ExecutorOptions['device'];
   readonly listenHost: string;
@@ -35,14 +45,13 @@ export class Executor implements RankHost {
   receive(message: Exclude<ToExecutor, { kind: 'shutdown' }>): void {
     switch (message.kind) {
       case 'launch':
-        void this.launch(message.run, message.plan);
+        this.launch(message.run, message.plan);
         return;
       case 'peers':
-        if (this.runs(message.run)) this.current!.run.connect(message.endpoints);
+        if (isOf(this.current?.id, message.run)) this.current!.run.connect(message.endpoints);
         return;
       case 'stop':
-        if (this.runs(message.run)) this.current!.run.stop(message.reason);
-        else this.send({ kind: 'stopped', run: message.run });
+        this.stop(message.run, message.reason);
         return;
       case 'fetched':
         this.fetches.get(message.sha256)?.resolve(message.path);
@@ -55,45 +64,62 @@ export class Executor implements RankHost {
     }
   }
 
-  /** The sign of life, with how far the run has come. */
-  beat(): FromExecutor {
+  /** Gives a sign of life, with how far the run has come. */
+  beat(): void {
+    if (this.thread.dead && !this.current && !this.closing) {
+      this.giveUp('its compute thread has ended');
+      return;
+    }
     const { id: run = null, run: rank } = this.current ?? {};
-    return { kind: 'beat', run, step: rank?.step ?? 0, phase: rank?.phase ?? 'idle' };
+    this.send({ kind: 'beat', run, step: rank?.step ?? 0, phase: rank?.phase ?? 'idle' });
   }
 
   async close(): Promise<void> {
+    this.closing = true;
+    this.next = undefined;
     this.current?.run.stop('the worker is shutting down');
     await this.current?.over;
     await this.thread.close(1);
   }
 
-  /** The path of an artifact on this host. */
+  /** The path of an artifact on this host. @throws DtrainError what the daemon met when it fetched it */
   fetch(sha256: Sha256): Promise<string> {
-    return new Promise((resolve, reject) => {
-      if (this.fetches.has(sha256)) reject(new ArtifactError(`artifact ${sha256} is being fetched already`));
-      this.fetches.set(sha256, { resolve, reject });
+    let fetch = this.fetches.get(sha256);
+    if (!fetch) {
+      fetch = pendingFetch();
+      this.fetches.set(sha256, fetch);
       this.send({ kind: 'fetch', sha256 });
-    });
+    }
+    return fetch.path;
   }
 
   report(message: RankMessage): void {
     this.send(message);
   }
 
-  private runs(id: RunId): boolean {
-    const current = this.current?.id;
-    return current?.jobId === id.jobId && current.epoch === id.epoch;
-  }
-
-  private async launch(id: RunId, plan: Uint8Array): Promise<void> {
-    await this.current?.over; // the coordinator launches only after it was told that the last one is over
+  private launch(id: RunId, plan: Uint8Array): void {
+    if (this.closing) return;
+    if (this.current) {
+      if (this.next) this.send({ kind: 'stopped', run: this.next.id });
+      this.next = { id, plan };
+      return;
+    }
     const run = new RankRun(id, this);
-    const over = this.follow(id, run, plan);
-    this.current = { id, run, over };
-    await over;
-    if (this.current.run === run) this.current = undefined;
+    this.current = { id, run, over: this.follow(id, run, plan) };
+    this.beat();
   }
 
+  private stop(id: RunId, reason: string): void {
+    if (isOf(this.current?.id, id)) {
+      this.hurry();
+      this.current!.run.stop(reason);
+      return;
+    }
+    if (isOf(this.next?.id, id)) this.next = undefined;
+    this.send({ kind: 'stopped', run: id });
+  }
+
+  /** From the launch to the last trace of the run. Never rejects. */
   private async follow(id: RunId, run: RankRun, plan: Uint8Array): Promise<void> {
     try {
       const { summary, weightsPath } = await run.train(plan);
@@ -101,13 +127,45 @@ export class Executor implements RankHost {
     } catch (error) {
       if (!(error instanceof StoppedError)) this.send({ kind: 'failed', run: id, error: reportOf(error) });
     }
-    // an engine that does not come back cannot be left: the daemon starts another process
-    const guard = setTimeout(() => process.exit(1), LEAVE_SECONDS * 1000);
+    this.hurry();
     await run.leave();
-    clearTimeout(guard);
-    this.fetches.clear();
-    this.send({ kind: 'stopped', run: id });
-    // without its compute thread this process is of no use: the daemon starts another
-    if (this.thread.dead) process.exit(1);
+    clearTimeout(this.impatience);
+    this.impatience = undefined;
+    this.current = undefined;
+    // without its compute thread the process goes, and the daemon tells that; `stopped` would free the device
+    if (!this.thread.dead) this.send({ kind: 'stopped', run: id });
+    this.beat();
+    const { next } = this;
+    this.next = undefined;
+    if (next) this.launch(next.id, next.plan);
   }
+
+  /** The run has to end soon now: an engine that does not come back holds its device for ever. */
+  private hurry(): void {
+    this.impatience ??= setTimeout(() => {
+      const { id, run } = this.current!;
+      this.giveUp(`the run of ${id.jobId} did not end within ${LEAVE_SECONDS} s (it was ${run.phase})`);
+    }, LEAVE_SECONDS * 1000);
+  }
+
+  /** The daemon ends this process and starts another: while the engine computes, it could not end itself. */
+  private giveUp(reason: string): void {
+    this.send({ kind: 'giving-up', reason });
+  }
+}
+
+/** Whether two names are of one run; a device has one rank of a run at most. */
+function isOf(id: RunId | undefined, other: RunId): boolean {
+  return id?.jobId === other.jobId && id.epoch === other.epoch;
+}
+
+function pendingFetch(): Fetch {
+  let resolve!: (path: string) => void;
+  let reject!: (error: unknown) => void;
+  const path = new Promise<string>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  path.catch(() => undefined); // a run that was stopped does not wait for it any more
+  return { path, resolve, reject };
 }

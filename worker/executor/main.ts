@@ -15,13 +15,14 @@ async function main(): Promise<void> {
     throw new InvariantError('an executor is started by its daemon, not by hand');
   const { device } = options;
   process.title = `dtrain executor ${device.id}`;
-  // a terminal's Ctrl-C reaches every process of the group: the daemon decides when this one ends
+  // the daemon decides when this process ends; when the daemon is gone, nobody would ever end it
   process.on('SIGINT', () => undefined);
   process.on('SIGTERM', () => undefined);
-  process.on('disconnect', () => process.exit(1)); // the daemon is gone: nobody would ever stop us
+  process.on('disconnect', () => process.exit(1));
+  if (!process.connected) process.exit(1);
 
   const send = (message: FromExecutor) => {
-    if (process.connected) process.send!(message);
+    if (process.connected) process.send!(message, undefined, undefined, () => undefined); // see 'disconnect'
   };
   const thread = await ComputeThread.start({
     engine: engineNamed(device.engine),
@@ -38,7 +39,7 @@ async function main(): Promise<void> {
       executor.receive(received);
     }
   });
-  setInterval(() => send(executor.beat()), BEAT_MS);
+  setInterval(() => executor.beat(), BEAT_MS);
   send({ kind: 'probed', flops });
 }
 

@@ -1,3 +1,5 @@
+import { InvariantError } from '../../base/index.js';
+
 /** Programs kept at once: a full batch's, an epoch's last batch's, and one in between. */
 const MOST = 3;
 
@@ -6,9 +8,10 @@ export interface Compiled {
   dispose(): Promise<void>;
 }
 
-/** Compiled steps by number of samples; the one used longest ago makes room. */
+/** Compiled steps by number of samples; the one used longest ago makes room. One caller at a time. */
 export class Programs<P extends Compiled> {
   private readonly bySamples = new Map<number, Promise<P>>();
+  private disposed = false;
 
   constructor(private readonly compile: (samples: number) => Promise<P>) {}
 
@@ -22,6 +25,7 @@ export class Programs<P extends Compiled> {
         this.bySamples.delete(oldest);
         await (await unused).dispose();
       }
+      if (this.disposed) throw new InvariantError(`a step of ${samples} samples is asked for after the end`);
       program = this.compile(samples);
     }
     this.bySamples.set(samples, program);
@@ -29,6 +33,7 @@ export class Programs<P extends Compiled> {
   }
 
   async dispose(): Promise<void> {
+    this.disposed = true;
     const programs = [...this.bySamples.values()];
     this.bySamples.clear();
     for (const program of await Promise.allSettled(programs)) {

@@ -7,13 +7,14 @@ import {
   ringArenaBytes,
   ZeroMqTransport,
   DEFAULT_RING,
+  type CommunicatorOptions,
 } from '../../collectives/index.js';
-import { withDeadline, type Sha256 } from '../../base/index.js';
+import { formatBytes, withDeadline, type Sha256 } from '../../base/index.js';
 import { writeSafetensors } from '../../graph/index.js';
 import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
 import type { ComputeThread } from '../engine/index.js';
-import { StoppedError } from '../errors.js';
+import { DiskError, StoppedError } from '../errors.js';
 import { ruleOf } from '../optimizer/index.js';
 import { dataArtifacts, openDatasets, type Datasets } from './datasets.js';
 import { Evaluator, type Evaluation } from './evaluator.js';
@@ -26,8 +27,11 @@ import { Trainer, type StepResult } from './trainer.js';
 
 /** How long the ring may take to form once every rank has said where it listens. */
 const JOIN_SECONDS = 30;
-/** How long a rank waits to be told of its peers: others may still be fetching data. */
-const PEERS_SECONDS = 600;
+/**
+ * How long a rank waits to be told of its peers: others may still be fetching data. The coordinator gives up
+ * before (ASSEMBLE_SECONDS), and knows who is late.
+ */
+const PEERS_SECONDS = 960;
 
 /** What a rank needs of the process it runs in. */
 export interface RankHost {
@@ -39,6 +43,8 @@ export interface RankHost {
   readonly scratch: string;
   fetch(sha256: Sha256): Promise<string>;
   report(message: RankMessage): void;
+  /** The run has entered another phase. */
+  beat(): void;
 }
 
 export interface RankResult {
@@ -53,7 +59,9 @@ export class RankRun {
   phase: Phase = 'fetching';
   private readonly peers: Promise<readonly string[]>;
   private tellPeers!: (endpoints: readonly string[]) => void;
-  private refusePeers!: (error: Error) => void;
+  /** Rejects when the run is told to stop. */
+  private readonly halted: Promise<never>;
+  private halt!: (reason: StoppedError) => void;
   private stopped: StoppedError | undefined;
   private datasets: Datasets | undefined;
   private model: RankModel | undefined;
@@ -64,11 +72,9 @@ export class RankRun {
     private readonly id: RunId,
     private readonly host: RankHost,
   ) {
-    this.peers = new Promise((resolve, reject) => {
-      this.tellPeers = resolve;
-      this.refusePeers = reject;
-    });
-    this.peers.catch(() => undefined); // a run may end before it waits for them
+    this.peers = new Promise((resolve) => (this.tellPeers = resolve));
+    this.halted = new Promise((_, reject) => (this.halt = reject));
+    this.halted.catch(() => undefined); // most of the time nobody waits
   }
 
   /** Where the other ranks listen, by rank. */
@@ -76,10 +82,13 @@ export class RankRun {
     this.tellPeers(endpoints);
   }
 
-  /** Ends the run at the next occasion: `train` rejects with StoppedError. */
+  /**
+   * Ends the run: `train` rejects with StoppedError. Waits for other processes end at once, a computation that is
+   * under way runs to its end.
+   */
   stop(reason: string): void {
     this.stopped ??= new StoppedError(reason);
-    this.refusePeers(this.stopped);
+    this.halt(this.stopped);
     this.communicator?.abort(reason);
   }
 
@@ -95,21 +104,32 @@ export class RankRun {
 
   /** Gives back what the run held. Never throws. */
   async leave(): Promise<void> {
-    await this.communicator?.close();
-    await this.transport?.close().catch(() => undefined);
-    await this.model?.dispose().catch(() => undefined); // a dead compute thread has nothing left to dispose
-    this.datasets?.train.close();
-    this.datasets?.validation?.close();
+    const parts = [
+      () => this.communicator?.close(),
+      () => this.transport?.close(),
+      () => this.model?.dispose(), // a dead compute thread has nothing left to dispose
+      () => this.datasets?.train.close(),
+      () => this.datasets?.validation?.close(),
+    ];
+    for (const part of parts) {
+      try {
+        await part();
+      } catch {
+        continue; // the run's own error says more than what its end meets
+      }
+    }
   }
 
   private async follow(plan: RunPlan): Promise<RankResult> {
     const peak = new PeakMemory();
-    const paths = await this.fetchAll(plan);
+    const paths = await this.unlessStopped(this.fetchAll(plan));
     this.enter('compiling');
     const { rank } = this.id;
     const rule = ruleOf(plan.optimizer);
     const graph = await RankModel.read(paths.get(plan.model.sha256)!);
+    this.checkStopped();
     this.datasets = await openDatasets(plan, graph, paths);
+    this.checkStopped();
     const model = new RankModel(graph, plan, this.datasets.train, this.host.thread);
     this.model = model;
     const worldSize = plan.ranks.length;
@@ -128,6 +148,7 @@ export class RankRun {
     this.enter('saving');
     const weightsPath = rank === 0 ? await this.save(memory, model, 'weights') : null;
     await communicator.barrier();
+    this.tellMemory(plan, peak.bytes());
     return {
       summary: {
         peakBytes: peak.bytes(),
@@ -155,21 +176,21 @@ export class RankRun {
       host: this.host.listenHost,
     });
     this.host.report({ kind: 'ready', run: this.id, endpoint: this.transport.address });
-    const addresses = await withDeadline(
-      this.peers,
-      PEERS_SECONDS,
-      `rank ${rank}: waiting for the other ranks to be ready`,
+    const addresses = await this.unlessStopped(
+      withDeadline(this.peers, PEERS_SECONDS, `rank ${rank}: waiting for the other ranks to be ready`),
     );
-    this.communicator = await Communicator.join({
-      ...ring,
-      transport: this.transport,
-      arena,
-      addresses,
-      joinTimeout: JOIN_SECONDS,
-    });
-    this.checkStopped();
-    await this.communicator.barrier();
-    return this.communicator;
+    const communicator = await this.unlessStopped(
+      this.meet({ ...ring, transport: this.transport, arena, addresses, joinTimeout: JOIN_SECONDS }),
+    );
+    await communicator.barrier();
+    return communicator;
+  }
+
+  private async meet(options: CommunicatorOptions): Promise<Communicator> {
+    const communicator = await Communicator.join(options);
+    this.communicator = communicator;
+    if (this.stopped) communicator.abort(this.stopped.message); // nobody waits for it any more
+    return communicator;
   }
 
   private async loop(
@@ -227,15 +248,39 @@ export class RankRun {
     });
   }
 
+  /** What was predicted of the memory beside what was measured; over the budget it is a warning. */
+  private tellMemory(plan: RunPlan, peakBytes: number): void {
+    const { budgetBytes, accountedBytes, device } = plan.ranks[this.id.rank]!;
+    const over = peakBytes - budgetBytes;
+    const verdict = over > 0 ? `, ${formatBytes(over)} over` : '';
+    this.host.report({
+      kind: 'log',
+      run: this.id,
+      level: over > 0 ? 'warn' : 'info',
+      message:
+        `${device}: its executor held at most ${formatBytes(peakBytes)} of a budget of ${formatBytes(budgetBytes)}${verdict}; ` +
+        `accounted for ${formatBytes(accountedBytes)}`,
+    });
+  }
+
   private async save(memory: RankMemory, model: RankModel, name: string): Promise<string> {
     const path = join(this.host.scratch, `${this.id.jobId}-${this.id.epoch}-${name}.safetensors`);
-    await writeFile(path, writeSafetensors(model.inOrder(memory.tensors())));
+    try {
+      await writeFile(path, writeSafetensors(model.inOrder(memory.tensors())));
+    } catch (cause) {
+      throw new DiskError('writing the weights to', path, cause);
+    }
     return path;
   }
 
   private enter(phase: Phase): void {
     this.checkStopped();
     this.phase = phase;
+    this.host.beat(); // before work that may block this thread: the daemon's patience depends on the phase
+  }
+
+  private unlessStopped<T>(waiting: Promise<T>): Promise<T> {
+    return Promise.race([waiting, this.halted]);
   }
 
   private checkStopped(): void {

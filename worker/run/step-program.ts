@@ -74,29 +74,35 @@ export class StepProgram {
     };
     const programs: ProgramId[] = [];
     const segments: SegmentPlan[] = [];
-    for (const [index, segment] of source.segments.entries()) {
-      const compiled = await thread.compile(segment);
-      programs.push(compiled.program);
-      segments.push({
-        program: compiled.program,
-        inputs: compiled.inputs.map(({ name }) => slotOf(name)),
-        outputs: compiled.outputs.map(({ name }) => slotOf(name)),
-        // segment i completes the gradients of bucket i
-        release: withGradients && index < buckets.length ? [1 + buckets.length + index] : [],
-      });
-    }
     const travelling = (bytes: number) => ({ bytes, kind: 'travelling' as const });
     const parameters = buckets.map((bucket) => travelling(4 * bucket.length));
-    const sequence = await thread.prepare({
-      buffers: [
-        travelling(batch.bytes),
-        ...parameters,
-        ...(withGradients ? parameters : []),
-        ...resident.sizes.map((bytes) => ({ bytes, kind: 'resident' as const })),
-      ],
-      segments,
-    });
-    return new StepProgram(samples, batch, sequence, thread, programs, buckets.length);
+    try {
+      for (const [index, segment] of source.segments.entries()) {
+        const compiled = await thread.compile(segment);
+        programs.push(compiled.program);
+        segments.push({
+          program: compiled.program,
+          inputs: compiled.inputs.map(({ name }) => slotOf(name)),
+          outputs: compiled.outputs.map(({ name }) => slotOf(name)),
+          // segment i completes the gradients of bucket i
+          release: withGradients && index < buckets.length ? [1 + buckets.length + index] : [],
+        });
+      }
+      const sequence = await thread.prepare({
+        buffers: [
+          travelling(batch.bytes),
+          ...parameters,
+          ...(withGradients ? parameters : []),
+          ...resident.sizes.map((bytes) => ({ bytes, kind: 'resident' as const })),
+        ],
+        segments,
+      });
+      return new StepProgram(samples, batch, sequence, thread, programs, buckets.length);
+    } catch (error) {
+      // what was compiled would stay with the thread; where the thread is the trouble, this fails as well
+      await Promise.allSettled(programs.map((program) => thread.disposeProgram(program)));
+      throw error;
+    }
   }
 
   async dispose(): Promise<void> {

@@ -120,7 +120,7 @@ export class Trainer {
     const { program, buffer, step } = batch;
     if (!program || !buffer) {
       // a short last batch may leave nothing for this rank: its part of every sum is zero
-      this.ahead = this.prepareNext(step);
+      this.lookAhead(step);
       this.memory.buckets.forEach(({ gradients }, bucket) => {
         gradients.values.fill(0);
         reduce(bucket);
@@ -146,8 +146,7 @@ export class Trainer {
         }
       },
     );
-    this.ahead = this.prepareNext(step);
-    this.ahead?.catch(() => undefined); // awaited by the next step
+    this.lookAhead(step);
     const timings = await running;
     return { loss, seconds: timings.reduce((sum, t) => sum + t.computeSeconds + t.restSeconds, 0) };
   }
@@ -176,8 +175,10 @@ export class Trainer {
     new Float32Array(this.parameters[bucket]!).set(this.memory.buckets[bucket]!.parameters.values);
   }
 
-  private prepareNext(step: number): Promise<Prepared> | undefined {
-    return step + 1 < this.plan.totalSteps ? this.prepare(step + 1) : undefined;
+  /** Reads the batch of the step after `step`. */
+  private lookAhead(step: number): void {
+    this.ahead = step + 1 < this.plan.totalSteps ? this.prepare(step + 1) : undefined;
+    this.ahead?.catch(() => undefined); // awaited by the next step, if there is one
   }
 
   private async prepare(step: number): Promise<Prepared> {

@@ -9,6 +9,8 @@ import { referenceTo, type RunPlan } from '../../../protocol/index.js';
 import { repositoryRoot } from '../../root.js';
 import { withRanks } from './ranks.js';
 
+t.setTimeout(180_000);
+
 const STEPS = 20;
 const SHARINGS: readonly (readonly number[])[] = [[8], [4, 4], [3, 3, 2], [6, 2]];
 

@@ -45,6 +45,7 @@ export async function trainOnRanks(plan: RunPlan, paths: ReadonlyMap<string, str
         scratch: folder,
         fetch: (sha256) => Promise.resolve(paths.get(sha256)!),
         report,
+        beat: () => undefined,
       };
       const run = new RankRun({ jobId: plan.jobId, epoch: plan.epoch, rank }, host);
       runs[rank] = run;

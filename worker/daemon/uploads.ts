@@ -1,0 +1,40 @@
+import { rm } from 'node:fs/promises';
+import { reportOf, type ErrorReport } from '../../base/index.js';
+import { hashOfFile } from './artifact-cache.js';
+import type { Session } from './session.js';
+
+/**
+ * Files of one device's ranks on their way to the coordinator: one after the other, so that what is told of them
+ * is told in order.
+ */
+export class Uploads {
+  private last: Promise<void> = Promise.resolve();
+
+  /** @param session the session to use when a file's turn comes; undefined when there is none, nobody waits then */
+  constructor(private readonly session: () => Session | undefined) {}
+
+  /**
+   * Hands over the file, then calls `done` with its hash, or `failed`; both not at all when there is no session.
+   * The file is removed either way.
+   */
+  put(path: string, done: (sha256: string) => void, failed: (error: ErrorReport) => void): void {
+    this.last = this.last.then(async () => {
+      try {
+        const session = this.session();
+        if (!session) return;
+        const sha256 = await hashOfFile(path);
+        await session.putArtifact(sha256, path);
+        done(sha256);
+      } catch (error) {
+        failed(reportOf(error));
+      } finally {
+        await rm(path, { force: true }).catch(() => undefined); // its folder goes with the daemon
+      }
+    });
+  }
+
+  /** Resolves when all that was put before is over. Never rejects. */
+  settled(): Promise<void> {
+    return this.last;
+  }
+}
