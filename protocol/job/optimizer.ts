@@ -21,7 +21,9 @@ export const OptimizerSchema = Type.Union(
       {
         kind: Type.Union([Type.Literal('adam'), Type.Literal('adamw')]),
         lr: rate('learning rate'),
-        betas: Type.Optional(Type.Tuple([fraction('beta1'), fraction('beta2')], { description: 'default [0.9, 0.999]' })),
+        betas: Type.Optional(
+          Type.Tuple([fraction('beta1'), fraction('beta2')], { description: 'default [0.9, 0.999]' }),
+        ),
         eps: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'default 1e-8' })),
         weightDecay: Type.Optional(rate('adam: L2, default 0; adamw: decoupled, default 0.01')),
       },
@@ -41,9 +43,13 @@ export const ScheduleSchema = Type.Object(
       Type.Literal('cosine'),
       Type.Literal('step'),
     ]),
-    warmupSteps: Type.Optional(Type.Integer({ minimum: 0, description: 'linear rise over so many steps; default 0' })),
+    warmupSteps: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'linear rise over so many steps; default 0' }),
+    ),
     minFactor: Type.Optional(fraction('linear, cosine: the factor at the last step; default 0')),
-    everySteps: Type.Optional(Type.Integer({ minimum: 1, description: 'step: multiply by gamma each time; default 1000' })),
+    everySteps: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'step: multiply by gamma each time; default 1000' }),
+    ),
     gamma: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1, description: 'step: default 0.1' })),
   },
   { ...strict, description: 'constant, linear, cosine or step, each with warmupSteps' },

@@ -17,9 +17,12 @@ export const LossSchema = Type.Union(
   { description: 'cross_entropy, mse, l1, huber or binary_cross_entropy_with_logits' },
 );
 
-export const WireSchema = Type.Union([Type.Literal('float32'), Type.Literal('float16'), Type.Literal('bfloat16')], {
-  description: 'element type of gradients between hosts: float32, float16 or bfloat16',
-});
+export const WireSchema = Type.Union(
+  [Type.Literal('float32'), Type.Literal('float16'), Type.Literal('bfloat16')],
+  {
+    description: 'element type of gradients between hosts: float32, float16 or bfloat16',
+  },
+);
 
 export const ParallelismSchema = Type.Union(
   [
@@ -50,7 +53,10 @@ export const ParallelismSchema = Type.Union(
 export const JobSpecSchema = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 200, pattern: '^[^\\u0000-\\u001f]+$' }),
-    model: Type.String({ minLength: 1, description: 'an ONNX file, or a TypeScript/JavaScript module exporting a model' }),
+    model: Type.String({
+      minLength: 1,
+      description: 'an ONNX file, or a TypeScript/JavaScript module exporting a model',
+    }),
     data: Type.Object({ train: DatasetSchema, validation: Type.Optional(DatasetSchema) }, strict),
     loss: LossSchema,
     optimizer: OptimizerSchema,
@@ -59,15 +65,22 @@ export const JobSpecSchema = Type.Object(
     epochs: Type.Optional(count('passes over the training data')),
     steps: Type.Optional(count('optimizer steps, instead of epochs')),
     seed: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 32 - 1, description: 'default 0' })),
-    clipNorm: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'largest global norm of the gradient' })),
+    clipNorm: Type.Optional(
+      Type.Number({ exclusiveMinimum: 0, description: 'largest global norm of the gradient' }),
+    ),
     parallelism: Type.Optional(ParallelismSchema),
-    checkpoint: Type.Optional(Type.Object({ everySteps: count('write the weights each so many steps') }, strict)),
+    checkpoint: Type.Optional(
+      Type.Object({ everySteps: count('write the weights each so many steps') }, strict),
+    ),
     communication: Type.Optional(
       Type.Object(
         {
           wire: Type.Optional(WireSchema),
           bucketBytes: Type.Optional(
-            Type.Integer({ minimum: 1024, description: 'gradients travel in buckets of about so many bytes' }),
+            Type.Integer({
+              minimum: 1024,
+              description: 'gradients travel in buckets of about so many bytes',
+            }),
           ),
         },
         strict,

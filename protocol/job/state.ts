@@ -18,7 +18,8 @@ export function isTerminal(state: JobState): boolean {
   return state === 'succeeded' || state === 'failed' || state === 'cancelled';
 }
 
-const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
+const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
+  Type.Union([schema, Type.Null()]);
 
 /** A job as REST and `--json` show it. Times are ISO 8601; numbers that are not known yet are null. */
 export const JobRecordSchema = Type.Object({
@@ -40,7 +41,12 @@ export const JobRecordSchema = Type.Object({
   startedAt: nullable(Type.String()),
   endedAt: nullable(Type.String()),
   error: nullable(
-    Type.Object({ code: Type.String(), message: Type.String(), device: nullable(Type.String()), family: Type.String() }),
+    Type.Object({
+      code: Type.String(),
+      message: Type.String(),
+      device: nullable(Type.String()),
+      family: Type.String(),
+    }),
   ),
 });
 export type JobRecord = Static<typeof JobRecordSchema>;

@@ -3,7 +3,7 @@ import { Packr } from 'msgpackr';
 import { DatasetSchema } from '../../data/index.js';
 import { OptimizerSchema, ScheduleSchema } from '../job/optimizer.js';
 import { LossSchema, WireSchema } from '../job/spec.js';
-import { validatorOf } from '../validation.js';
+import { ValidationError, validatorOf } from '../validation.js';
 
 const strict = { additionalProperties: false } as const;
 const natural = Type.Integer({ minimum: 0 });
@@ -59,7 +59,7 @@ export const RunPlanSchema = Type.Object(
 export type RunPlan = Static<typeof RunPlanSchema>;
 
 // useRecords: false: msgpackr's record reader would compile code from what it reads
-const packr = new Packr({ useRecords: false, mapsAsObjects: true });
+const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
 const validate = validatorOf(RunPlanSchema);
 
 export function encodeRunPlan(plan: RunPlan): Uint8Array {
@@ -68,5 +68,12 @@ export function encodeRunPlan(plan: RunPlan): Uint8Array {
 
 /** @throws ValidationError when the bytes decode to anything but a run plan */
 export function decodeRunPlan(bytes: Uint8Array): RunPlan {
-  return validate(packr.unpack(bytes) as unknown, 'run plan');
+  let decoded: unknown;
+  try {
+    decoded = packr.unpack(bytes);
+  } catch (error) {
+    const problem = `not msgpack: ${error instanceof Error ? error.message : String(error)}`;
+    throw new ValidationError('run plan', [{ field: '', problem }]);
+  }
+  return validate(decoded, 'run plan');
 }
