@@ -1,7 +1,7 @@
 import { formatBytes, formatSeconds, type Seconds } from '../base/index.js';
 import { accountFor, bytesPerSample, samplesWithin, totalOf } from './account.js';
 import type { Device, Link } from './device.js';
-import { BatchTooSmallError, BudgetTooSmallError, PlacementError } from './errors.js';
+import { BatchTooSmallError, BudgetTooSmallError, PlacementError, ShareError } from './errors.js';
 import type { Plan, RejectedPlan, Replica } from './plan.js';
 import type { ModelProfile } from './profile.js';
 import { splitShares } from './shares.js';
@@ -28,7 +28,7 @@ export interface DataParallelRequest {
  *
  * Without `replicas` a device whose share would round to nothing is left out and named in `rejected`.
  * O(n^2) in the devices at worst, independent of the model's size.
- * @throws PlacementError, BatchTooSmallError, BudgetTooSmallError
+ * @throws PlacementError, ShareError, BatchTooSmallError, BudgetTooSmallError
  */
 export function planDataParallel(request: DataParallelRequest): Plan {
   const { profile, batch, link } = request;
@@ -51,7 +51,8 @@ export function planDataParallel(request: DataParallelRequest): Plan {
     const shares = splitShares(batch, weights, capacity);
     if (!shares) throw overCapacity(profile, devices, capacity, batch);
     const idle = devices.filter((_, i) => shares[i] === 0);
-    if (idle.length === 0 || request.shares) return describe(request, devices, shares, rejected, link);
+    if (idle.length === 0) return describe(request, devices, shares, rejected, link);
+    if (request.shares) throw noSample(request.shares, idle, batch);
     if (request.replicas !== undefined) return describe(request, devices, atLeastOne(shares), rejected, link);
     for (const device of idle) {
       rejected.push({
@@ -66,14 +67,14 @@ export function planDataParallel(request: DataParallelRequest): Plan {
 function choose({ devices, replicas, shares }: DataParallelRequest): readonly Device[] {
   if (devices.length === 0) throw new PlacementError('no device has joined; start one with: dtrain worker');
   const wanted = replicas ?? shares?.length ?? devices.length;
+  if (shares && shares.length !== wanted) {
+    throw new ShareError(
+      `parallelism: ${shares.length} shares for ${wanted} devices; give one share a device`,
+    );
+  }
   if (wanted > devices.length) {
     throw new PlacementError(
       `parallelism: asks for ${wanted} devices, but ${devices.length} have joined (${devices.map((d) => d.id).join(', ')})`,
-    );
-  }
-  if (shares && shares.length !== wanted) {
-    throw new PlacementError(
-      `parallelism: ${shares.length} shares for ${wanted} devices; give one share a device`,
     );
   }
   if (wanted === devices.length || shares) return devices.slice(0, wanted);
@@ -159,6 +160,15 @@ function tooSmall(profile: ModelProfile, devices: readonly Device[], worldSize: 
     need - largest.memoryBytes,
     `${largest.id} has a budget of ${formatBytes(largest.memoryBytes)}, the model needs ${formatBytes(need)} for one sample`,
     `give it memory=${Math.ceil(need / 2 ** 20)}MiB or more, or train a smaller model`,
+  );
+}
+
+function noSample(shares: readonly number[], devices: readonly Device[], batch: number): ShareError {
+  const total = shares.reduce((sum, share) => sum + share, 0);
+  const enough = Math.ceil(total / Math.min(...shares));
+  return new ShareError(
+    `parallelism.shares: [${shares.join(', ')}] of a batch of ${batch} leaves ${devices.map((device) => device.id).join(', ')} ` +
+      `without a sample; use batch: ${enough} or more, or shares that are closer to each other`,
   );
 }
 

@@ -25,7 +25,14 @@ export class BatchTooSmallError extends UserError {
   }
 }
 
-/** The job asks for more devices than there are, or shares that do not match them. */
+/** The shares that the job asks for cannot be given, on whatever devices. */
+export class ShareError extends UserError {
+  constructor(message: string) {
+    super('bad_shares', message, { ids: { field: 'parallelism.shares' } });
+  }
+}
+
+/** The job asks for more devices than there are: it may fit once others have joined. */
 export class PlacementError extends UserError {
   constructor(message: string) {
     super('bad_placement', message, { ids: { field: 'parallelism' } });

@@ -10,12 +10,14 @@ import {
 } from '../../data/index.js';
 import {
   intAttribute,
+  ModelError,
   readModel,
   targetTypeOf,
   UnsupportedOperatorError,
   unsupportedOperators,
   type Graph,
   type LossKind,
+  type TrainingGraph,
   type TypedGraph,
   bindGraph,
 } from '../../graph/index.js';
@@ -41,6 +43,7 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
   const { graph } = readModel(await readFile(pathOf(paths, job.model)), { source: 'model' });
   const missing = unsupportedOperators(graph);
   if (missing.length > 0) throw new UnsupportedOperatorError(missing, 'gradient rule');
+  refuseOtherTypes(graph);
   const wishes = dataWishes(graph, job.loss);
   const open = (spec: DatasetSpec, field: string, context?: DataContext) => {
     const names = new Map(filesOf(spec).map(({ field: at, file }) => [file, `${field}.${at}`]));
@@ -50,7 +53,8 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
   const train = await open(job.data.train, 'data.train');
   try {
     const shapes = sampleShapes(graph, train);
-    const { profile } = profileModel(graph, shapes, job, train.bytes);
+    const { profile, training } = profileModel(graph, shapes, job, train.bytes);
+    refuseUntrainable(training);
     const checks = checksOf(graph, shapes, job.loss);
     await checkDataset(train, checks);
     if (job.data.validation) {
@@ -73,6 +77,31 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
     };
   } finally {
     train.close();
+  }
+}
+
+/** Buckets, kernels and the wire are float32. @throws ModelError naming the parameters */
+function refuseOtherTypes({ parameters }: Graph): void {
+  const others = [...parameters].filter(([, { dtype }]) => dtype !== 'float32');
+  if (others.length === 0) return;
+  const shown = others.slice(0, 5).map(([name, { dtype }]) => `"${name}" is ${dtype}`);
+  const more = others.length > shown.length ? `, and ${others.length - shown.length} more` : '';
+  throw new ModelError(
+    `model: parameter ${shown.join(', ')}${more}; dtrain trains float32: export the model in float32`,
+    { ids: { parameters: others.map(([name]) => name) } },
+  );
+}
+
+/** @throws ModelError when there is nothing to train, or the loss is not float32 */
+function refuseUntrainable({ graph, gradients, loss }: TrainingGraph): void {
+  if (gradients.size === 0) {
+    throw new ModelError('model: the loss depends on no parameter of the model; there is nothing to train');
+  }
+  const { dtype } = graph.types.get(loss)!;
+  if (dtype !== 'float32') {
+    throw new ModelError(
+      `model: its output is ${dtype}; dtrain trains float32: leave out the Cast at its end, or export it in float32`,
+    );
   }
 }
 

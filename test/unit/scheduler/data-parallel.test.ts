@@ -75,6 +75,15 @@ t.test('refusals say what is short and by how much', (t) => {
     code: 'batch_too_small',
     message: /batch: 2 is smaller than the 3 devices/,
   });
+  const two = [device('a/cpu:0', 1), device('b/cpu:0', 1)];
+  t.throws(() => plan(two, 8, { shares: [100, 1] }), {
+    code: 'bad_shares',
+    message: /\[100, 1\] of a batch of 8 leaves b\/cpu:0 without a sample; use batch: 101 or more/,
+  });
+  t.throws(() => plan(two, 8, { replicas: 1, shares: [3, 1] }), {
+    code: 'bad_shares',
+    message: /2 shares for 1 devices/,
+  });
   t.throws(() => plan([device('a/cpu:0', 1)], 2, { replicas: 2 }), {
     code: 'bad_placement',
     message: /asks for 2 devices, but 1/,
