@@ -2,13 +2,15 @@ import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { sha256, withDeadline, type Logger } from '../../base/index.js';
 import { RedisUnavailableError } from '../errors.js';
-import { addressOf, producerOptions, workerOptions } from '../redis/index.js';
+import { addressOf, hangUp, producerOptions, workerOptions } from '../redis/index.js';
 import type { ControlQueue, QueueEntry, QueueHandler } from './port.js';
 
 /** The hash tag of the job store: one node of a cluster holds both. */
 const PREFIX = '{dtrain}';
 const NAME = 'control';
 const ATTEMPTS = 5;
+/** An entry whose handler was lost on the way (Redis went) is delivered again after this long. */
+const STALLED_MS = 5000;
 const CLOSE_SECONDS = 2;
 
 /**
@@ -34,10 +36,16 @@ export class BullControlQueue implements ControlQueue {
     consumer.on('error', quiet);
     await Promise.all([producer, consumer].map((redis) => untilReady(redis)));
     const queue = new Queue<QueueEntry>(NAME, { connection: producer, prefix: PREFIX });
+    // entries that a coordinator took and died with would be held back until they count as stalled; every job
+    // that waits is queued anew from the job log
+    await queue.obliterate({ force: true });
     const worker = new Worker<QueueEntry>(NAME, (entry) => handler(entry.data), {
       connection: consumer,
       prefix: PREFIX,
       concurrency: 1,
+      lockDuration: STALLED_MS,
+      stalledInterval: STALLED_MS,
+      maxStalledCount: ATTEMPTS,
     });
     queue.on('error', quiet);
     worker.on('error', quiet);
@@ -73,7 +81,7 @@ export class BullControlQueue implements ControlQueue {
     const force = this.consumer.status !== 'ready';
     const closing = Promise.all([this.worker.close(force), this.queue.close()]);
     await withDeadline(closing, CLOSE_SECONDS, 'the control queue').catch(() => undefined); // Redis may be silent
-    this.producer.disconnect();
+    hangUp(this.producer);
     this.consumer.disconnectAll();
   }
 }
@@ -89,7 +97,7 @@ class ConsumerRedis extends Redis {
   }
 
   disconnectAll(): void {
-    for (const connection of [this, ...this.copies]) connection.disconnect();
+    for (const connection of [this, ...this.copies]) hangUp(connection);
   }
 }
 

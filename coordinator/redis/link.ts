@@ -5,6 +5,8 @@ import { RedisUnavailableError } from '../errors.js';
 const CONNECT_MS = 3000;
 const ANSWER_MS = 2000;
 const PING_SECONDS = 1;
+/** How long a connection that we end may take to end in order. */
+const HANG_UP_MS = 200;
 
 /**
  * The coordinator's connection to Redis for commands, and what is known of Redis being there.
@@ -95,7 +97,7 @@ export class RedisLink {
     this.listeners.clear();
     this.redis.removeAllListeners();
     this.redis.on('error', () => undefined);
-    this.redis.disconnect();
+    hangUp(this.redis);
   }
 
   private schedulePing(): void {
@@ -133,6 +135,7 @@ const commandOptions: RedisOptions = {
   // a command whose answer was lost is the caller's to repeat: it knows whether that is safe
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
+  disconnectTimeout: HANG_UP_MS,
   retryStrategy: reconnect,
 };
 
@@ -143,8 +146,14 @@ export const producerOptions: RedisOptions = { ...commandOptions, lazyConnect: f
 export const workerOptions: RedisOptions = {
   maxRetriesPerRequest: null,
   connectTimeout: CONNECT_MS,
+  disconnectTimeout: HANG_UP_MS,
   retryStrategy: reconnect,
 };
+
+/** Ends a connection. One that has ended already is left alone: ioredis would hold the process for a while. */
+export function hangUp(redis: Redis): void {
+  if (redis.status !== 'end') redis.disconnect();
+}
 
 /** The URL for messages: without user name and password. */
 export function addressOf(url: string): string {

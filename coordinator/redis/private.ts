@@ -185,10 +185,11 @@ async function readPid(file: string): Promise<number | undefined> {
   }
 }
 
-/** The number may have gone to another program since; where the system does not say, it is taken for Redis. */
+/** The number may have gone to another program since, or Redis be dead; where the system does not say, it is Redis. */
 async function isRedis(pid: number): Promise<boolean> {
   try {
-    return (await readFile(`/proc/${pid}/comm`, 'utf8')).startsWith('redis');
+    const [, name, state] = /^\d+ \((.*)\) (\w)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8')) ?? [];
+    return name?.startsWith('redis') === true && state !== 'Z';
   } catch {
     return true;
   }

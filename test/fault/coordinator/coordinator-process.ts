@@ -7,8 +7,16 @@ const dataDir = process.argv[2]!;
 const logger = createLogger('coordinator', 'silent');
 const anyPort = { host: '127.0.0.1', port: 0 };
 const redis = await startPrivateRedis({ dataDir: join(dataDir, 'redis'), logger });
-const coordinator = await startCoordinator({ redisUrl: redis.url, grpc: anyPort, http: anyPort, dataDir, logger });
+const coordinator = await startCoordinator({
+  redisUrl: redis.url,
+  grpc: anyPort,
+  http: anyPort,
+  dataDir,
+  logger,
+});
 process.once('SIGTERM', () => {
   void coordinator.close().then(() => redis.close());
 });
-console.log(JSON.stringify({ redisPid: redis.pid, http: coordinator.httpUrl, grpc: coordinator.grpcAddress }));
+console.log(
+  JSON.stringify({ redisPid: redis.pid, http: coordinator.httpUrl, grpc: coordinator.grpcAddress }),
+);

@@ -27,7 +27,18 @@ export class PlainRedis {
   }
 
   async start(): Promise<void> {
-    const options = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.folder, '--appendonly', 'yes', '--save', ''];
+    const options = [
+      '--port',
+      String(this.port),
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      this.folder,
+      '--appendonly',
+      'yes',
+      '--save',
+      '',
+    ];
     this.child = spawn('redis-server', options, { stdio: 'ignore' });
     while (!(await this.answers())) await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,12 +19,16 @@ const anyPort = { host: '127.0.0.1', port: 0 };
 const folder = mkdtempSync(join(tmpdir(), 'dtrain-start-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 
+/** Running, or at least not waiting to be buried by the system's first process. */
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
+    return !/\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch (error) {
+    // a system without /proc: the signal has told
+    return (
+      error instanceof Error && 'syscall' in error && error.syscall === 'open' && process.platform !== 'linux'
+    );
   }
 }
 async function gone(pid: number): Promise<void> {
@@ -52,9 +56,18 @@ t.test('ports that are taken', async (t) => {
   const { port } = taken.address() as AddressInfo;
   const options = { redisUrl: redis.url, dataDir: folder, logger };
   const message = new RegExp(`127\\.0\\.0\\.1:${port}: another program listens there`);
-  await t.rejects(startCoordinator({ ...options, grpc: { host: '127.0.0.1', port }, http: anyPort }), { code: 'address_in_use', message });
-  await t.rejects(startCoordinator({ ...options, grpc: anyPort, http: { host: '127.0.0.1', port } }), { code: 'address_in_use', message });
-  await t.rejects(startCoordinator({ ...options, grpc: anyPort, http: { host: '203.0.113.1', port: 0 } }), { code: 'address_unusable', message: /203\.0\.113\.1/ });
+  await t.rejects(startCoordinator({ ...options, grpc: { host: '127.0.0.1', port }, http: anyPort }), {
+    code: 'address_in_use',
+    message,
+  });
+  await t.rejects(startCoordinator({ ...options, grpc: anyPort, http: { host: '127.0.0.1', port } }), {
+    code: 'address_in_use',
+    message,
+  });
+  await t.rejects(startCoordinator({ ...options, grpc: anyPort, http: { host: '203.0.113.1', port: 0 } }), {
+    code: 'address_unusable',
+    message: /203\.0\.113\.1/,
+  });
   const coordinator = await startCoordinator({ ...options, grpc: anyPort, http: anyPort });
   await coordinator.close();
   await coordinator.close();
@@ -83,7 +96,9 @@ t.test('a Redis belongs to one coordinator at a time', async (t) => {
   const dead = spawn(process.execPath, ['-e', '']);
   await once(dead, 'exit');
   const { hostname } = await import('node:os');
-  await link.ask((client) => client.set('{dtrain}:owner', JSON.stringify({ id: 'x', host: hostname(), pid: dead.pid })));
+  await link.ask((client) =>
+    client.set('{dtrain}:owner', JSON.stringify({ id: 'x', host: hostname(), pid: dead.pid })),
+  );
   await (await Ownership.take(link, clock, logger)).release();
   t.pass('and at once when its process is gone');
 });
@@ -94,11 +109,21 @@ t.test('a private Redis', async (t) => {
   t.match(redis.url, /^redis:\/\/:[0-9a-f]{48}@127\.0\.0\.1:\d+$/);
   const link = await RedisLink.open(redis.url, systemClock, logger);
   t.strictSame(await link.ask((client) => client.config('GET', 'appendonly')), ['appendonly', 'yes']);
-  t.strictSame(await link.ask((client) => client.config('GET', 'maxmemory-policy')), ['maxmemory-policy', 'noeviction']);
+  t.strictSame(await link.ask((client) => client.config('GET', 'maxmemory-policy')), [
+    'maxmemory-policy',
+    'noeviction',
+  ]);
   await link.ask((client) => client.set('kept', 'yes'));
   link.close();
-  await t.rejects(RedisLink.open(redis.url.replace(/:[0-9a-f]{48}@/, ''), systemClock, logger), { code: 'redis_unavailable', message: /NOAUTH/ });
-  await t.rejects(startPrivateRedis({ dataDir, logger }), { code: 'redis_not_started', message: /--data-dir/ }, 'one for each folder');
+  await t.rejects(RedisLink.open(redis.url.replace(/:[0-9a-f]{48}@/, ''), systemClock, logger), {
+    code: 'redis_unavailable',
+    message: /NOAUTH/,
+  });
+  await t.rejects(
+    startPrivateRedis({ dataDir, logger }),
+    { code: 'redis_not_started', message: /--data-dir/ },
+    'one for each folder',
+  );
   await redis.close();
   t.notOk(isAlive(redis.pid));
   const again = await startPrivateRedis({ dataDir, logger });
@@ -112,15 +137,36 @@ t.test('a machine without redis-server', async (t) => {
   const { PATH } = process.env;
   process.env['PATH'] = '/nowhere';
   t.teardown(() => (process.env['PATH'] = PATH));
-  await t.rejects(startPrivateRedis({ dataDir: join(folder, 'none'), logger }), { code: 'redis_not_started', message: /apt-get install redis-server.*brew install redis/ });
+  await t.rejects(startPrivateRedis({ dataDir: join(folder, 'none'), logger }), {
+    code: 'redis_not_started',
+    message: /apt-get install redis-server.*brew install redis/,
+  });
 });
 
 /** A process with a private Redis and a coordinator, and what it says about itself. */
-async function startProcess(dataDir: string): Promise<{ pid: number; redisPid: number; http: string; grpc: string; exit: Promise<unknown>; kill(signal: NodeJS.Signals): void }> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('coordinator-process.js', import.meta.url)), dataDir], { stdio: ['pipe', 'pipe', 'inherit'] });
+async function startProcess(
+  dataDir: string,
+): Promise<{
+  pid: number;
+  redisPid: number;
+  http: string;
+  grpc: string;
+  exit: Promise<unknown>;
+  kill(signal: NodeJS.Signals): void;
+}> {
+  const child = spawn(
+    process.execPath,
+    [fileURLToPath(new URL('coordinator-process.js', import.meta.url)), dataDir],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
   const exit = once(child, 'exit');
   const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
-  return { pid: child.pid!, ...(JSON.parse(line) as { redisPid: number; http: string; grpc: string }), exit, kill: (signal) => child.kill(signal) };
+  return {
+    pid: child.pid!,
+    ...(JSON.parse(line) as { redisPid: number; http: string; grpc: string }),
+    exit,
+    kill: (signal) => child.kill(signal),
+  };
 }
 
 t.test('killed: Redis ends with it; started again: what ran has failed, what waited runs', async (t) => {
@@ -129,7 +175,9 @@ t.test('killed: Redis ends with it; started again: what ran has failed, what wai
   const rest = new Rest(first.http);
   await rest.upload(modelBytes);
   await rest.upload(dataBytes);
-  const worker = await ScriptedWorker.join(first.grpc, { script: { peers: (self, launch) => self.step(launch, 1) } });
+  const worker = await ScriptedWorker.join(first.grpc, {
+    script: { peers: (self, launch) => self.step(launch, 1) },
+  });
   const ran = (await rest.submit(jobOf({ name: 'ran' }))).body.id;
   await rest.until(ran, (job) => job.state === 'running');
   const waited = (await rest.submit(jobOf({ name: 'waited' }))).body.id;
@@ -144,7 +192,9 @@ t.test('killed: Redis ends with it; started again: what ran has failed, what wai
   t.match(await again.job(ran), { state: 'failed', error: { code: 'coordinator_restarted' } });
   t.match(await again.job(waited), { state: 'queued' });
   const launched = new Promise<string>((resolve) => {
-    void ScriptedWorker.join(second.grpc, { script: { launch: (_, launch) => resolve(launch.jobId) } }).then((one) => t.teardown(() => one.close()));
+    void ScriptedWorker.join(second.grpc, { script: { launch: (_, launch) => resolve(launch.jobId) } }).then(
+      (one) => t.teardown(() => one.close()),
+    );
   });
   t.equal(await launched, waited);
   second.kill('SIGTERM');
@@ -158,7 +208,9 @@ t.test('a job that runs when the coordinator is closed', async (t) => {
   const redis = await startPrivateRedis({ dataDir: join(dataDir, 'redis'), logger });
   t.teardown(() => redis.close());
   const first = await setUp({ redis, folder: dataDir });
-  const worker = await ScriptedWorker.join(first.coordinator.grpcAddress, { script: { peers: (self, launch) => self.step(launch, 1) } });
+  const worker = await ScriptedWorker.join(first.coordinator.grpcAddress, {
+    script: { peers: (self, launch) => self.step(launch, 1) },
+  });
   const { body } = await first.rest.submit(jobOf());
   await first.rest.until(body.id, (job) => job.state === 'running');
   await first.close();

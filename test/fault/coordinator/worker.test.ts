@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import t from 'tap';
 import { DOUBT_SECONDS, STOP_SECONDS } from '../../../coordinator/launch/index.js';
 import { LEASE_SECONDS } from '../../../coordinator/membership/index.js';
-import { DeviceLostSchema, DeviceSchema, RankFailedSchema, type DeviceRecord, type JobRecord, type Launch } from '../../../protocol/index.js';
+import {
+  DeviceLostSchema,
+  DeviceSchema,
+  RankFailedSchema,
+  type DeviceRecord,
+  type JobRecord,
+  type Launch,
+} from '../../../protocol/index.js';
 import { jobOf, setUp, weightBytes } from '../../integration/coordinator/fixture.js';
 import { ScriptedWorker, type Script } from '../../integration/coordinator/scripted-worker.js';
 import { FakeClock } from '../../unit/coordinator/fake-clock.js';
@@ -30,10 +37,21 @@ const endless: Partial<Script> = {
 let names = 0;
 
 /** A worker of each host with one device, and a job that runs on all of them. */
-async function train(t: { teardown(end: () => void): void }, hosts: number, script: Partial<Script> = endless) {
+async function train(
+  t: { teardown(end: () => void): void },
+  hosts: number,
+  script: Partial<Script> = endless,
+) {
   const workers: ScriptedWorker[] = [];
   for (let i = 0; i < hosts; i++) {
-    workers.push(await ScriptedWorker.join(coordinator.grpcAddress, { name: `h${names++}`, script, weights: weightBytes, heartbeatMs: 20 }));
+    workers.push(
+      await ScriptedWorker.join(coordinator.grpcAddress, {
+        name: `h${names++}`,
+        script,
+        weights: weightBytes,
+        heartbeatMs: 20,
+      }),
+    );
   }
   t.teardown(() => workers.forEach((worker) => worker.close()));
   const { body } = await rest.submit(jobOf({ name: `fault ${names}` }));
@@ -44,7 +62,16 @@ async function train(t: { teardown(end: () => void): void }, hosts: number, scri
 const fail = (launch: Launch, family: string, code: string, ids: object = {}) =>
   ({
     case: 'failed',
-    value: create(RankFailedSchema, { jobId: launch.jobId, epoch: 1, rank: launch.rank, device: launch.device, family, code, message: `${code} happened`, idsJson: JSON.stringify(ids) }),
+    value: create(RankFailedSchema, {
+      jobId: launch.jobId,
+      epoch: 1,
+      rank: launch.rank,
+      device: launch.device,
+      family,
+      code,
+      message: `${code} happened`,
+      idsJson: JSON.stringify(ids),
+    }),
   }) as const;
 
 t.test('a session that ends fails the job at once, naming the device; the others are stopped', async (t) => {
@@ -52,7 +79,10 @@ t.test('a session that ends fails the job at once, naming the device; the others
   await running(id);
   workers[1]!.close();
   const job = await rest.over(id);
-  t.match(job, { state: 'failed', error: { code: 'worker_left', device: device(workers[1]!), family: 'peer' } });
+  t.match(job, {
+    state: 'failed',
+    error: { code: 'worker_left', device: device(workers[1]!), family: 'peer' },
+  });
   t.match(await workers[0]!.heard('stop'), { value: { jobId: id, epoch: 1 } });
   await until(async () => (await states()).join() === 'free');
   t.ok(existsSync(join(job.output.directory, 'metrics.jsonl')), 'its metrics stay');
@@ -84,11 +114,29 @@ t.test('a lost executor is the cause, though a peer complained before', async (t
   workers[0]!.stopped(launched(workers[0]!));
   await until(async () => (await states()).includes('free'));
   t.equal((await rest.job(id)).state, 'running', 'the coordinator waits for the cause');
-  const lost = create(DeviceLostSchema, { device: device(workers[1]!), code: 'executor_died', message: 'killed by SIGKILL' });
+  const lost = create(DeviceLostSchema, {
+    device: device(workers[1]!),
+    code: 'executor_died',
+    message: 'killed by SIGKILL',
+  });
   workers[1]!.tell({ case: 'deviceLost', value: lost });
-  t.match(await rest.over(id), { state: 'failed', error: { code: 'executor_died', device: device(workers[1]!), message: /SIGKILL/ } });
+  t.match(await rest.over(id), {
+    state: 'failed',
+    error: { code: 'executor_died', device: device(workers[1]!), message: /SIGKILL/ },
+  });
   t.strictSame((await states()).sort(), ['free', 'lost']);
-  workers[1]!.tell({ case: 'deviceBack', value: create(DeviceSchema, { id: device(workers[1]!), kind: 'cpu', engine: 'e', threads: 1, memoryBytes: 2 ** 31, flops: 1e10, speed: 1 }) });
+  workers[1]!.tell({
+    case: 'deviceBack',
+    value: create(DeviceSchema, {
+      id: device(workers[1]!),
+      kind: 'cpu',
+      engine: 'e',
+      threads: 1,
+      memoryBytes: 2 ** 31,
+      flops: 1e10,
+      speed: 1,
+    }),
+  });
   await until(async () => (await states()).join() === 'free,free');
   workers.forEach((worker) => worker.close());
   await noDevices();
@@ -98,13 +146,17 @@ t.test('without another cause the suspect is named when the time of doubt is ove
   const { id, workers, launched, device } = await train(t, 3);
   await running(id);
   const suspect = launched(workers[2]!).rank;
-  for (const worker of workers.slice(0, 2)) worker.tell(fail(launched(worker), 'peer', 'deadline', { expectedRank: suspect }));
+  for (const worker of workers.slice(0, 2))
+    worker.tell(fail(launched(worker), 'peer', 'deadline', { expectedRank: suspect }));
   await until(async () => {
     clock.advance(0.1); // the complaints arrive some time; heartbeats go on
     return (await rest.job(id)).endedAt !== null;
   });
   const job = await rest.job(id);
-  t.match(job, { state: 'failed', error: { code: 'deadline', device: device(workers[2]!), message: /does not answer its peers/ } });
+  t.match(job, {
+    state: 'failed',
+    error: { code: 'deadline', device: device(workers[2]!), message: /does not answer its peers/ },
+  });
   t.ok(DOUBT_SECONDS < 5);
   workers.forEach((worker) => worker.close());
   await noDevices();
@@ -114,7 +166,10 @@ t.test('a rank’s own mistake is told as it is', async (t) => {
   const { id, workers, launched } = await train(t, 2);
   await running(id);
   workers[1]!.tell(fail(launched(workers[1]!), 'user', 'diverged', { step: 3 }));
-  t.match(await rest.over(id), { state: 'failed', error: { code: 'diverged', family: 'user', message: 'diverged happened' } });
+  t.match(await rest.over(id), {
+    state: 'failed',
+    error: { code: 'diverged', family: 'user', message: 'diverged happened' },
+  });
   const { body } = await rest.ask<{ rows: object[] }>('GET', `/v1/jobs/${id}/logs`);
   t.match(body.rows, [{ level: 'error', message: 'diverged happened', device: null }]);
   workers.forEach((worker) => worker.close());
@@ -144,13 +199,19 @@ t.test('cancel while it runs: over at once, the devices free when their ranks ha
 
 t.test('a worker that says what cannot be ends the job, not the coordinator', async (t) => {
   const { id, workers } = await train(t, 1, { launch: (worker, launch) => worker.finish(launch, 1) });
-  t.match(await rest.over(id), { state: 'failed', error: { code: 'internal', message: /no transition from "assembling" by "finished"/ } });
+  t.match(await rest.over(id), {
+    state: 'failed',
+    error: { code: 'internal', message: /no transition from "assembling" by "finished"/ },
+  });
   workers[0]!.close();
   await noDevices();
 });
 
 t.test('weights that are not the model’s', async (t) => {
-  const worker = await ScriptedWorker.join(coordinator.grpcAddress, { name: 'liar', weights: Buffer.from('no weights') });
+  const worker = await ScriptedWorker.join(coordinator.grpcAddress, {
+    name: 'liar',
+    weights: Buffer.from('no weights'),
+  });
   t.teardown(() => worker.close());
   const { body } = await rest.submit(jobOf({ name: 'liar' }));
   const job = await rest.over(body.id);
@@ -174,7 +235,8 @@ t.test('workers that may not join', async (t) => {
 t.test('first come, first served', async (t) => {
   const started: string[] = [];
   const ids: string[] = [];
-  for (const name of ['one', 'two', 'three']) ids.push((await rest.submit(jobOf({ name: `line ${name}`, parallelism: { data: 2 } }))).body.id);
+  for (const name of ['one', 'two', 'three'])
+    ids.push((await rest.submit(jobOf({ name: `line ${name}`, parallelism: { data: 2 } }))).body.id);
   const ends: Promise<JobRecord>[] = ids.map((id) => rest.over(id));
   const worker = await ScriptedWorker.join(coordinator.grpcAddress, {
     name: 'pair',
