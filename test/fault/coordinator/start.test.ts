@@ -144,9 +144,7 @@ t.test('a machine without redis-server', async (t) => {
 });
 
 /** A process with a private Redis and a coordinator, and what it says about itself. */
-async function startProcess(
-  dataDir: string,
-): Promise<{
+async function startProcess(dataDir: string): Promise<{
   pid: number;
   redisPid: number;
   http: string;

@@ -20,7 +20,10 @@ t.test('upload, ask, upload again', async (t) => {
   t.equal(first.status, 201);
   t.strictSame(await first.json(), { sha256: hash, bytes: bytes.length, reference: `sha256:${hash}` });
   const there = await fetch(url(hash), { method: 'HEAD' });
-  t.match({ status: there.status, length: there.headers.get('content-length') }, { status: 200, length: String(bytes.length) });
+  t.match(
+    { status: there.status, length: there.headers.get('content-length') },
+    { status: 200, length: String(bytes.length) },
+  );
   t.equal((await rest.upload(bytes)).status, 200);
   t.equal((await rest.upload(Buffer.alloc(0))).status, 201, 'an empty file is one too');
   t.strictSame(partial(), []);
@@ -38,12 +41,19 @@ t.test('bytes that are not what they are called', async (t) => {
 t.test('what is no hash, no bytes, no artifact', async (t) => {
   for (const name of ['abc', 'A'.repeat(64), '..%2f..%2fetc%2fpasswd']) {
     const answer = await rest.upload(Buffer.from('x'), name);
-    t.match({ status: answer.status, body: (await answer.json()) as ProblemBody }, { status: 400, body: { code: 'bad_hash' } }, name);
+    t.match(
+      { status: answer.status, body: (await answer.json()) as ProblemBody },
+      { status: 400, body: { code: 'bad_hash' } },
+      name,
+    );
   }
   const json = await rest.ask<ProblemBody>('PUT', `/v1/artifacts/${sha256('x')}`, { a: 1 });
   t.match(json, { status: 415, body: { code: 'bad_media_type', detail: /octet-stream/ } });
   const large = await new Promise<number>((resolve, reject) => {
-    const call = request(url(sha256('y')), { method: 'PUT', headers: { 'content-type': 'application/octet-stream', 'content-length': 2 ** 37 } });
+    const call = request(url(sha256('y')), {
+      method: 'PUT',
+      headers: { 'content-type': 'application/octet-stream', 'content-length': 2 ** 37 },
+    });
     call.on('response', (response) => {
       resolve(response.statusCode!);
       call.destroy();
@@ -57,7 +67,10 @@ t.test('what is no hash, no bytes, no artifact', async (t) => {
 t.test('an upload that breaks off leaves nothing', async (t) => {
   const hash = sha256('never');
   await new Promise<void>((resolve) => {
-    const call = request(url(hash), { method: 'PUT', headers: { 'content-type': 'application/octet-stream', 'content-length': 1000 } });
+    const call = request(url(hash), {
+      method: 'PUT',
+      headers: { 'content-type': 'application/octet-stream', 'content-length': 1000 },
+    });
     call.on('error', () => resolve());
     call.write('a beginning', () => call.destroy());
   });

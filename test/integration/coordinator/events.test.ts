@@ -39,8 +39,10 @@ t.test('a job is followed while it runs, and can be followed again from any poin
     live.push(event);
     if (event.event === 'metric' && (JSON.parse(event.data) as MetricRow).step === 4) go();
   }
-  const steps = (events: StreamEvent[]) => events.filter((one) => one.event === 'metric').map((one) => (JSON.parse(one.data) as MetricRow).step);
-  const states = (events: StreamEvent[]) => events.filter((one) => one.event === 'job').map((one) => (JSON.parse(one.data) as JobRecord).state);
+  const steps = (events: StreamEvent[]) =>
+    events.filter((one) => one.event === 'metric').map((one) => (JSON.parse(one.data) as MetricRow).step);
+  const states = (events: StreamEvent[]) =>
+    events.filter((one) => one.event === 'job').map((one) => (JSON.parse(one.data) as JobRecord).state);
   t.strictSame(steps(live), [1, 2, 3, 4, 5, 6, 7, 8]);
   t.equal(states(live).at(-1), 'succeeded');
   t.equal(live.at(-1)!.event, 'job', 'the end comes last');
@@ -53,7 +55,8 @@ t.test('a job is followed while it runs, and can be followed again from any poin
     t.strictSame(states(rest), last ? [] : ['succeeded'], 'and the job as it is now');
   }
   t.strictSame(steps(await all(body.id)), [1, 2, 3, 4, 5, 6, 7, 8]);
-  for (const nonsense of ['abc', '-1-0-0', '99999999999999999999-0-0']) t.strictSame(steps(await all(body.id, nonsense)), [1, 2, 3, 4, 5, 6, 7, 8], nonsense);
+  for (const nonsense of ['abc', '-1-0-0', '99999999999999999999-0-0'])
+    t.strictSame(steps(await all(body.id, nonsense)), [1, 2, 3, 4, 5, 6, 7, 8], nonsense);
 });
 
 t.test('a reader that does not read holds nothing up', async (t) => {

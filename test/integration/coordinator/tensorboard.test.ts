@@ -3,7 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { eventFileName, fileVersionRecord, scalarRecord } from '../../../coordinator/results/tensorboard/index.js';
+import {
+  eventFileName,
+  fileVersionRecord,
+  scalarRecord,
+} from '../../../coordinator/results/tensorboard/index.js';
 
 const python = process.env['DTRAIN_PYTHON'] ?? 'python3';
 const there = spawnSync(python, ['-c', 'import tensorboard']).status === 0;
@@ -27,10 +31,16 @@ t.test('TensorBoard reads the event files', { skip: there ? false : `${python} h
       fileVersionRecord(start),
       scalarRecord(start, 1, { loss: 0.5, learning_rate: 0.1, 'validation/loss': undefined }),
       scalarRecord(start + 1000, 2, { loss: null, learning_rate: 0.2 }),
-      scalarRecord(start + 2000, 300_000, { loss: 0.25, 'validation/loss': 0.75, 'validation/accuracy': 0.9 }),
+      scalarRecord(start + 2000, 300_000, {
+        loss: 0.25,
+        'validation/loss': 0.75,
+        'validation/accuracy': 0.9,
+      }),
     ]),
   );
-  const read = JSON.parse(execFileSync(python, ['-c', reader, folder], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })) as object;
+  const read = JSON.parse(
+    execFileSync(python, ['-c', reader, folder], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
+  ) as object;
   t.strictSame(read, {
     loss: [
       [1, 0.5, 1_700_000_000.5],
