@@ -1,0 +1,74 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { sha256 } from '../../../base/index.js';
+import { inspectJob } from '../../../coordinator/prepare/inspect.js';
+import { attribute, writeGraph, type Graph } from '../../../graph/index.js';
+import { linear, model, tensor } from '../../../graph/nn/index.js';
+import { referenceTo } from '../../../protocol/index.js';
+
+const DOUBLE = 11; // TensorProto.DOUBLE
+const plain = model({ input: tensor(2), layers: linear(1) }).graph;
+
+/** Inspects a job of the model on three rows of two features and a target. */
+async function inspect(graph: Graph) {
+  const folder = mkdtempSync(join(tmpdir(), 'dtrain-test-'));
+  const artifact = (name: string, bytes: Uint8Array): [string, string] => {
+    writeFileSync(join(folder, name), bytes);
+    return [sha256(bytes), join(folder, name)];
+  };
+  const data = artifact('data.csv', Buffer.from('1,2,3\n4,5,6\n7,8,9\n'));
+  const onnx = artifact('model.onnx', writeGraph(graph));
+  try {
+    return await inspectJob(
+      {
+        name: 'table',
+        model: referenceTo(onnx[0]),
+        data: { train: { format: 'csv', path: referenceTo(data[0]), target: -1, header: false } },
+        loss: 'mse',
+        optimizer: { kind: 'sgd', lr: 0.1 },
+        batch: 2,
+      },
+      new Map([data, onnx]),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+t.test('a float32 model with parameters', async (t) => {
+  t.match(await inspect(plain), { rows: 3, model: { parameters: ['weight', 'bias'] } });
+});
+
+t.test('parameters of another type are refused by name', async (t) => {
+  const { shape } = plain.parameters.get('weight')!;
+  const parameters = new Map(plain.parameters);
+  parameters.set('weight', { dtype: 'float64', shape, data: new Float64Array(2) });
+  await t.rejects(inspect({ ...plain, parameters }), {
+    family: 'user',
+    code: 'bad_model',
+    message: /parameter "weight" is float64; dtrain trains float32/,
+  });
+});
+
+t.test('so is an output of another type', async (t) => {
+  const cast = { name: 'cast', operator: 'Cast', domain: '', attributes: { to: attribute.int(DOUBLE) } };
+  const graph: Graph = {
+    ...plain,
+    nodes: [...plain.nodes, { ...cast, inputs: ['output'], outputs: ['wide'] }],
+    outputs: [{ name: 'wide', dtype: 'float64', shape: ['batch', 1] }],
+  };
+  await t.rejects(inspect(graph), { code: 'bad_model', message: /its output is float64/ });
+});
+
+t.test('and a model without anything to train', async (t) => {
+  const sum = { name: 'sum', operator: 'ReduceSum', domain: '', attributes: {} };
+  const graph: Graph = {
+    ...plain,
+    nodes: [{ ...sum, inputs: ['input', 'axes'], outputs: ['output'] }],
+    parameters: new Map(),
+    constants: new Map([['axes', { dtype: 'int64', shape: [1], data: BigInt64Array.of(1n) }]]),
+  };
+  await t.rejects(inspect(graph), { code: 'bad_model', message: /nothing to train/ });
+});
