@@ -26,8 +26,8 @@ export const DEFAULT_RING: RingOptions = {
   wire: 'float32',
   maxPieceBytes: 256 * 2 ** 10,
   minPieceBytes: 128 * 2 ** 10,
-  window: 8,
-  inFlight: 4,
+  window: 16,
+  inFlight: 2,
   deadline: 60,
   clock: systemClock,
 };

@@ -71,6 +71,9 @@ export class ZeroMqTransport implements Transport {
   private readonly edges = new Set<SocketEdge>();
   private readonly folders = new Set<string>();
   private readonly joined = new Set<number>();
+  /** Those who wait at another rank's door. */
+  private readonly callers = new Set<Dealer>();
+  private closed = false;
   private readonly doorkeeping: Promise<void>;
 
   private constructor(
@@ -121,7 +124,9 @@ export class ZeroMqTransport implements Transport {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     this.pending.close();
+    for (const caller of this.callers) caller.close();
     if (!this.doorman.closed) this.doorman.close();
     for (const edge of this.edges) edge.close();
     for (const folder of [...this.folders]) this.removeFolder(folder);
@@ -137,16 +142,20 @@ export class ZeroMqTransport implements Transport {
       receiveTimeout: timeout * 1000,
       maxMessageSize: MAX_HANDSHAKE_BYTES,
     });
+    this.callers.add(caller);
     try {
       caller.connect(address);
       await caller.send(encodeJson(helloOf(this.member, peer, this.settings)));
       const [bytes] = await caller.receive();
       return bytes && parseReply(bytes);
     } catch (cause) {
+      const ids = { ...this.member, peer, address };
+      if (this.closed) throw this.closedWhile(`it called rank ${peer} at ${address}`, ids);
       const what = `rank ${peer} at ${address} did not answer rank ${this.member.rank} within ${timeout} s`;
-      throw new TransportError('handshake_timeout', what, { cause, ids: { ...this.member, peer, address } });
+      throw new TransportError('handshake_timeout', what, { cause, ids });
     } finally {
-      caller.close();
+      this.callers.delete(caller);
+      if (!caller.closed) caller.close();
     }
   }
 
@@ -154,6 +163,7 @@ export class ZeroMqTransport implements Transport {
   private async enter(peer: number, welcome: Welcome, timeout: Seconds): Promise<Edge> {
     const endpoint = welcome.endpoints.find(reachable);
     const ids = { ...this.member, peer };
+    if (this.closed) throw this.closedWhile(`it opened the edge of rank ${peer}`, ids);
     if (endpoint === undefined) {
       const what = `rank ${peer} offers ${welcome.endpoints.join(', ')}, none of which this host can reach`;
       throw new TransportError('refused', what, { ids });
@@ -246,6 +256,10 @@ export class ZeroMqTransport implements Transport {
     } finally {
       if (folder !== undefined) this.removeFolder(folder);
     }
+  }
+
+  private closedWhile(doing: string, ids: Readonly<Record<string, unknown>>): TransportError {
+    return new TransportError('edge_closed', `the transport was closed while ${doing}`, { ids });
   }
 
   private removeFolder(folder: string): void {
