@@ -57,12 +57,7 @@ export class RestClient {
     idempotencyKey: string,
   ): Promise<{ job: JobRecord; created: boolean }> {
     const headers = { 'idempotency-key': idempotencyKey };
-    const { value, status } = await this.answer(
-      'POST',
-      '/v1/jobs',
-      JSON.stringify(submission),
-      headers,
-    );
+    const { value, status } = await this.answer('POST', '/v1/jobs', JSON.stringify(submission), headers);
     return { job: value as JobRecord, created: status !== 200 };
   }
 

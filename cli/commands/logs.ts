@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { JobLogRow } from '../../protocol/index.js';
 import { followJob } from '../client/events.js';
+import { saidBy } from '../submit/follow.js';
 import { clientFor, type Session } from '../session.js';
 import { examples, withCoordinator, withJson } from './options.js';
 
@@ -38,5 +39,5 @@ export function registerLogs(program: Command, session: Session): void {
 }
 
 function lineOf(row: JobLogRow): string {
-  return `${row.at} ${row.level.padEnd(5)} ${row.device ?? 'coordinator'}: ${row.message}`;
+  return `${row.at} ${row.level.padEnd(5)} ${saidBy(row)}`;
 }

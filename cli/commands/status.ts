@@ -24,7 +24,10 @@ export function describeJob(job: JobRecord): string {
     ['loss', job.loss?.toFixed(4)],
     ['validation', validationOf(job)],
     ['speed', job.samplesPerSecond === null ? undefined : `${job.samplesPerSecond.toFixed(1)} samples/s`],
-    ['time left', job.etaSeconds === null ? undefined : formatSeconds(job.etaSeconds)],
+    [
+      'time left',
+      job.etaSeconds === null || job.endedAt !== null ? undefined : formatSeconds(job.etaSeconds),
+    ],
     ['devices', job.devices.length === 0 ? undefined : job.devices.join(', ')],
     ['output', `${job.output.directory}${job.output.delivered ? '' : ' (on the coordinator’s host)'}`],
     ['created', job.createdAt],

@@ -1,4 +1,4 @@
-import { isTerminal, type JobRecord } from '../../protocol/index.js';
+import { isTerminal, type JobLogRow, type JobRecord } from '../../protocol/index.js';
 import { followJob } from '../client/events.js';
 import type { RestClient } from '../client/rest.js';
 import { InvariantError } from '../../base/index.js';
@@ -29,6 +29,7 @@ export async function follow(
   let explained = !options.explain;
   let away = false;
   let waits = '';
+  let milestone = '';
   const onGap = () => {
     if (!away) progress.note(dim(`the coordinator at ${client.url} does not answer; trying again`));
     away = true;
@@ -37,12 +38,11 @@ export async function follow(
     for await (const event of followJob(client, id, { clock, interrupt, onGap })) {
       away = false;
       if (event.kind === 'log' && event.row.level !== 'debug') {
-        progress.note(dim(`${event.row.device ?? 'coordinator'}: ${event.row.message}`));
+        progress.note(dim(saidBy(event.row)));
       }
       if (event.kind === 'metric' && typeof event.row.validationLoss === 'number') {
-        progress.milestone(
-          validationLine(event.row.step, event.row.validationLoss, event.row.validationAccuracy),
-        );
+        // shown with the job's next state, which may be the one that says who trains
+        milestone = validationLine(event.row.step, event.row.validationLoss, event.row.validationAccuracy);
       }
       if (event.kind !== 'job') continue;
       const { job } = event;
@@ -54,6 +54,8 @@ export async function follow(
         explained = true;
         for (const line of job.explanation) progress.note(`${bold('plan')} ${line}`);
       }
+      if (milestone !== '') progress.milestone(milestone);
+      milestone = '';
       last = job;
       if (options.untilPlanned && (explained || isTerminal(job.state))) break;
       progress.update(job.step, job.totalSteps, progressDetail(job));
@@ -74,4 +76,10 @@ function validationLine(step: number, loss: number, accuracy: number | undefined
 export function exitCodeOfJob(job: JobRecord): ExitCode {
   if (job.state === 'succeeded') return EXIT.done;
   return job.state === 'failed' && job.error?.family === 'user' ? EXIT.badInput : EXIT.failed;
+}
+
+/** A row of a job's log with who said it, once. */
+export function saidBy({ device, message }: JobLogRow): string {
+  const who = `${device ?? 'coordinator'}: `;
+  return message.startsWith(who) ? message : who + message;
 }

@@ -28,11 +28,11 @@ export class Progress {
   /** Shows `done` of `total` with `detail` behind; `total` may become known late (null: not yet). */
   update(done: number, total: number | null, detail: string): void {
     if (total === null || total === 0) return;
+    this.lastText = `${this.label} ${this.format(done)}/${this.format(total)}  ${detail}`.trimEnd();
     if (this.terminal.interactive) {
       this.redraw(done, total, detail);
       return;
     }
-    this.lastText = `${this.label} ${this.format(done)}/${this.format(total)}  ${detail}`.trimEnd();
     const now = this.clock.monotonic();
     if (now - this.lastLine < LINE_SECONDS) return;
     this.lastLine = now;
@@ -58,7 +58,7 @@ export class Progress {
     this.releaseMilestone(this.clock.monotonic());
     this.bar?.stop();
     this.bar = undefined;
-    if (!this.terminal.interactive) this.flush();
+    this.flush();
   }
 
   private releaseMilestone(now: Seconds): void {
@@ -74,6 +74,7 @@ export class Progress {
   }
 
   private redraw(done: number, total: number, detail: string): void {
+    const counts = `${this.format(done)}/${this.format(total)}`;
     if (!this.bar) {
       const { cyan } = this.terminal.noteColors;
       this.bar = new SingleBar({
@@ -85,12 +86,12 @@ export class Progress {
         fps: 10,
         hideCursor: true,
         gracefulExit: false,
-        clearOnComplete: false,
+        clearOnComplete: true, // its last state stays as a line of text
       });
-      this.bar.start(total, done, { detail, counts: '' });
+      this.bar.start(total, done, { detail, counts });
     }
     this.bar.setTotal(total);
-    this.bar.update(done, { detail, counts: `${this.format(done)}/${this.format(total)}` });
+    this.bar.update(done, { detail, counts });
   }
 }
 
@@ -103,7 +104,7 @@ export function progressDetail(job: {
   const parts: string[] = [];
   if (job.loss !== null) parts.push(`loss ${job.loss.toFixed(4)}`);
   if (job.samplesPerSecond !== null) parts.push(`${formatRate(job.samplesPerSecond)} samples/s`);
-  if (job.etaSeconds !== null) parts.push(`${formatSeconds(job.etaSeconds)} left`);
+  if (job.etaSeconds !== null && job.etaSeconds > 0) parts.push(`${formatSeconds(job.etaSeconds)} left`);
   return parts.join(', ');
 }
 
