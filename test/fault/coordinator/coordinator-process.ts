@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { createLogger } from '../../../base/index.js';
 import { startCoordinator, startPrivateRedis } from '../../../coordinator/index.js';
@@ -14,6 +15,9 @@ const coordinator = await startCoordinator({
   dataDir,
   logger,
 });
+// the test that started it is gone
+process.stdin.on('end', () => process.exit(1)).resume();
+(process.stdin as Socket).unref();
 process.once('SIGTERM', () => {
   void coordinator.close().then(() => redis.close());
 });

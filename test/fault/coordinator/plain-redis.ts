@@ -18,6 +18,7 @@ export class PlainRedis {
     probe.close();
     await once(probe, 'close');
     const redis = new PlainRedis(port, folder);
+    process.once('exit', () => redis.child?.kill('SIGKILL'));
     await redis.start();
     return redis;
   }

@@ -180,10 +180,11 @@ t.test('a folder that cannot be written', async (t) => {
   await t.rejects(begin(t, join(file, 'out')), { code: 'output_unwritable', message: /file\/out/ });
   const output = folderOf(t);
   mkdirSync(join(output, 'metrics.jsonl'));
-  const failure = new Promise<Error>(
-    (resolve) => void begin(t, output, resolve).then(({ results }) => results.close()),
-  );
-  t.match(await failure, { code: 'output_unwritable' });
+  const failures: Error[] = [];
+  const { results } = await begin(t, output, (error) => failures.push(error));
+  await results.close();
+  t.match(failures, [{ code: 'output_unwritable' }]);
+});
 });
 
 t.test('a claim is believed when the token lies in the folder itself', async (t) => {
