@@ -176,8 +176,10 @@ export class RankRun {
       host: this.host.listenHost,
     });
     this.host.report({ kind: 'ready', run: this.id, endpoint: this.transport.address });
-    const addresses = await this.unlessStopped(
-      withDeadline(this.peers, PEERS_SECONDS, `rank ${rank}: waiting for the other ranks to be ready`),
+    const addresses = await withDeadline(
+      this.unlessStopped(this.peers),
+      PEERS_SECONDS,
+      `rank ${rank}: waiting for the other ranks to be ready`,
     );
     const communicator = await this.unlessStopped(
       this.meet({ ...ring, transport: this.transport, arena, addresses, joinTimeout: JOIN_SECONDS }),
