@@ -185,7 +185,6 @@ t.test('a folder that cannot be written', async (t) => {
   await results.close();
   t.match(failures, [{ code: 'output_unwritable' }]);
 });
-});
 
 t.test('a claim is believed when the token lies in the folder itself', async (t) => {
   const directory = folderOf(t);
