@@ -4,6 +4,7 @@ import { createProgram } from './program.js';
 import { createSession } from './session.js';
 
 /** The process: signals in, one exit code out. */
+const LINGER_MS = 2000;
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
@@ -33,3 +34,5 @@ try {
   if (!(error instanceof CommanderError)) session.terminal.fail(error);
   else if (error.exitCode !== 0) session.terminal.answerError(error);
 }
+// what is left open at the end (a connection, a child that does not answer) must not keep the process
+setTimeout(() => process.exit(), LINGER_MS).unref();

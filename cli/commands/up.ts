@@ -7,10 +7,10 @@ import { dataFolder } from '../host/folders.js';
 import { runUntilInterrupted } from '../host/lifetime.js';
 import { UsageError } from '../errors.js';
 import type { Session } from '../session.js';
-import { collect, examples } from './options.js';
+import { examples } from './options.js';
 
 interface Options {
-  readonly device: readonly string[];
+  readonly device?: readonly string[];
   readonly redis?: string;
   readonly dataDir?: string;
   readonly http: string;
@@ -24,7 +24,7 @@ export function registerUp(program: Command, session: Session): void {
   program
     .command('up')
     .description('run a whole cluster on this host until Ctrl-C: coordinator, private Redis and one worker')
-    .option('--device <spec>', 'a device; repeat for several (default: the CPU, split in two)', collect, [])
+    .option('--device <spec...>', 'a device, or several (default: the CPU, split in two)')
     .option('--redis <url>', 'use this Redis instead of a private one')
     .option('--data-dir <dir>', 'folder for jobs, artifacts and results (default: ~/.local/share/dtrain)')
     .option('--http <port>', 'port of REST; 0 for any free one', '7700')
@@ -43,7 +43,7 @@ export function registerUp(program: Command, session: Session): void {
         await Promise.all([import('../../coordinator/index.js'), import('../../worker/index.js')]);
       const http = parseAddress('--http', options.http, options.host);
       const grpc = parseAddress('--grpc', options.grpc ?? String(nextPort(http.port)), options.host);
-      const devices = (options.device.length > 0 ? options.device : cpuInTwo()).map(parseDeviceSpec);
+      const devices = (options.device ?? cpuInTwo()).map(parseDeviceSpec);
       const dataDir = dataFolder(options.dataDir, session.env, session.cwd);
       // what every part does in detail is for who asks; the answer to a mistake is the error itself
       const logger = createLogger('up', session.env['DTRAIN_LOG'] ?? 'warn');
@@ -60,6 +60,7 @@ export function registerUp(program: Command, session: Session): void {
             cacheDir: join(dataDir, 'cache'),
             listenHost: options.host,
             logger,
+            signal: session.interrupt,
           }),
         );
         announce(session, coordinator.httpUrl, coordinator.grpcAddress);

@@ -5,12 +5,12 @@ import { localAddressTowards, parseAddress } from '../host/address.js';
 import { cacheFolder } from '../host/folders.js';
 import { runUntilInterrupted } from '../host/lifetime.js';
 import type { Session } from '../session.js';
-import { collect, examples } from './options.js';
+import { examples } from './options.js';
 
 interface Options {
   readonly coordinator: string;
   readonly name: string;
-  readonly device: readonly string[];
+  readonly device?: readonly string[];
   readonly cacheDir?: string;
   readonly listen?: string;
 }
@@ -22,7 +22,7 @@ export function registerWorker(program: Command, session: Session): void {
     .description("run a host's daemon: it offers devices to a coordinator, one process each")
     .requiredOption('--coordinator <host:port>', "the coordinator's gRPC address")
     .option('--name <name>', 'name of this host in the cluster', hostname())
-    .option('--device <spec>', 'a device to offer; repeat for several (default: cpu:0)', collect, [])
+    .option('--device <spec...>', 'a device to offer, or several (default: cpu:0)')
     .option(
       '--listen <host>',
       'address of this host that other workers reach (default: the one that leads to the coordinator)',
@@ -38,7 +38,7 @@ ${examples('dtrain worker --coordinator big:7701 --device cpu:0,memory=4GiB,thre
     .action(async (options: Options) => {
       const { parseDeviceSpec, startWorkerDaemon } = await import('../../worker/index.js');
       const coordinator = parseAddress('--coordinator', options.coordinator);
-      const devices = (options.device.length > 0 ? options.device : ['cpu:0']).map(parseDeviceSpec);
+      const devices = (options.device ?? ['cpu:0']).map(parseDeviceSpec);
       const listenHost = options.listen ?? (await localAddressTowards(coordinator));
       const cacheDir = cacheFolder(options.cacheDir, session.env, session.cwd);
       await runUntilInterrupted(session, async (lifetime) => {
@@ -50,6 +50,7 @@ ${examples('dtrain worker --coordinator big:7701 --device cpu:0,memory=4GiB,thre
             cacheDir,
             listenHost,
             logger: createLogger('worker'),
+            signal: session.interrupt,
           }),
         );
         session.terminal.note(`${options.name} has joined ${options.coordinator}`);

@@ -58,6 +58,9 @@ export async function runUntilInterrupted(
   try {
     const { done } = await start(lifetime);
     await Promise.race([interrupted, ...(done ? [done] : [])]);
+  } catch (error) {
+    // a part that was told to stop while it started says so by failing
+    if (!interrupt.aborted) throw error;
   } finally {
     await lifetime.close();
     clearInterval(alive);

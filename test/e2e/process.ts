@@ -37,9 +37,11 @@ export class Dtrain {
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => this.heard('stdout', text));
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => this.heard('stderr', text));
     const timer = setTimeout(() => this.signalGroup('SIGKILL'), seconds * 1000);
+    const watchdog = watch(this.pid);
     this.ended = new Promise((resolve) => {
       this.child.on('close', (code, signal) => {
         clearTimeout(timer);
+        watchdog.kill('SIGKILL');
         for (const check of this.waiting) check();
         resolve({ code, signal, stdout: this.stdout, stderr: this.stderr });
       });
@@ -83,6 +85,15 @@ export class Dtrain {
     this[stream] += text;
     for (const check of this.waiting) check();
   }
+}
+
+/** Ends a process group when this process is gone, even by SIGKILL: a shell reads from a pipe that the kernel closes. */
+function watch(group: number): ChildProcess {
+  const script = 'while read -r _; do :; done; kill -KILL "-$0"';
+  return spawn('/bin/sh', ['-c', script, String(group)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
 }
 
 /** Runs a command to its end. */
