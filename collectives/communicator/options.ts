@@ -39,13 +39,16 @@ export function ringArenaBytes(
   return Arena.sizeOf(options.maxPieceBytes) + stagingBytes(options);
 }
 
-/** Where outgoing pieces are packed to 16 bits: one slot for each that may be unacknowledged. */
+/**
+ * Where outgoing pieces are packed to 16 bits: one slot for each that may be unacknowledged, and one more for all
+ * those that are copied to a lane at once (which then stays in the cache).
+ */
 export function stagingBytes(
   options: Pick<RingOptions, 'wire' | 'maxPieceBytes' | 'window' | 'inFlight'>,
 ): Bytes {
   return options.wire === 'float32'
     ? 0
-    : Arena.sizeOf(options.maxPieceBytes / 2) * options.window * options.inFlight;
+    : Arena.sizeOf(options.maxPieceBytes / 2) * (options.window * options.inFlight + 1);
 }
 
 /**

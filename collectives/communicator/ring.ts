@@ -145,17 +145,19 @@ export class Ring {
 
   private sendPiece(operation: Operation): void {
     const { sending, store } = operation;
+    const { step, piece, start, end } = sending;
     const slot = this.slotOf(operation.id, operation.sent);
-    const payload = store.read(sending.start, sending.end, slot, operation.roundsOwn);
     const { lane } = this.right.edge;
-    if (lane && store.kernels && payload.length >= LANE_THRESHOLD_BYTES) {
+    if (lane && store.kernels && (end - start) * store.wireBytes >= LANE_THRESHOLD_BYTES) {
+      const { window, inFlight } = this.options;
+      const payload = store.read(start, end, window * inFlight, operation.roundsOwn);
       // The checksum first: it brings into the cache what is then copied.
       const checksum = store.kernels.checksum(payload.byteOffset, payload.length);
       lane.write(slot, payload);
-      const fields = fieldsOf(operation, FrameKind.lane, sending.step, sending.piece);
-      this.right.sendLane(fields, payload.length, checksum);
+      this.right.sendLane(fieldsOf(operation, FrameKind.lane, step, piece), payload.length, checksum);
     } else {
-      this.right.send(fieldsOf(operation, FrameKind.data, sending.step, sending.piece), payload);
+      const payload = store.read(start, end, slot, operation.roundsOwn);
+      this.right.send(fieldsOf(operation, FrameKind.data, step, piece), payload);
     }
     operation.sent++;
     sending.next();
