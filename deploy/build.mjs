@@ -26,8 +26,20 @@ for (const folder of ['collectives/kernels', 'worker/optimizer']) {
   for (const file of readdirSync(sources).filter((name) => name.endsWith('.ts'))) {
     const wasm = join(out, folder, file.replace(/\.ts$/, '.wasm'));
     run(bin('asc'), [
-      join(sources, file), '--outFile', wasm, '-O3', '--noAssert', '--runtime', 'stub',
-      '--enable', 'simd', '--importMemory', '--initialMemory', '1', '--maximumMemory', '65536',
+      join(sources, file),
+      '--outFile',
+      wasm,
+      '-O3',
+      '--noAssert',
+      '--runtime',
+      'stub',
+      '--enable',
+      'simd',
+      '--importMemory',
+      '--initialMemory',
+      '1',
+      '--maximumMemory',
+      '65536',
     ]);
   }
 }
