@@ -117,7 +117,8 @@ export class ExecutorProcess {
   /** Ends the process: asks, waits `graceSeconds`, kills. Resolves when it is gone. */
   async close(graceSeconds: Seconds): Promise<void> {
     this.closing = true;
-    if (graceSeconds > 0) this.send({ kind: 'shutdown' });
+    if (graceSeconds === 0) this.child.kill('SIGKILL');
+    this.send({ kind: 'shutdown' });
     const cancel = this.clock.after(graceSeconds, () => this.child.kill('SIGKILL'));
     await this.exited;
     cancel();

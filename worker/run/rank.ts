@@ -9,7 +9,7 @@ import {
   DEFAULT_RING,
   type CommunicatorOptions,
 } from '../../collectives/index.js';
-import { formatBytes, withDeadline, type Sha256 } from '../../base/index.js';
+import { formatBytes, InvariantError, withDeadline, type Sha256 } from '../../base/index.js';
 import { writeSafetensors } from '../../graph/index.js';
 import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
@@ -95,7 +95,7 @@ export class RankRun {
   /** Trains to the end. @throws whatever makes that impossible; call `leave` in any case */
   async train(encoded: Uint8Array): Promise<RankResult> {
     try {
-      return await this.follow(decodeRunPlan(encoded));
+      return await this.follow(planIn(encoded));
     } catch (error) {
       // what was in flight when we were stopped fails in its own words: the order to stop is the reason
       throw this.stopped ?? error;
@@ -287,6 +287,16 @@ export class RankRun {
 
   private checkStopped(): void {
     if (this.stopped) throw this.stopped;
+  }
+}
+
+/** Both ends are one version: bytes that are no plan are our mistake, not the user's. */
+function planIn(encoded: Uint8Array): RunPlan {
+  try {
+    return decodeRunPlan(encoded);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new InvariantError(`the coordinator sent no plan of a run: ${why}`, { cause });
   }
 }
 
