@@ -52,6 +52,7 @@ module.exports = {
     ...throughIndex,
     only('zeromq', 'collectives/transport/zeromq.ts'),
     only('onnxruntime-node', 'worker/engine/onnxruntime.ts'),
+    only('koffi', 'collectives/transport/mapping.ts'),
     only('bullmq', 'coordinator/queue/bullmq.ts'),
   ],
   options: {
