@@ -7,6 +7,7 @@ export function startWorkerDaemon(options: WorkerOptions): Promise<WorkerDaemon>
 
 export type { WorkerDaemon, WorkerOptions };
 export {
+  hostResources,
   parseDeviceSpec,
   probeDevices,
   resolveDevices,

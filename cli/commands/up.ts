@@ -1,10 +1,11 @@
-import { cpus, hostname, totalmem } from 'node:os';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { createLogger } from '../../base/index.js';
 import { parseAddress } from '../host/address.js';
 import { dataFolder } from '../host/folders.js';
 import { runUntilInterrupted } from '../host/lifetime.js';
+import type { HostResources } from '../../worker/index.js';
 import { UsageError } from '../errors.js';
 import type { Session } from '../session.js';
 import { examples } from './options.js';
@@ -39,11 +40,11 @@ export function registerUp(program: Command, session: Session): void {
       ),
     )
     .action(async (options: Options) => {
-      const [{ startCoordinator, startPrivateRedis }, { parseDeviceSpec, startWorkerDaemon }] =
+      const [{ startCoordinator, startPrivateRedis }, { hostResources, parseDeviceSpec, startWorkerDaemon }] =
         await Promise.all([import('../../coordinator/index.js'), import('../../worker/index.js')]);
       const http = parseAddress('--http', options.http, options.host);
       const grpc = parseAddress('--grpc', options.grpc ?? String(nextPort(http.port)), options.host);
-      const devices = (options.device ?? cpuInTwo()).map(parseDeviceSpec);
+      const devices = (options.device ?? cpuInTwo(hostResources())).map(parseDeviceSpec);
       const dataDir = dataFolder(options.dataDir, session.env, session.cwd);
       // what every part does in detail is for who asks; the answer to a mistake is the error itself
       const logger = createLogger('up', session.env['DTRAIN_LOG'] ?? 'warn');
@@ -83,8 +84,8 @@ function nextPort(port: number): number {
 }
 
 /** Two CPU devices that share this host: half of the cores and a quarter of the memory each. */
-function cpuInTwo(): readonly string[] {
-  const threads = Math.max(1, Math.floor(cpus().length / 2));
-  const memory = Math.floor(totalmem() / 4);
+function cpuInTwo({ cores, memoryBytes }: HostResources): readonly string[] {
+  const threads = Math.max(1, Math.floor(cores / 2));
+  const memory = Math.floor(memoryBytes / 4);
   return [0, 1].map((index) => `cpu:${index},memory=${memory},threads=${threads}`);
 }
