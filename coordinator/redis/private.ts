@@ -112,7 +112,7 @@ function configuration(port: number, password: string, dataDir: string): string 
     'logfile redis.log',
     'pidfile redis.pid',
     'appendonly yes',
-    'appendfsync everysec',
+    'appendfsync always', // a few events a job: an answer that was given survives a crash
     'save ""',
     'maxmemory-policy noeviction',
     '',

@@ -37,6 +37,8 @@ export class PlainRedis {
       this.folder,
       '--appendonly',
       'yes',
+      '--appendfsync', // else what was written just before a kill may be lost while the disk is busy
+      'always',
       '--save',
       '',
     ];
