@@ -87,19 +87,26 @@ async function measure(folder: string, workers: number): Promise<Measured> {
   }
 }
 
-/** Runs the job and tells the seconds from the start of `dtrain submit` to the first step's report. */
+/** Runs the job and tells the seconds from the start of `dtrain submit` to the first step, as REST shows it. */
 async function firstStep(job: string, url: string): Promise<number> {
   const start = performance.now();
+  const submit = spawn(process.execPath, [DTRAIN, 'submit', job, '--coordinator', url], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const id = await new Promise<string>((resolve) =>
+    submit.stdout.setEncoding('utf8').on('data', (text: string) => resolve(text.trim())),
+  );
   let first: number | undefined;
-  const child = spawn(process.execPath, [DTRAIN, 'submit', job, '--coordinator', url, '--follow'], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    if (first === undefined && /training \d+\//.test(text)) first = (performance.now() - start) / 1000;
-  });
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  if (code !== 0 || first === undefined) throw new RangeError(`the job ended with ${code ?? 'a signal'}`);
-  return first;
+  for (;;) {
+    const { state, step } = (await (await fetch(`${url}/v1/jobs/${id}`)).json()) as {
+      state: string;
+      step: number;
+    };
+    if (step > 0) first ??= (performance.now() - start) / 1000;
+    if (state === 'succeeded' && first !== undefined) return first;
+    if (state === 'failed' || state === 'cancelled') throw new RangeError(`job ${id} ended as ${state}`);
+    await new Promise((resolve) => setTimeout(resolve, first === undefined ? 25 : 250));
+  }
 }
 
 function writeJob(folder: string, workers: number): string {

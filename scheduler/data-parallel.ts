@@ -4,7 +4,7 @@ import type { Device, Link } from './device.js';
 import { BatchTooSmallError, BudgetTooSmallError, PlacementError, ShareError } from './errors.js';
 import type { Plan, RejectedPlan, Replica } from './plan.js';
 import type { ModelProfile } from './profile.js';
-import { splitShares } from './shares.js';
+import { levelSpeeds, splitShares } from './shares.js';
 
 /** Share of a large matrix product's rate that a whole training step reaches (bench/step, onnxruntime on CPU). */
 const STEP_EFFICIENCY = 0.6;
@@ -47,7 +47,7 @@ export function planDataParallel(request: DataParallelRequest): Plan {
       devices = devices.filter((device) => !unfit.includes(device));
       continue;
     }
-    const weights = request.shares ?? devices.map((device) => device.flops);
+    const weights = request.shares ?? levelSpeeds(devices.map((device) => device.flops));
     const shares = splitShares(batch, weights, capacity);
     if (!shares) throw overCapacity(profile, devices, capacity, batch);
     const idle = devices.filter((_, i) => shares[i] === 0);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { splitShares } from '../../../scheduler/index.js';
+import { levelSpeeds, splitShares } from '../../../scheduler/index.js';
 
 const device = fc.record({
   weight: fc.double({ min: 0.01, max: 100, noNaN: true }),
@@ -64,5 +64,22 @@ t.test('a thousand devices', (t) => {
     100_000,
   );
   t.ok(shares.every((share, i) => i % 3 !== 0 || share <= 60));
+  t.end();
+});
+
+t.test('speeds within the noise of their measurement are one speed', (t) => {
+  t.same(levelSpeeds([100, 110, 50, 300]), [105, 105, 50, 300]);
+  t.same(levelSpeeds([]), []);
+  fc.assert(
+    fc.property(fc.array(fc.double({ min: 1, max: 1000, noNaN: true }), { maxLength: 50 }), (speeds) => {
+      const level = levelSpeeds(speeds);
+      const keepsOrder = speeds.every((a, i) =>
+        speeds.every((b, j) => a > b || level[i]! <= level[j]! + 1e-9),
+      );
+      return (
+        keepsOrder && level.every((speed, i) => Math.abs(speed - speeds[i]!) <= 0.15 * speeds[i]! + 1e-9)
+      );
+    }),
+  );
   t.end();
 });
