@@ -35,7 +35,7 @@ export function serveJoin(members: Members): (stream: Stream) => void {
         session = members.join(message.value, channel);
       }
     });
-    stream.on('end', () => left('its worker left'));
+    stream.on('end', () => left('its worker left, or its host or network went down'));
     stream.on('cancelled', () => left('its worker ended, or the connection to it broke'));
     stream.on('error', (error: Error) => left(`the connection to its worker failed: ${error.message}`));
     stream.on('close', () => left('the connection to its worker was closed'));

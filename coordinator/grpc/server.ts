@@ -47,7 +47,11 @@ export async function startGrpcServer(
     address: hostPort(host, bound),
     close: () =>
       new Promise((resolve) => {
-        const force = setTimeout(() => server.forceShutdown(), CLOSE_MS);
+        // a peer whose network is gone never confirms the end: its socket is left to the process's own
+        const force = setTimeout(() => {
+          server.forceShutdown();
+          resolve();
+        }, CLOSE_MS);
         server.tryShutdown(() => {
           clearTimeout(force);
           resolve();

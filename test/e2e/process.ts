@@ -14,6 +14,8 @@ export interface Ended {
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** A command to run it by, which becomes it: `ip netns exec NAME`. */
+  readonly by?: readonly string[];
   /** Killed after so many seconds; a test that needs it has failed. */
   readonly seconds?: number;
 }
@@ -26,9 +28,10 @@ export class Dtrain {
   private readonly child: ChildProcess;
   private readonly waiting = new Set<() => void>();
 
-  constructor(args: readonly string[], { cwd, env = {}, seconds = 60 }: RunOptions = {}) {
+  constructor(args: readonly string[], { cwd, env = {}, by = [], seconds = 60 }: RunOptions = {}) {
     const { DTRAIN_COORDINATOR: _none, NO_COLOR: _colour, ...rest } = process.env;
-    this.child = spawn(process.execPath, [MAIN, ...args], {
+    const [program, ...words] = [...by, process.execPath, MAIN, ...args];
+    this.child = spawn(program!, words, {
       ...(cwd === undefined ? {} : { cwd }),
       env: { ...rest, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
