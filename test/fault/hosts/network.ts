@@ -23,6 +23,7 @@ export class TestNetwork {
 
   /** The first host has the bridge that joins all of them. */
   constructor(hosts: readonly string[]) {
+    removeOrphans();
     const [centre] = hosts;
     hosts.forEach((host, index) => {
       const name = `dt${process.pid}-${index}`;
@@ -66,6 +67,13 @@ export class TestNetwork {
     for (const name of this.names.values()) ip('netns', 'del', name);
     this.names.clear();
   }
+}
+
+/** Networks of tests that were killed. */
+function removeOrphans(): void {
+  const list = execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' });
+  for (const [name, pid] of list.matchAll(/^dt(\d+)-\d+/gm))
+    if (!existsSync(`/proc/${pid!}`)) ip('netns', 'del', name);
 }
 
 function ip(...words: readonly string[]): void {
