@@ -1,36 +1,21 @@
 import { InvariantError } from '../../base/index.js';
+import { NodeFormula } from '../formula/index.js';
 import type { GraphBuilder } from '../ir/builder.js';
 import type { Node } from '../ir/graph.js';
-import type { Reference } from '../operators/index.js';
-import { toReference } from '../reference/value.js';
-import { Formula } from './formula.js';
 
 /**
  * What a gradient rule sees of the node that it differentiates, with the means to write the answer:
  * the rule adds nodes through the methods of Formula and returns one gradient per input.
  */
-export class GradientContext extends Formula {
+export class GradientContext extends NodeFormula {
   constructor(
     builder: GraphBuilder,
-    readonly node: Node,
+    node: Node,
     /** One entry per output: the gradient of the loss with respect to it; undefined where the loss does not depend on it. */
     readonly gradients: readonly (string | undefined)[],
     private readonly needed: (input: number) => boolean,
   ) {
-    super(builder);
-  }
-
-  /** Input `i`; an input that the rule relies on and that is omitted is a broken invariant. */
-  input(i: number): string {
-    const name = this.node.inputs[i];
-    if (name === undefined || name === '') {
-      throw new InvariantError(`node "${this.node.name}" (${this.node.operator}) has no input ${i}`);
-    }
-    return name;
-  }
-
-  hasInput(i: number): boolean {
-    return (this.node.inputs[i] ?? '') !== '';
+    super(builder, node);
   }
 
   output(i: number): string {
@@ -39,15 +24,6 @@ export class GradientContext extends Formula {
       throw new InvariantError(`node "${this.node.name}" (${this.node.operator}) has no output ${i}`);
     }
     return name;
-  }
-
-  hasOutput(i: number): boolean {
-    return (this.node.outputs[i] ?? '') !== '';
-  }
-
-  /** The first input. */
-  get x(): string {
-    return this.input(0);
   }
 
   /** The first output. */
@@ -67,26 +43,6 @@ export class GradientContext extends Formula {
   needs(i: number): boolean {
     return this.needed(i);
   }
-
-  /** A scalar constant of the first input's element type. */
-  number(value: number): string {
-    return this.scalar(value, this.typeOf(this.x).dtype);
-  }
-
-  /** The numbers of a constant input (axes, pads, shapes); undefined where it is omitted. */
-  numbersOf(i: number): number[] | undefined {
-    return this.hasInput(i) ? [...this.constantInput(i).data] : undefined;
-  }
-
-  private constantInput(i: number): Reference {
-    const tensor = this.builder.constantOf(this.input(i));
-    if (!tensor) {
-      throw new InvariantError(
-        `node "${this.node.name}" (${this.node.operator}): input ${i} must be a constant once shapes are bound`,
-      );
-    }
-    return toReference(tensor);
-  }
 }
 
 /**
@@ -99,6 +55,8 @@ export type GradientRule = (g: GradientContext) => readonly (string | undefined)
 export type Differentiability =
   /** Its outputs do not depend smoothly on its inputs: the gradient is zero and the walk ends there, as in PyTorch. */
   | { readonly kind: 'stop' }
+  /** `decompose` writes it out in operators that have rules, before the walk. */
+  | { readonly kind: 'decomposed' }
   | {
       readonly kind: 'rule';
       readonly rule: GradientRule;

@@ -4,7 +4,7 @@ import type { GraphBuilder } from '../ir/builder.js';
 import type { Node } from '../ir/graph.js';
 import { formatType, sameShape } from '../ir/tensor.js';
 import { GradientContext } from './context.js';
-import { isDifferentiable } from './formula.js';
+import { isDifferentiable } from '../formula/index.js';
 import { differentiability } from './rules/index.js';
 
 /** Operators without a gradient rule on the way from parameters to the loss, with the nodes' names. */
@@ -42,6 +42,9 @@ export function differentiate(
     if (!node.outputs.some((output) => gradients.has(output))) continue;
     if (!node.inputs.some((input) => needed.has(input))) continue;
     const known = differentiability(node);
+    if (known?.kind === 'decomposed') {
+      throw new InvariantError(`node "${node.name}" (${node.operator}) must be decomposed first`);
+    }
     if (known?.kind !== 'rule') continue;
     const context = new GradientContext(
       builder,

@@ -1,5 +1,4 @@
 export { GradientContext, type GradientRule } from './context.js';
 export { differentiate, unsupportedOperators, type UnsupportedOperator } from './differentiate.js';
-export { Formula, type Operand } from './formula.js';
 export { differentiability, differentiableOperators } from './rules/index.js';
 export { batchStatistics, inverseDeviation } from './rules/normalization.js';

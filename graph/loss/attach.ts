@@ -1,5 +1,5 @@
 import { unreachable } from '../../base/index.js';
-import type { Formula } from '../gradient/index.js';
+import type { Formula } from '../formula/index.js';
 import { formatType, isFloat, sameShape, sizeOf, type TensorType } from '../ir/tensor.js';
 import { crossEntropy } from './cross-entropy.js';
 import { LossError } from './errors.js';

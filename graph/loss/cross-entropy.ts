@@ -1,4 +1,4 @@
-import type { Formula } from '../gradient/index.js';
+import type { Formula } from '../formula/index.js';
 import { attribute } from '../ir/graph.js';
 import { sameShape, sizeOf } from '../ir/tensor.js';
 import { IGNORED_TARGET, type AttachedLoss } from './kinds.js';

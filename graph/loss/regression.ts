@@ -1,4 +1,4 @@
-import type { Formula } from '../gradient/index.js';
+import type { Formula } from '../formula/index.js';
 import { sizeOf } from '../ir/tensor.js';
 import type { AttachedLoss } from './kinds.js';
 

@@ -35,6 +35,17 @@ const UNARY: Readonly<Record<string, Unary>> = {
   Exp: { kind: 'float', of: Math.exp },
   Floor: { kind: 'float', of: Math.floor },
   Gelu: { kind: 'float', of: { withNode: gelu } },
+  HardSigmoid: {
+    kind: 'float',
+    of: {
+      withNode: (node) => {
+        const alpha = floatAttribute(node, 'alpha', Math.fround(0.2));
+        const beta = floatAttribute(node, 'beta', 0.5);
+        return (x) => Math.min(1, Math.max(0, alpha * x + beta));
+      },
+    },
+  },
+  HardSwish: { kind: 'float', of: (x) => x * Math.min(1, Math.max(0, x / 6 + 0.5)) },
   IsNaN: { kind: 'float', gives: 'bool', of: (x) => (Number.isNaN(x) ? 1 : 0) },
   LeakyRelu: {
     kind: 'float',

@@ -1,4 +1,4 @@
-import { Formula } from '../gradient/index.js';
+import { Formula } from '../formula/index.js';
 import { GraphBuilder } from '../ir/builder.js';
 import type { Node, TypedGraph } from '../ir/graph.js';
 import type { TensorType } from '../ir/tensor.js';

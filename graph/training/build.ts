@@ -1,5 +1,7 @@
 import { bindGraph, type Binding } from '../bind/index.js';
-import { Formula, differentiate } from '../gradient/index.js';
+import { decompose } from '../decompose/index.js';
+import { Formula } from '../formula/index.js';
+import { differentiate } from '../gradient/index.js';
 import { GraphBuilder } from '../ir/builder.js';
 import type { Graph, TypedGraph } from '../ir/graph.js';
 import type { TensorType } from '../ir/tensor.js';
@@ -74,7 +76,7 @@ export interface TrainingGraph {
  */
 export function buildTrainingGraph(graph: Graph, options: TrainingOptions): TrainingGraph {
   const bound = onlyOutput(bindGraph(setDropout(graph, true), bindingOf(options)), options.output);
-  const { typed, masks } = lowerDropout(simplify(bound));
+  const { typed, masks } = lowerDropout(simplify(decompose(bound)));
   const forward = rewrite(typed, [saveRowStatistics]);
 
   const builder = new GraphBuilder(standardOperators, forward);
@@ -119,7 +121,7 @@ export function buildTrainingGraph(graph: Graph, options: TrainingOptions): Trai
  */
 export function buildEvaluationGraph(graph: Graph, options: LossGraphOptions): EvaluationGraph {
   const bound = onlyOutput(bindGraph(setDropout(graph, false), bindingOf(options)), options.output);
-  const forward = simplify(bound);
+  const forward = simplify(decompose(bound));
   const builder = new GraphBuilder(standardOperators, forward);
   const f = new Formula(builder);
   const output = forward.outputs[0]!;

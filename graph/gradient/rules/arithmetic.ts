@@ -1,4 +1,4 @@
-import { ONNX_TYPE, isDifferentiable, type Operand } from '../formula.js';
+import { ONNX_TYPE, isDifferentiable, type Operand } from '../../formula/index.js';
 import type { GradientContext, GradientRule, RuleTable } from '../context.js';
 
 const scaled =

@@ -1,3 +1,4 @@
+import { isDecomposed } from '../../decompose/index.js';
 import { intAttribute, stringAttribute, type Node } from '../../ir/graph.js';
 import type { Differentiability, RuleTable } from '../context.js';
 import { activationRules } from './activations.js';
@@ -61,6 +62,7 @@ const covers: Readonly<Record<string, (node: Node) => boolean>> = {
 
 /** What is known of a node's derivative; undefined where nothing is. */
 export function differentiability(node: Node): Differentiability | undefined {
+  if (isDecomposed(node)) return { kind: 'decomposed' };
   if (node.domain !== '') return undefined;
   if (stops.has(node.operator)) return { kind: 'stop' };
   if (node.operator === 'Cast' && !castKeepsGradient(intAttribute(node, 'to', 0))) return { kind: 'stop' };

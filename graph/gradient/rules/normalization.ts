@@ -1,7 +1,7 @@
 import { floatAttribute, intAttribute } from '../../ir/graph.js';
 import { normalizeAxis, sizeOf } from '../../ir/tensor.js';
 import type { GradientContext, RuleTable } from '../context.js';
-import type { Formula } from '../formula.js';
+import type { Formula } from '../../formula/index.js';
 
 /**
  * Y = scale (x - mean) / std + bias over the trailing axes.

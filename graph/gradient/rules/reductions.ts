@@ -1,7 +1,7 @@
 import { intAttribute } from '../../ir/graph.js';
 import { sizeOf } from '../../ir/tensor.js';
 import type { GradientContext, GradientRule, RuleTable } from '../context.js';
-import { keptShape, sortedAxes, type Operand } from '../formula.js';
+import { keptShape, sortedAxes, type Operand } from '../../formula/index.js';
 
 /** The axes of a reduction; none where the node is a no-op (no axes and noop_with_empty_axes). */
 function axesOf(g: GradientContext): number[] {

@@ -1,5 +1,5 @@
 import { intsAttribute, stringAttribute, type Node } from '../../ir/graph.js';
-import type { Formula } from '../formula.js';
+import type { Formula } from '../../formula/index.js';
 
 /** How a window (of a convolution or a pool) moves over the spatial axes; one entry per spatial axis. */
 export interface Window {

@@ -9,7 +9,7 @@ import {
   type Reference,
   type TypedGraph,
 } from '../../../graph/index.js';
-import { Formula } from '../../../graph/gradient/index.js';
+import { Formula } from '../../../graph/formula/index.js';
 import { mergeCommonSubexpressions, removeDeadCode, simplify, tidy } from '../../../graph/passes/index.js';
 
 /** One step of a random program: an operator, and which of the values so far it is applied to. */

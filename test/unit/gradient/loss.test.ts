@@ -9,7 +9,7 @@ import {
   type LossKind,
   type Reference,
 } from '../../../graph/index.js';
-import { Formula } from '../../../graph/gradient/index.js';
+import { Formula } from '../../../graph/formula/index.js';
 import { attachLoss } from '../../../graph/loss/index.js';
 
 interface Outcome {

@@ -7,7 +7,7 @@ import {
   standardOperators,
   type TypedGraph,
 } from '../../../graph/index.js';
-import { Formula } from '../../../graph/gradient/index.js';
+import { Formula } from '../../../graph/formula/index.js';
 import { simplify, tidy } from '../../../graph/passes/index.js';
 import { repositoryRoot } from '../../root.js';
 

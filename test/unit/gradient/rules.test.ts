@@ -11,7 +11,8 @@ import {
   type Reference,
 } from '../../../graph/index.js';
 import { attribute } from '../../../graph/index.js';
-import { differentiate, differentiableOperators, Formula } from '../../../graph/gradient/index.js';
+import { Formula } from '../../../graph/formula/index.js';
+import { differentiate, differentiableOperators } from '../../../graph/gradient/index.js';
 
 type Write = (f: Formula, x: string) => string;
 

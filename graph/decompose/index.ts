@@ -1,0 +1,39 @@
+import { NodeFormula } from '../formula/index.js';
+import type { Node, TypedGraph } from '../ir/graph.js';
+import { rewrite } from '../passes/rewrite.js';
+import { elementwise } from './elementwise.js';
+import type { DecompositionTable } from './table.js';
+
+/** By domain; '' is ai.onnx. */
+const tables: Readonly<Record<string, DecompositionTable>> = {
+  '': { ...elementwise },
+};
+
+/** Whether a node is written out in smaller operators before a graph is differentiated or run. */
+export function isDecomposed({ operator, domain }: Pick<Node, 'operator' | 'domain'>): boolean {
+  return Object.hasOwn(tables[domain] ?? {}, operator);
+}
+
+/** The operators that are written out. */
+export function decomposedOperators(): readonly { readonly operator: string; readonly domain: string }[] {
+  return Object.entries(tables).flatMap(([domain, table]) =>
+    Object.keys(table).map((operator) => ({ operator, domain })),
+  );
+}
+
+/**
+ * Writes every composite operator out in operators of ai.onnx that have gradient rules, as ONNX does with its
+ * functions: one gradient rule less for each, and one kernel less for every engine.
+ *
+ * Guarantees: the result has no composite operator; inputs, parameters and the values of outputs are those of
+ * `typed`. A decomposition may use composite operators itself. Linear in the number of nodes written.
+ */
+export function decompose(typed: TypedGraph): TypedGraph {
+  let graph = typed;
+  while (graph.nodes.some(isDecomposed)) {
+    graph = rewrite(graph, [
+      ({ node, f }) => tables[node.domain]?.[node.operator]?.(new NodeFormula(f.builder, node)),
+    ]);
+  }
+  return graph;
+}

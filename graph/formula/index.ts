@@ -1,0 +1,2 @@
+export { Formula, isDifferentiable, keptShape, ONNX_TYPE, sortedAxes, type Operand } from './formula.js';
+export { NodeFormula } from './node-formula.js';

@@ -1,0 +1,46 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { differentiability } from '../../../graph/gradient/index.js';
+import { isFloat, standardOperators, toReference, type Tensor } from '../../../graph/index.js';
+import { gradientError, type Case, type Operand } from '../gradient/check.js';
+import { Draw, type Trial } from './draw.js';
+import { TRIALS } from './trials.js';
+import { WINDOW_TRIALS } from './window-trials.js';
+
+const RUNS = 8;
+const TOLERANCE = 1e-5;
+const trials: Readonly<Record<string, (draw: Draw) => Trial>> = { ...TRIALS, ...WINDOW_TRIALS };
+
+/** Operands whose type is float32 whatever the type of the data. */
+const ALWAYS_FLOAT32: Readonly<Record<string, readonly number[]>> = { Resize: [1, 2] };
+
+/** A trial in float64, so that differences tell slopes. */
+function inFloat64(operator: string, domain: string, trial: Trial): Case {
+  const operands = trial.inputs.map((tensor, i): Operand | undefined => {
+    if (!tensor) return undefined;
+    const { shape } = tensor;
+    const dtype = ALWAYS_FLOAT32[operator]?.includes(i) || !isFloat(tensor.dtype) ? tensor.dtype : 'float64';
+    return { shape, dtype, values: valuesOf(tensor), constant: trial.known?.includes(i) ?? false };
+  });
+  const { attributes = {}, outputs = 1 } = trial;
+  return { operator, domain, operands, attributes, outputs };
+}
+
+function valuesOf(tensor: Tensor): number[] {
+  return [...toReference(tensor).data];
+}
+
+for (const { operator, domain } of standardOperators.all()) {
+  const make = trials[operator];
+  const known = differentiability({ operator, domain, attributes: {}, name: '', inputs: [], outputs: [''] });
+  if (!make || !known) continue;
+  t.test(`${operator} has the gradient that differences show`, async () => {
+    fc.assert(
+      fc.property(
+        fc.nat(),
+        (seed) => gradientError(inFloat64(operator, domain, make(new Draw(seed)))) < TOLERANCE,
+      ),
+      { numRuns: RUNS },
+    );
+  });
+}
