@@ -1,8 +1,8 @@
 import { attribute, intAttribute } from '../../ir/graph.js';
-import { sizeOf } from '../../ir/tensor.js';
 import type { GradientContext, RuleTable } from '../context.js';
 import { sumPerChannel } from './normalization.js';
-import { unfold, windowOf, type Window } from './window.js';
+import { weightGradient } from './convolution-weights.js';
+import { windowOf, type Window } from './window.js';
 
 /** Y = conv(X, W) + B, in any number of spatial dimensions, with groups, strides and dilations. */
 function conv(g: GradientContext): (string | undefined)[] {
@@ -11,21 +11,28 @@ function conv(g: GradientContext): (string | undefined)[] {
   const groups = intAttribute(g.node, 'group', 1);
   return [
     g.needs(0) ? inputGradient(g, window, groups) : undefined,
-    g.needs(1) ? weightGradient(g, { input: g.x, gradient: g.dy }, window, groups) : undefined,
+    g.needs(1)
+      ? weightGradient(g, { input: g.x, gradient: g.dy, weight: g.shapeOf(g.input(1)) }, window, groups)
+      : undefined,
     g.hasInput(2) && g.needs(2) ? sumPerChannel(g, g.dy) : undefined,
   ];
 }
 
+/** Fewer output channels than a block of onnxruntime's convolution kernels leave most of a block idle. */
+const FEW_CHANNELS = 8;
+
 /**
  * With stride 1, a convolution of dY with the flipped, transposed weights, which engines run faster than the
- * transposed convolution that serves the other strides.
+ * transposed convolution that serves the other strides (in one or three dimensions three to six times; in two
+ * dimensions it is the other way round for fewer than 8 channels: bench/convolution-gradients.ts).
  */
 function inputGradient(g: GradientContext, window: Window, groups: number): string {
   const { kernel, strides, dilations, before, after } = window;
   const mirrored = (pads: readonly number[]) => pads.map((pad, i) => dilations[i]! * (kernel[i]! - 1) - pad);
   const pads = [...mirrored(before), ...mirrored(after)];
   const common = { group: attribute.int(groups), dilations: attribute.ints(dilations) };
-  if (strides.every((stride) => stride === 1) && pads.every((pad) => pad >= 0)) {
+  const narrow = kernel.length === 2 && groups === 1 && g.shapeOf(g.x)[1]! < FEW_CHANNELS;
+  if (!narrow && strides.every((stride) => stride === 1) && pads.every((pad) => pad >= 0)) {
     const attributes = { ...common, kernel_shape: attribute.ints(kernel), pads: attribute.ints(pads) };
     return g.one('Conv', [g.dy, mirrorWeights(g, groups)], attributes);
   }
@@ -78,52 +85,11 @@ function convTranspose(g: GradientContext): (string | undefined)[] {
   };
   return [
     g.needs(0) ? dx() : undefined,
-    g.needs(1) ? weightGradient(g, { input: g.dy, gradient: g.x }, window, groups) : undefined,
+    g.needs(1)
+      ? weightGradient(g, { input: g.dy, gradient: g.x, weight: g.shapeOf(g.input(1)) }, window, groups)
+      : undefined,
     g.hasInput(2) && g.needs(2) ? sumPerChannel(g, g.dy) : undefined,
   ];
-}
-
-/**
- * One matrix product per group over all samples and positions: dW = dY cols', where cols holds the part of the
- * input that each position of the kernel meets (im2col).
- */
-function weightGradient(
-  g: GradientContext,
-  pair: { readonly input: string; readonly gradient: string },
-  window: Window,
-  groups: number,
-): string {
-  const [batch, channels, ...space] = g.shapeOf(pair.input) as [number, number, ...number[]];
-  const weight = g.shapeOf(g.input(1));
-  const perGroup = { inputs: channels / groups, outputs: weight[0]! / groups };
-  const places = batch * sizeOf(window.output);
-  const taps = sizeOf(window.kernel);
-  /** [N, g * c, ...space] -> [g, c, N, ...space] */
-  const channelsFirst = (value: string, count: number, spatial: readonly number[]) => {
-    const apart = g.reshape(value, [batch, groups, count, sizeOf(spatial)]);
-    return g.reshape(g.transpose(apart, [1, 2, 0, 3]), [groups, count, batch, ...spatial]);
-  };
-  const parts = unfold(g, channelsFirst(pair.input, perGroup.inputs, space), window);
-  const rows = parts.map((part) => g.reshape(part, [groups, perGroup.inputs, places]));
-  const columns = g.concat(rows, 1);
-  const dy = g.reshape(channelsFirst(pair.gradient, perGroup.outputs, window.output), [
-    groups,
-    perGroup.outputs,
-    places,
-  ]);
-  const product =
-    groups === 1
-      ? g.gemm(
-          g.reshape(dy, [perGroup.outputs, places]),
-          g.reshape(columns, [taps * perGroup.inputs, places]),
-          {
-            transB: true,
-          },
-        )
-      : g.matmul(dy, g.transposeLast(columns));
-  // columns are ordered (tap, channel), weights (channel, tap)
-  const apart = g.reshape(product, [weight[0]!, taps, perGroup.inputs]);
-  return g.reshape(g.transpose(apart, [0, 2, 1]), weight);
 }
 
 export const convolutionRules: RuleTable = { Conv: conv, ConvTranspose: convTranspose };
