@@ -1,16 +1,26 @@
 import { bindGraph, type Binding } from '../bind/index.js';
 import { decompose } from '../decompose/index.js';
 import { Formula } from '../formula/index.js';
-import { differentiate } from '../gradient/index.js';
+import { batchStatistics, differentiate } from '../gradient/index.js';
 import { GraphBuilder } from '../ir/builder.js';
-import type { Graph, TypedGraph } from '../ir/graph.js';
-import type { TensorType } from '../ir/tensor.js';
+import type { Graph, Node, TypedGraph } from '../ir/graph.js';
+import type { Tensor, TensorType } from '../ir/tensor.js';
 import { attachLoss, type LossKind } from '../loss/index.js';
 import { standardOperators } from '../operators/index.js';
 import { rewrite, simplify, tidy } from '../passes/index.js';
 import { lowerDropout, setDropout, type DropoutMask } from './dropout.js';
 import { lowerBatchNormalization, saveRowStatistics } from './lowering.js';
 import { nameOutputs, type OutputName } from './name-outputs.js';
+import {
+  ownStatistics,
+  runningStatistics,
+  setBatchNormalization,
+  statisticsAsInputs,
+  statisticsOf,
+  usesBatch,
+  withoutUnreadStatistics,
+  type BatchStatistics,
+} from './running-statistics.js';
 
 /**
  * The scalar input (float32; the output's type in a model of another) that every gradient is multiplied by: a
@@ -38,20 +48,23 @@ export interface TrainingOptions extends LossGraphOptions {
 
 /** A model's forward pass with a loss. */
 export interface EvaluationGraph {
-  /** Inputs: the model's data inputs and the target. Outputs: the loss and the model's output. */
+  /** Inputs: the model's data inputs, the target and `running`. Outputs: the loss and the model's output. */
   readonly graph: TypedGraph;
   readonly target: { readonly name: string; readonly type: TensorType };
   /** The output that holds the mean loss of the local batch, a scalar. */
   readonly loss: string;
   /** The output that holds the model's output. */
   readonly output: string;
+  /** Inputs that are running statistics of the training: those of `runningStatistics` that the graph reads. */
+  readonly running: readonly string[];
 }
 
 /** Forward and backward pass of a model for one batch size. */
 export interface TrainingGraph {
   /**
-   * Inputs: the model's data inputs, the target, LOSS_SCALE and the masks of `dropout`.
-   * Outputs: the loss, the model's output if it was asked for, and one gradient for each entry of `gradients`.
+   * Inputs: the model's data inputs, the target, LOSS_SCALE, the masks of `dropout` and `running`.
+   * Outputs: the loss, the model's output if it was asked for, one gradient for each entry of `gradients`, and the
+   * mean and the variance of each entry of `statistics`.
    */
   readonly graph: TypedGraph;
   readonly target: { readonly name: string; readonly type: TensorType };
@@ -66,16 +79,24 @@ export interface TrainingGraph {
   /** Parameters on which the loss does not depend; their gradient is zero and is not computed. */
   readonly withoutGradient: readonly string[];
   readonly dropout: readonly DropoutMask[];
+  /**
+   * What the BatchNormalizations that train found in the batch, in the graph's order: whoever runs the graph folds
+   * it into their running statistics after each step. Those that share statistics are folded one after the other.
+   */
+  readonly statistics: readonly BatchStatistics[];
+  /** As in EvaluationGraph: read where a node that does not train shares the statistics of one that does. */
+  readonly running: readonly string[];
 }
 
 /**
  * Binds a model to a batch size, attaches a loss and differentiates it by its parameters.
  *
  * Guarantees: only standard operators; the loss is not scaled, the gradients are; every Dropout drops.
- * @throws BindingError, ShapeError, LossError, UnsupportedOperatorError (all operators without a gradient rule)
+ * @throws BindingError, ShapeError, LossError, ModelError (see `runningStatistics`), UnsupportedOperatorError (all operators without a gradient rule)
  */
 export function buildTrainingGraph(graph: Graph, options: TrainingOptions): TrainingGraph {
-  const bound = onlyOutput(bindGraph(setDropout(graph, true), bindingOf(options)), options.output);
+  const state = runningStatistics(graph);
+  const bound = bind(setDropout(graph, true), state, options);
   const { typed, masks } = lowerDropout(simplify(decompose(bound)));
   const forward = rewrite(typed, [saveRowStatistics]);
 
@@ -88,22 +109,30 @@ export function buildTrainingGraph(graph: Graph, options: TrainingOptions): Trai
     forward.parameters.has(name),
   );
   const found = differentiate(builder, forward.nodes, new Map([[output, loss.gradient(scale)]]), wanted);
+  const batches = forward.nodes.filter(usesBatch).map((node) => batchOf(f, node));
 
   const values: { value: string; as: OutputName }[] = [
     { value: loss.loss, as: { name: LOSS, terminal: false } },
     ...(options.includeOutput ? [{ value: output, as: { name: bound.outputs[0]!, terminal: false } }] : []),
     ...[...found].map(([parameter, value]) => ({ value, as: { name: `grad.${parameter}`, terminal: true } })),
+    ...batches.flatMap(({ mean, variance }) =>
+      [mean, variance].map(({ buffer, value }) => ({
+        value,
+        as: { name: `batch.${buffer}`, terminal: false },
+      })),
+    ),
   ];
   const whole = builder.build(
     graph.name,
     values.map(({ value }) => value),
   );
-  const lowered = tidy(rewrite(whole, [lowerBatchNormalization]));
+  const lowered = withoutUnreadStatistics(tidy(rewrite(whole, [lowerBatchNormalization])), state);
   const named = nameOutputs(
     lowered,
     values.map(({ as }) => as),
   );
   const first = options.includeOutput ? 2 : 1;
+  const firstBatch = first + found.size;
   return {
     graph: named,
     target: loss.target,
@@ -112,38 +141,68 @@ export function buildTrainingGraph(graph: Graph, options: TrainingOptions): Trai
     gradients: new Map([...found.keys()].map((parameter, i) => [parameter, named.outputs[first + i]!])),
     withoutGradient: [...graph.parameters.keys()].filter((parameter) => !found.has(parameter)),
     dropout: masks,
+    statistics: batches.map(({ mean, variance, ...rest }, i) => ({
+      ...rest,
+      mean: { buffer: mean.buffer, output: named.outputs[firstBatch + 2 * i]! },
+      variance: { buffer: variance.buffer, output: named.outputs[firstBatch + 2 * i + 1]! },
+    })),
+    running: named.inputs.filter((name) => state.has(name)),
   };
 }
 
 /**
- * The forward pass with its loss, without gradients; no Dropout drops.
+ * The forward pass with its loss, without gradients; no Dropout drops, and every BatchNormalization uses its running
+ * statistics.
  * @throws BindingError, ShapeError, LossError
  */
 export function buildEvaluationGraph(graph: Graph, options: LossGraphOptions): EvaluationGraph {
-  const bound = onlyOutput(bindGraph(setDropout(graph, false), bindingOf(options)), options.output);
+  const state = runningStatistics(graph);
+  const bound = bind(setBatchNormalization(setDropout(graph, false), 'freeze'), state, options);
   const forward = simplify(decompose(bound));
   const builder = new GraphBuilder(standardOperators, forward);
   const f = new Formula(builder);
   const output = forward.outputs[0]!;
   const loss = attachLoss(f, options.loss, output, lossOptions(builder, options));
-  const whole = rewrite(builder.build(graph.name, [loss.loss, output]), [lowerBatchNormalization]);
-  const named = nameOutputs(tidy(whole), [
+  const whole = withoutUnreadStatistics(tidy(builder.build(graph.name, [loss.loss, output])), state);
+  const named = nameOutputs(whole, [
     { name: LOSS, terminal: false },
     { name: bound.outputs[0]!, terminal: false },
   ]);
-  return { graph: named, target: loss.target, loss: named.outputs[0]!, output: named.outputs[1]! };
+  return {
+    graph: named,
+    target: loss.target,
+    loss: named.outputs[0]!,
+    output: named.outputs[1]!,
+    running: named.inputs.filter((name) => state.has(name)),
+  };
 }
 
-function bindingOf({ batch, shapes }: Binding): Binding {
-  return { ...(batch === undefined ? {} : { batch }), ...(shapes === undefined ? {} : { shapes }) };
+/** The typed graph with the one output that the loss compares, and the running statistics as inputs. */
+function bind(
+  graph: Graph,
+  state: ReadonlyMap<string, Tensor>,
+  { batch, shapes, output }: LossGraphOptions,
+): TypedGraph {
+  const binding = { ...(batch === undefined ? {} : { batch }), ...(shapes === undefined ? {} : { shapes }) };
+  const typed = statisticsAsInputs(bindGraph(ownStatistics(graph, state), binding), state);
+  return { ...typed, outputs: [output ?? typed.outputs[0]!] };
+}
+
+/** Writes down what a BatchNormalization that trains finds in the batch: tidying merges it with the node's own. */
+function batchOf(f: Formula, node: Node) {
+  const { mean, variance } = batchStatistics(f, node.inputs[0]!);
+  const perChannel = (value: string, at: number) => ({
+    buffer: node.inputs[at]!,
+    value: f.reshape(value, f.shapeOf(node.inputs[at]!)),
+  });
+  return {
+    ...statisticsOf(node, f.shapeOf(node.inputs[0]!)),
+    mean: perChannel(mean, 3),
+    variance: perChannel(variance, 4),
+  };
 }
 
 function lossOptions(builder: GraphBuilder, { targetShape }: LossGraphOptions) {
   const target = builder.has(TARGET) ? builder.freshName(TARGET) : TARGET;
   return targetShape === undefined ? { target } : { target, targetShape };
-}
-
-/** The graph with a single output: the one that the loss compares. */
-function onlyOutput(typed: TypedGraph, output: string | undefined): TypedGraph {
-  return { ...typed, outputs: [output ?? typed.outputs[0]!] };
 }

@@ -9,4 +9,11 @@ export {
 } from './build.js';
 export type { DropoutMask } from './dropout.js';
 export { gradientOrder, peakActivationBytes } from './order.js';
+export {
+  checkCounts,
+  runningStatistics,
+  setBatchNormalization,
+  type BatchNormalizationMode,
+  type BatchStatistics,
+} from './running-statistics.js';
 export { cutIntoSegments, type Segments } from './segments.js';

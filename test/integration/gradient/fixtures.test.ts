@@ -43,6 +43,8 @@ for (const name of cases) {
     const scaled = half.get(value)!.data.map((gradient) => gradient * 4);
     t.ok(relativeError(scaled, whole.get(value)!.data) < 1e-12, 'gradients are');
 
+    // where BatchNormalization trains, PyTorch's output in evaluation is another: see running-statistics.test.ts
+    if (training.statistics.length > 0) return;
     const evaluation = buildEvaluationGraph(graph, { loss, shapes, targetShape });
     const evaluated = evaluate(evaluation.graph, values);
     t.ok(relativeError(evaluated.get(evaluation.output)!.data, wanted('output')) < 1e-5);
