@@ -1,20 +1,27 @@
 /**
  * Where a training step's time goes: forward and backward pass of a model in onnxruntime on one thread, beside
- * the arithmetic limit (6 x parameters x tokens at the rate of a 1024^3 product measured in the same run).
+ * the arithmetic limit (its products, see bench/arithmetic.ts, at the rate of a 1024^3 product measured in the same
+ * run) and, with --torch, beside PyTorch's step of the same model (bench/torch-step.py knows gpt-small, mlp-wide and
+ * resnet20, by the file's name) in the interpreter DTRAIN_PYTHON (default: the system's).
  *
- * usage: node dist/bench/step-profile.js MODEL.onnx [--batch 16] [--loss cross_entropy] [--runs 15] [--profile [--nodes 40]]
+ * usage: node dist/bench/step-profile.js MODEL.onnx [--batch 16] [--loss cross_entropy] [--runs 15] [--torch]
+ *        [--profile [--nodes 40]]
  */
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
 import {
+  byteLengthOf,
+  buildEvaluationGraph,
   buildTrainingGraph,
   emptyData,
   GraphBuilder,
   LOSS_SCALE,
   loadModel,
+  peakActivationBytes,
   sizeOf,
   standardOperators,
   writeTypedGraph,
@@ -23,6 +30,8 @@ import {
   type TensorType,
   type TypedGraph,
 } from '../graph/index.js';
+import { repositoryRoot } from '../test/root.js';
+import { stepFlops } from './arithmetic.js';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -30,6 +39,7 @@ const { values: options, positionals } = parseArgs({
     batch: { type: 'string', default: '16' },
     loss: { type: 'string', default: 'cross_entropy' },
     runs: { type: 'string', default: '15' },
+    torch: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
     nodes: { type: 'string', default: '40' },
   },
@@ -168,35 +178,79 @@ for (const name of typed.parameters.keys()) {
   parameters += sizeOf(initial.shape);
   feeds[name] = tensor(initial, initial.data);
 }
-const tokens = sizeOf(training.target.type.shape);
+const flops = stepFlops(buildEvaluationGraph(graph, { batch, loss: options.loss as LossKind }).graph);
 console.log(
   `${cpus()[0]?.model ?? 'unknown processor'}, one thread, onnxruntime ${ort.env.versions.node ?? ''}`,
 );
-console.log(`${typed.nodes.length} nodes, ${parameters} parameters, ${tokens} targets a step`);
+console.log(
+  `${typed.nodes.length} nodes, ${parameters} parameters, ${(flops / 1e9).toFixed(2)} GFLOP a step`,
+);
+
+/** Prints the medians and the best of two series, and how far a step is from the limit. */
+function report(who: string, products: readonly number[], steps: readonly number[]): void {
+  const ms = (seconds: number) => `${(seconds * 1e3).toFixed(1)} ms`;
+  const rate = (seconds: number) => `${((2 * 1024 ** 3) / seconds / 1e9).toFixed(1)} GFLOP/s`;
+  for (const [what, of] of [
+    ['median', median],
+    ['best', (values: readonly number[]) => Math.min(...values)],
+  ] as const) {
+    const [product, step] = [of(products), of(steps)];
+    const limit = (flops * product) / (2 * 1024 ** 3);
+    console.log(
+      `${who}: ${what} step ${ms(step)}, 1024^3 product ${ms(product)} (${rate(product)}), limit ${ms(limit)}, ratio ${(step / limit).toFixed(2)}`,
+    );
+  }
+}
+
+interface Peer {
+  readonly version: string;
+  readonly parameters: number;
+  readonly products: readonly number[];
+  readonly steps: readonly number[];
+}
+
+function runTorch(): Peer {
+  const script = join(repositoryRoot, 'bench', 'torch-step.py');
+  const python = process.env['DTRAIN_PYTHON'] ?? '/usr/bin/python3';
+  const { status, stdout, stderr } = spawnSync(
+    python,
+    [script, basename(path!, '.onnx'), String(batch), String(runs)],
+    { encoding: 'utf8' },
+  );
+  if (status !== 0) {
+    console.error(`skipped: ${python} ${script} failed: ${stderr}`);
+    process.exit(1);
+  }
+  return JSON.parse(stdout) as Peer;
+}
 
 // one after the other in turn, so that whatever else the machine does slows both
 const product = await compileProduct(1024);
 const step = await Measured.compile(typed, feeds);
+const before = process.memoryUsage().rss;
+await step.run();
+const gradients = typed.outputs.reduce((sum, name) => sum + byteLengthOf(typed.types.get(name)!), 0);
+const taken = process.memoryUsage().rss - before;
+const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+console.log(
+  `activations and gradients (${mib(gradients)}): liveness allows ${mib(peakActivationBytes(typed))}, the first step took ${mib(taken)}`,
+);
 for (let run = 0; run < runs + 2; run++) {
   await product.run();
   await step.run();
 }
-const measured = [product, step].map(({ seconds }) => seconds.slice(2));
-const [perProduct, perStep] = measured.map(median) as [number, number];
-const [bestProduct, bestStep] = measured.map((seconds) => Math.min(...seconds)) as [number, number];
-const limitOf = (seconds: number) => (6 * parameters * tokens * seconds) / (2 * 1024 ** 3);
-const ms = (seconds: number) => `${(seconds * 1e3).toFixed(1)} ms`;
-console.log(
-  `1024^3 product: median ${ms(perProduct)} (${((2 * 1024 ** 3) / perProduct / 1e9).toFixed(1)} GFLOP/s), best ${ms(bestProduct)}`,
-);
-console.log(
-  `step: median ${ms(perStep)}, limit ${ms(limitOf(perProduct))}, ratio ${(perStep / limitOf(perProduct)).toFixed(2)}`,
-);
-console.log(
-  `step: best ${ms(bestStep)}, limit ${ms(limitOf(bestProduct))}, ratio ${(bestStep / limitOf(bestProduct)).toFixed(2)}`,
-);
+const [products, steps] = [product, step].map(({ seconds }) => seconds.slice(2)) as [number[], number[]];
+report('dtrain', products, steps);
 await product.session.release();
 await step.session.release();
+
+if (options.torch) {
+  const peer = runTorch();
+  report(`PyTorch ${peer.version} (${peer.parameters} parameters)`, peer.products, peer.steps);
+  console.log(
+    `dtrain / PyTorch: median ${(median(steps) / median(peer.steps)).toFixed(2)}, best ${(Math.min(...steps) / Math.min(...peer.steps)).toFixed(2)}`,
+  );
+}
 
 if (options.profile) {
   const folder = mkdtempSync(join(tmpdir(), 'step-profile-'));
