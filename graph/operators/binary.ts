@@ -1,4 +1,4 @@
-import { intAttribute, type Node } from '../ir/graph.js';
+import { intAttribute, stringAttribute, type Node } from '../ir/graph.js';
 import { isFloat, type DataType } from '../ir/tensor.js';
 import { ShapeError } from '../errors.js';
 import type { OperatorDefinition, Reference } from './definition.js';
@@ -13,6 +13,8 @@ interface Binary {
   readonly gives?: 'bool';
   /** Min, Max, Sum and Mean take one or more operands, folded from the left. */
   readonly variadic?: true;
+  /** What becomes of a variadic fold over `count` operands. */
+  readonly finish?: (sum: number, count: number) => number;
   /** Pow's exponent may have another element type; the result has the base's. */
   readonly mixed?: true;
   readonly of: (node: Node, dtype: DataType) => Scalar;
@@ -25,6 +27,10 @@ const number = (of: Scalar) => (): Scalar => of;
 const BINARY: Readonly<Record<string, Binary>> = {
   Add: { kind: 'number', of: number((a, b) => a + b) },
   And: { kind: 'bool', of: number((a, b) => a & b) },
+  BitShift: { kind: 'integer', of: shift },
+  BitwiseAnd: { kind: 'integer', of: bits((a, b) => a & b) },
+  BitwiseOr: { kind: 'integer', of: bits((a, b) => a | b) },
+  BitwiseXor: { kind: 'integer', of: bits((a, b) => a ^ b) },
   Div: { kind: 'number', of: (node, dtype) => (isFloat(dtype) ? (a, b) => a / b : integerDivision(node)) },
   Equal: { kind: 'any', gives: 'bool', of: truth((a, b) => a === b) },
   Greater: { kind: 'number', gives: 'bool', of: truth((a, b) => a > b) },
@@ -32,6 +38,12 @@ const BINARY: Readonly<Record<string, Binary>> = {
   Less: { kind: 'number', gives: 'bool', of: truth((a, b) => a < b) },
   LessOrEqual: { kind: 'number', gives: 'bool', of: truth((a, b) => a <= b) },
   Max: { kind: 'number', variadic: true, of: number(Math.max) },
+  Mean: {
+    kind: 'float',
+    variadic: true,
+    of: number((a, b) => a + b),
+    finish: (sum, count) => sum / count,
+  },
   Min: { kind: 'number', variadic: true, of: number(Math.min) },
   Mod: { kind: 'number', of: modulo },
   Mul: {
@@ -44,6 +56,19 @@ const BINARY: Readonly<Record<string, Binary>> = {
   Sum: { kind: 'float', variadic: true, of: number((a, b) => a + b) },
   Xor: { kind: 'bool', of: number((a, b) => a ^ b) },
 };
+
+/** All bits of both operands, which float64 holds as integers of up to 53. */
+function bits(of: (a: bigint, b: bigint) => bigint): Binary['of'] {
+  return number((a, b) => Number(of(BigInt(a), BigInt(b))));
+}
+
+/** BitShift: bits that leave the element type's width are lost. */
+function shift(node: Node, dtype: DataType): Scalar {
+  const direction = stringAttribute(node, 'direction', '');
+  if (direction === 'LEFT') return (a, b) => productOf(dtype, a, 2 ** b);
+  if (direction === 'RIGHT') return (a, b) => Math.floor(a / 2 ** b);
+  throw new ShapeError(node, `direction is "${direction}"; LEFT or RIGHT would be accepted`);
+}
 
 /** C's integer division: towards zero. */
 function integerDivision(node: Node): Scalar {
@@ -89,7 +114,8 @@ export const binaryOperators: readonly OperatorDefinition[] = Object.entries(BIN
           const other = broadcastTo(operand(node, inputs, k), type!.shape);
           data = data.map((a, i) => keep(f(a, other[i]!)));
         }
-        return [valueOf(type!, data)];
+        const { finish } = entry;
+        return [valueOf(type!, finish ? data.map((sum) => finish(sum, inputs.length)) : data)];
       },
     ),
 );

@@ -40,7 +40,7 @@ function matrices(
   return { left, right };
 }
 
-const matMul = define(
+export const matMul = define(
   'MatMul',
   (node, inputs) => {
     const [a, b] = [operand(node, inputs, 0, 'number'), operand(node, inputs, 1, 'number')];

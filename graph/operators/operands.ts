@@ -6,9 +6,9 @@ import type { OperatorDefinition, Reference } from './definition.js';
 type Infer = OperatorDefinition['infer'];
 type Evaluate = OperatorDefinition['evaluate'];
 
-/** One table entry of ai.onnx. */
-export function define(operator: string, infer: Infer, evaluate: Evaluate): OperatorDefinition {
-  return { operator, domain: '', infer, evaluate };
+/** One table entry; the domain '' is ai.onnx. */
+export function define(operator: string, infer: Infer, evaluate: Evaluate, domain = ''): OperatorDefinition {
+  return { operator, domain, infer, evaluate };
 }
 
 /** Which element types an operand may have. */

@@ -1,5 +1,4 @@
-import { ShapeError } from '../errors.js';
-import { floatAttribute, stringAttribute, type Node } from '../ir/graph.js';
+import { intAttribute, type Node } from '../ir/graph.js';
 import type { OperatorDefinition } from './definition.js';
 import { erf } from './erf.js';
 import { keeperOf } from './integers.js';
@@ -7,78 +6,60 @@ import { define, operand, valueOf, type Kind } from './operands.js';
 
 type Scalar = (x: number) => number;
 
-interface Unary {
+/** An operator of one tensor, element by element: y = f(x). */
+export interface Unary {
   readonly kind: Kind;
   /** Bool results are 0 or 1. Absent: the input's element type. */
   readonly gives?: 'bool';
   readonly of: Scalar | { readonly withNode: (node: Node) => Scalar };
 }
 
-const sigmoid: Scalar = (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
-const softplus: Scalar = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
-
-/** Operators of one tensor, element by element: y = f(x). */
+/** Mathematics and logic; functions that networks use as activations are in activation.ts. */
 const UNARY: Readonly<Record<string, Unary>> = {
   Abs: { kind: 'number', of: Math.abs },
+  Acos: { kind: 'float', of: Math.acos },
+  Acosh: { kind: 'float', of: Math.acosh },
+  Asin: { kind: 'float', of: Math.asin },
+  Asinh: { kind: 'float', of: Math.asinh },
+  Atan: { kind: 'float', of: Math.atan },
+  Atanh: { kind: 'float', of: Math.atanh },
+  // two's complement: also of an unsigned number, once it is wrapped to its width
+  BitwiseNot: { kind: 'integer', of: (x) => -1 - x },
   Ceil: { kind: 'float', of: Math.ceil },
   Cos: { kind: 'float', of: Math.cos },
-  Elu: {
-    kind: 'float',
-    of: {
-      withNode: (node) => {
-        const alpha = floatAttribute(node, 'alpha', 1);
-        return (x) => (x < 0 ? alpha * Math.expm1(x) : x);
-      },
-    },
-  },
+  Cosh: { kind: 'float', of: Math.cosh },
   Erf: { kind: 'number', of: erf },
   Exp: { kind: 'float', of: Math.exp },
   Floor: { kind: 'float', of: Math.floor },
-  Gelu: { kind: 'float', of: { withNode: gelu } },
-  HardSigmoid: {
-    kind: 'float',
-    of: {
-      withNode: (node) => {
-        const alpha = floatAttribute(node, 'alpha', Math.fround(0.2));
-        const beta = floatAttribute(node, 'beta', 0.5);
-        return (x) => Math.min(1, Math.max(0, alpha * x + beta));
-      },
-    },
-  },
-  HardSwish: { kind: 'float', of: (x) => x * Math.min(1, Math.max(0, x / 6 + 0.5)) },
+  IsInf: { kind: 'float', gives: 'bool', of: { withNode: isInfinite } },
   IsNaN: { kind: 'float', gives: 'bool', of: (x) => (Number.isNaN(x) ? 1 : 0) },
-  LeakyRelu: {
-    kind: 'float',
-    of: {
-      withNode: (node) => {
-        const alpha = floatAttribute(node, 'alpha', Math.fround(0.01));
-        return (x) => (x < 0 ? alpha * x : x);
-      },
-    },
-  },
   Log: { kind: 'float', of: Math.log },
   Neg: { kind: 'number', of: (x) => -x },
   Not: { kind: 'bool', of: (x) => 1 - x },
   Reciprocal: { kind: 'float', of: (x) => 1 / x },
-  Relu: { kind: 'number', of: (x) => (x < 0 ? 0 : x) },
-  Sigmoid: { kind: 'float', of: sigmoid },
+  Round: { kind: 'float', of: roundToEven },
   Sign: { kind: 'number', of: Math.sign },
   Sin: { kind: 'float', of: Math.sin },
-  Softplus: { kind: 'float', of: softplus },
+  Sinh: { kind: 'float', of: Math.sinh },
   Sqrt: { kind: 'float', of: Math.sqrt },
-  Tanh: { kind: 'float', of: Math.tanh },
+  Tan: { kind: 'float', of: Math.tan },
 };
 
-function gelu(node: Node): Scalar {
-  const form = stringAttribute(node, 'approximate', 'none');
-  if (form === 'none') return (x) => 0.5 * x * (1 + erf(x / Math.SQRT2));
-  if (form === 'tanh')
-    return (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
-  throw new ShapeError(node, `approximate is "${form}"; none or tanh would be accepted`);
+/** To the nearest integer, halves to the even one. */
+function roundToEven(x: number): number {
+  return Math.abs(x - Math.trunc(x)) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x);
 }
 
-export const unaryOperators: readonly OperatorDefinition[] = Object.entries(UNARY).map(
-  ([operator, { kind, gives, of }]) =>
+/** Either infinity, or only one of them. */
+function isInfinite(node: Node): Scalar {
+  const negative = intAttribute(node, 'detect_negative', 1) === 1;
+  const positive = intAttribute(node, 'detect_positive', 1) === 1;
+  return (x) => ((positive && x === Infinity) || (negative && x === -Infinity) ? 1 : 0);
+}
+
+/** Definitions from a table of functions. */
+export function elementwise(table: Readonly<Record<string, Unary>>, domain = ''): OperatorDefinition[] {
+  return Object.entries(table).map(([operator, { kind, gives, of }]) =>
     define(
       operator,
       (node, inputs) => {
@@ -95,5 +76,9 @@ export const unaryOperators: readonly OperatorDefinition[] = Object.entries(UNAR
           ),
         ];
       },
+      domain,
     ),
-);
+  );
+}
+
+export const unaryOperators: readonly OperatorDefinition[] = elementwise(UNARY);

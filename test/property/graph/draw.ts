@@ -12,9 +12,15 @@ import {
 export interface Trial {
   readonly inputs: readonly (Tensor | undefined)[];
   readonly attributes?: Attributes;
-  readonly outputs?: number;
+  /** How many outputs, or their names with '' for those that are not asked for. */
+  readonly outputs?: number | readonly string[];
   /** Operands that are constants; the others are graph inputs. */
   readonly known?: readonly number[];
+}
+
+/** Under what name an operator's trial is kept: after its domain, where that is not ai.onnx. */
+export function keyOf({ operator, domain }: { readonly operator: string; readonly domain: string }): string {
+  return domain === '' ? operator : `${domain}.${operator}`;
 }
 
 /** Draws random shapes, axes and tensors. */
