@@ -11,7 +11,7 @@ const LARGEST_PRODUCT_OPERAND = 16_384;
 
 const PRODUCTS = new Set(['MatMul', 'Gemm']);
 /** Never computed ahead: random, or with a cost that attributes drive up whatever the sizes. */
-const NEVER = new Set(['Dropout', 'Conv', 'ConvTranspose', 'MaxPool', 'AveragePool']);
+const NEVER = new Set(['Dropout', 'Conv', 'ConvTranspose', 'MaxPool', 'AveragePool', 'RNN', 'GRU', 'LSTM']);
 
 /** Whether a node whose inputs are all known is computed now, rather than in every step. */
 export function isWorthFolding(

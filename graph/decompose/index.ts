@@ -2,11 +2,12 @@ import { NodeFormula } from '../formula/index.js';
 import type { Node, TypedGraph } from '../ir/graph.js';
 import { rewrite } from '../passes/rewrite.js';
 import { elementwise } from './elementwise.js';
+import { recurrent } from './recurrent.js';
 import type { DecompositionTable } from './table.js';
 
 /** By domain; '' is ai.onnx. */
 const tables: Readonly<Record<string, DecompositionTable>> = {
-  '': { ...elementwise },
+  '': { ...elementwise, ...recurrent },
 };
 
 /** Whether a node is written out in smaller operators before a graph is differentiated or run. */

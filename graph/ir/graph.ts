@@ -74,6 +74,7 @@ export const attribute = {
   string: (value: string): AttributeValue => ({ kind: 'string', value }),
   ints: (value: readonly number[]): AttributeValue => ({ kind: 'ints', value }),
   floats: (value: readonly number[]): AttributeValue => ({ kind: 'floats', value }),
+  strings: (value: readonly string[]): AttributeValue => ({ kind: 'strings', value }),
   tensor: (value: Tensor): AttributeValue => ({ kind: 'tensor', value }),
 };
 

@@ -9,6 +9,7 @@ import { movementOperators } from './movement.js';
 import { normalizationOperators } from './normalization.js';
 import { padOperators } from './pad.js';
 import { poolingOperators } from './pooling.js';
+import { recurrentOperators } from './recurrent.js';
 import { reductionOperators } from './reduction.js';
 import { OperatorRegistry } from './registry.js';
 import { scatterOperators } from './scatter.js';
@@ -33,6 +34,7 @@ export const standardOperators = new OperatorRegistry([
   ...convolutionOperators,
   ...poolingOperators,
   ...normalizationOperators,
+  ...recurrentOperators,
 ]);
 
 export type { OperatorDefinition, Reference } from './definition.js';

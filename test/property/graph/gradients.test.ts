@@ -4,12 +4,13 @@ import { differentiability } from '../../../graph/gradient/index.js';
 import { isFloat, standardOperators, toReference, type Tensor } from '../../../graph/index.js';
 import { gradientError, type Case, type Operand } from '../gradient/check.js';
 import { Draw, type Trial } from './draw.js';
+import { SMOOTH_RECURRENT_TRIALS } from './recurrent-trials.js';
 import { TRIALS } from './trials.js';
 import { WINDOW_TRIALS } from './window-trials.js';
 
 const RUNS = 8;
 const TOLERANCE = 1e-5;
-const trials: Readonly<Record<string, (draw: Draw) => Trial>> = { ...TRIALS, ...WINDOW_TRIALS };
+const trials: Readonly<Record<string, (draw: Draw) => Trial>> = { ...TRIALS, ...WINDOW_TRIALS, ...SMOOTH_RECURRENT_TRIALS };
 
 /** Operands whose type is float32 whatever the type of the data. */
 const ALWAYS_FLOAT32: Readonly<Record<string, readonly number[]>> = { Resize: [1, 2] };

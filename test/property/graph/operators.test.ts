@@ -11,11 +11,12 @@ import {
 } from '../../../graph/index.js';
 import { Draw, type Trial } from './draw.js';
 import { distance, runModel } from './onnxruntime.js';
+import { RECURRENT_TRIALS } from './recurrent-trials.js';
 import { TRIALS } from './trials.js';
 import { WINDOW_TRIALS } from './window-trials.js';
 
 const RUNS = 12;
-const trials: Readonly<Record<string, (draw: Draw) => Trial>> = { ...TRIALS, ...WINDOW_TRIALS };
+const trials: Readonly<Record<string, (draw: Draw) => Trial>> = { ...TRIALS, ...WINDOW_TRIALS, ...RECURRENT_TRIALS };
 
 /** Runs one node in the reference evaluator and in onnxruntime; the worst distance, or a difference of types. */
 async function compare(operator: string, trial: Trial): Promise<void> {
