@@ -47,3 +47,22 @@ export function sharesOf(counts: readonly number[]): Share[] {
     return { start, end: next };
   });
 }
+
+/**
+ * The fewest samples that a rank ever has of a batch, if it has any: in the last step of an epoch too, which may be
+ * short, where training gets that far.
+ * @param rows of the data set
+ */
+export function leastShare(
+  rows: number,
+  {
+    batch,
+    steps,
+    weights,
+  }: { readonly batch: number; readonly steps: number; readonly weights: readonly number[] },
+): number {
+  const full = Math.min(batch, rows);
+  const left = rows % batch;
+  const sizes = left > 0 && steps >= Math.ceil(rows / batch) ? [full, left] : [full];
+  return Math.min(...sizes.flatMap((size) => splitBatch(size, weights)).filter((count) => count > 0));
+}
