@@ -2,12 +2,14 @@ import { NodeFormula } from '../formula/index.js';
 import type { Node, TypedGraph } from '../ir/graph.js';
 import { rewrite } from '../passes/rewrite.js';
 import { elementwise } from './elementwise.js';
+import { movement } from './movement.js';
 import { recurrent } from './recurrent.js';
+import { reduction } from './reduction.js';
 import type { DecompositionTable } from './table.js';
 
 /** By domain; '' is ai.onnx. */
 const tables: Readonly<Record<string, DecompositionTable>> = {
-  '': { ...elementwise, ...recurrent },
+  '': { ...elementwise, ...recurrent, ...movement, ...reduction },
 };
 
 /** Whether a node is written out in smaller operators before a graph is differentiated or run. */

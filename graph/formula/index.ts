@@ -1,2 +1,3 @@
 export { Formula, isDifferentiable, keptShape, ONNX_TYPE, sortedAxes, type Operand } from './formula.js';
 export { NodeFormula } from './node-formula.js';
+export { tupleRows, type TupleRows } from './tuples.js';

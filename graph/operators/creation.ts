@@ -1,9 +1,10 @@
 import { ShapeError } from '../errors.js';
+import { elementType } from '../ir/element.js';
 import { intAttribute, type Node } from '../ir/graph.js';
-import { sizeOf, tensorOf, type Tensor, type TensorType } from '../ir/tensor.js';
+import { sizeOf, stridesOf, tensorOf, type Tensor, type TensorType } from '../ir/tensor.js';
 import { toReference } from '../reference/value.js';
 import type { OperatorDefinition } from './definition.js';
-import { checkedShape, define, operand, requiredInts, sameType, valueOf } from './operands.js';
+import { checkedShape, define, operand, ranked, requiredInts, sameType, valueOf } from './operands.js';
 
 /** Shape: the input's lengths from `start` to `end`, which are clamped to its rank. */
 const shape = define(
@@ -90,10 +91,59 @@ const range = define(
   },
 );
 
+/** EyeLike: ones on diagonal `k` of a matrix of the input's shape; of its element type unless `dtype` names one. */
+const eyeLike = define(
+  'EyeLike',
+  (node, inputs) => {
+    const like = operand(node, inputs, 0);
+    ranked(node, like, 2, 'its input');
+    const code = node.attributes['dtype'];
+    const dtype = code?.kind === 'int' ? elementType(code.value) : like.dtype;
+    if (dtype === undefined || dtype === 'string') {
+      throw new ShapeError(node, 'its attribute "dtype" must name a float, integer or bool type');
+    }
+    return [{ dtype, shape: like.shape }];
+  },
+  (node, _, [type]) => {
+    const columns = type!.shape[1]!;
+    const diagonal = intAttribute(node, 'k', 0);
+    const result = valueOf(type!);
+    return [
+      valueOf(
+        type!,
+        result.data.map((_, i) => ((i % columns) - Math.floor(i / columns) === diagonal ? 1 : 0)),
+      ),
+    ];
+  },
+);
+
+/** NonZero: one column of coordinates for every element that is not zero. How many there are must be known. */
+const nonZero = define(
+  'NonZero',
+  (node, inputs, constants) => {
+    const { shape } = operand(node, inputs, 0);
+    const known = constants[0];
+    if (known) return [{ dtype: 'int64', shape: [shape.length, known.data.filter((x) => x !== 0).length] }];
+    throw new ShapeError(
+      node,
+      `its input "${node.inputs[0] ?? ''}" depends on data, and the shape of its output on that; a value that follows from constants and the shapes of the inputs would be accepted (a mask and Where, or a product, do without NonZero)`,
+    );
+  },
+  (node, inputs, [type]) => {
+    const { shape, data } = operand(node, inputs, 0);
+    const strides = stridesOf(shape);
+    const found = Array.from(data.keys()).filter((i) => data[i] !== 0);
+    const rows = shape.flatMap((dim, axis) => found.map((i) => Math.floor(i / strides[axis]!) % dim));
+    return [valueOf(type!, Float64Array.from(rows))];
+  },
+);
+
 export const creationOperators: readonly OperatorDefinition[] = [
   shape,
   size,
   constant,
   constantOfShape,
   range,
+  eyeLike,
+  nonZero,
 ];

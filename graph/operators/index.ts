@@ -1,11 +1,17 @@
+import { activationOperators } from './activation.js';
 import { binaryOperators, chooseOperators } from './binary.js';
 import { conversionOperators } from './conversion.js';
 import { convolutionOperators } from './convolution.js';
 import { creationOperators } from './creation.js';
+import { cumulativeOperators } from './cumulative.js';
 import { gatherOperators } from './gather.js';
+import { groupNormalizationOperators } from './group-normalization.js';
 import { layoutOperators } from './layout.js';
+import { lossOperators } from './loss.js';
 import { matmulOperators } from './matmul.js';
+import { microsoftOperators } from './microsoft.js';
 import { movementOperators } from './movement.js';
+import { normOperators } from './norm.js';
 import { normalizationOperators } from './normalization.js';
 import { padOperators } from './pad.js';
 import { poolingOperators } from './pooling.js';
@@ -14,18 +20,22 @@ import { reductionOperators } from './reduction.js';
 import { OperatorRegistry } from './registry.js';
 import { scatterOperators } from './scatter.js';
 import { selectionOperators } from './selection.js';
+import { spaceOperators } from './space.js';
 import { unaryOperators } from './unary.js';
 
 /** Every operator that dtrain knows. */
 export const standardOperators = new OperatorRegistry([
   ...unaryOperators,
+  ...activationOperators,
   ...binaryOperators,
   ...chooseOperators,
   ...conversionOperators,
   ...reductionOperators,
+  ...cumulativeOperators,
   ...layoutOperators,
   ...creationOperators,
   ...movementOperators,
+  ...spaceOperators,
   ...padOperators,
   ...gatherOperators,
   ...scatterOperators,
@@ -34,6 +44,10 @@ export const standardOperators = new OperatorRegistry([
   ...convolutionOperators,
   ...poolingOperators,
   ...normalizationOperators,
+  ...groupNormalizationOperators,
+  ...normOperators,
+  ...lossOperators,
+  ...microsoftOperators,
   ...recurrentOperators,
 ]);
 

@@ -58,12 +58,27 @@ function keptOf(
 }
 
 /** Where each coordinate of a padded axis reads from in the input; -1 for the constant. */
-function placesOf(length: number, pads: AxisPads, dim: number, from: Source): number[] {
+function placesOf(pads: AxisPads, dim: number, from: Source): number[] {
   const kept = keptOf(pads, dim);
+  const length = Math.max(0, dim + pads.before + pads.after);
   return Array.from({ length }, (_, at) => {
     const place = from(at - Math.max(0, pads.before), kept.length);
     return place < 0 ? -1 : place + kept.start;
   });
+}
+
+/**
+ * For every axis of a Pad, where each coordinate of its output reads from in the input; -1 for the fill value.
+ * @param pads, named the operands "pads" and "axes"
+ */
+export function padSources(
+  node: Node,
+  shape: readonly number[],
+  pads: readonly number[],
+  named: readonly number[] | undefined,
+): readonly (readonly number[])[] {
+  const from = sourceOf(node);
+  return padsOf(node, shape.length, pads, named).map((each, axis) => placesOf(each, shape[axis]!, from));
 }
 
 /** @throws ShapeError where padding would copy elements that are not there */
@@ -97,14 +112,10 @@ const pad = define(
     const source = operand(node, inputs, 0);
     const rank = source.shape.length;
     const named = inputs[3] && Array.from(inputs[3].data);
-    const pads = padsOf(node, rank, Array.from(operand(node, inputs, 1).data), named);
     const fill = inputs[2]?.data[0] ?? 0;
-    const from = sourceOf(node);
     const strides = stridesOf(source.shape);
     // The offset of every coordinate of every axis; an element outside on any axis reads the constant.
-    const tables = type!.shape.map((length, axis) =>
-      placesOf(length, pads[axis]!, source.shape[axis]!, from),
-    );
+    const tables = padSources(node, source.shape, Array.from(operand(node, inputs, 1).data), named);
     const result = valueOf(type!);
     const outer = stridesOf(type!.shape);
     result.data.forEach((_, i) => {

@@ -14,9 +14,17 @@ interface Fold {
 
 const add = (sum: number, x: number): number => sum + x;
 
+/** log(e^a + e^b), which overflows for no a and b. */
+function logAddExp(a: number, b: number): number {
+  const larger = Math.max(a, b);
+  return Number.isFinite(larger) ? larger + Math.log1p(Math.exp(-Math.abs(a - b))) : larger;
+}
+
 const REDUCTIONS: Readonly<Record<string, Fold>> = {
   ReduceL1: { start: 0, step: (sum, x) => sum + Math.abs(x) },
   ReduceL2: { start: 0, step: (sum, x) => sum + x * x, finish: Math.sqrt },
+  ReduceLogSum: { start: 0, step: add, finish: Math.log },
+  ReduceLogSumExp: { start: -Infinity, step: logAddExp },
   ReduceMax: { start: -Infinity, step: Math.max },
   ReduceMean: { start: 0, step: add, finish: (sum, count) => sum / count },
   ReduceMin: { start: Infinity, step: Math.min },

@@ -1,4 +1,4 @@
-import { ONNX_TYPE, isDifferentiable, type Operand } from '../../formula/index.js';
+import { ONNX_TYPE, isDifferentiable, sortedAxes, type Operand } from '../../formula/index.js';
 import type { GradientContext, GradientRule, RuleTable } from '../context.js';
 
 const scaled =
@@ -49,12 +49,33 @@ function extremum(g: GradientContext): (string | undefined)[] {
   });
 }
 
-/** PyTorch's clamp: the gradient passes where the value is within the bounds, which belong to the range. */
-function clip(g: GradientContext): string[] {
-  const outside: string[] = [];
-  if (g.hasInput(1)) outside.push(g.less(g.x, g.input(1)));
-  if (g.hasInput(2)) outside.push(g.greater(g.x, g.input(2)));
-  return [outside.reduce((gradient, beyond) => g.where(beyond, 0, gradient), g.dy)];
+/**
+ * PyTorch's clamp: the gradient passes where the value is within the bounds, which belong to the range; a bound that
+ * is not a constant takes it where the bound is the result (the upper one where they cross).
+ */
+function clip(g: GradientContext): (string | undefined)[] {
+  const below = g.hasInput(1) ? g.less(g.x, g.input(1)) : undefined;
+  const above = g.hasInput(2) ? g.greater(g.x, g.input(2)) : undefined;
+  const outside = [below, above].filter((beyond) => beyond !== undefined);
+  const dx = () => outside.reduce((gradient, beyond) => g.where(beyond, 0, gradient), g.dy);
+  const bound = (i: number, takes: string) =>
+    g.reshape(
+      g.sum(g.where(takes, g.dy, 0), sortedAxes(undefined, g.rankOf(g.x)), false),
+      g.shapeOf(g.input(i)),
+    );
+  const low = () => {
+    const crossed = g.hasInput(2) ? g.greater(g.input(1), g.input(2)) : undefined;
+    return bound(1, crossed === undefined ? below! : g.and(below!, g.not(crossed)));
+  };
+  const high = () => {
+    const raised = g.hasInput(1) ? g.max(g.x, g.input(1)) : g.x;
+    return bound(2, g.greater(raised, g.input(2)));
+  };
+  return [
+    g.needs(0) ? dx() : undefined,
+    below !== undefined && g.needs(1) ? low() : undefined,
+    above !== undefined && g.needs(2) ? high() : undefined,
+  ];
 }
 
 function where(g: GradientContext): (string | undefined)[] {

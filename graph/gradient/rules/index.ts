@@ -1,15 +1,17 @@
 import { isDecomposed } from '../../decompose/index.js';
-import { intAttribute, stringAttribute, type Node } from '../../ir/graph.js';
+import { intAttribute, type Node } from '../../ir/graph.js';
 import type { Differentiability, RuleTable } from '../context.js';
 import { activationRules } from './activations.js';
 import { arithmeticRules, castKeepsGradient } from './arithmetic.js';
 import { convolutionRules } from './convolution.js';
 import { indexingRules } from './indexing.js';
-import { PAD_MODES, layoutRules } from './layout.js';
+import { layoutRules } from './layout.js';
 import { matrixRules } from './matrix.js';
 import { normalizationRules } from './normalization.js';
+import { padRules } from './pad.js';
 import { poolingRules } from './pooling.js';
 import { reductionRules } from './reductions.js';
+import { scatterRules } from './scatter.js';
 
 const rules: RuleTable = {
   ...activationRules,
@@ -19,8 +21,10 @@ const rules: RuleTable = {
   ...layoutRules,
   ...matrixRules,
   ...normalizationRules,
+  ...padRules,
   ...poolingRules,
   ...reductionRules,
+  ...scatterRules,
 };
 
 /** Operators whose outputs are constant almost everywhere, or not numbers of the input's kind. */
@@ -38,7 +42,7 @@ const stops: ReadonlySet<string> = new Set([
     'IsNaN',
     'IsInf',
   ],
-  ...['Floor', 'Ceil', 'Round', 'Sign', 'ArgMax', 'ArgMin', 'NonZero', 'OneHot', 'EyeLike', 'QuantizeLinear'],
+  ...['Floor', 'Ceil', 'Round', 'Sign', 'ArgMax', 'ArgMin', 'NonZero', 'EyeLike', 'QuantizeLinear'],
   ...[
     'Shape',
     'Size',
@@ -51,15 +55,6 @@ const stops: ReadonlySet<string> = new Set([
   ],
 ]);
 
-/** Forms of operators with a rule that the rule does not cover. */
-const covers: Readonly<Record<string, (node: Node) => boolean>> = {
-  Pad: (node) => PAD_MODES.has(stringAttribute(node, 'mode', 'constant')),
-  GatherND: (node) => intAttribute(node, 'batch_dims', 0) === 0,
-  ConvTranspose: (node) =>
-    stringAttribute(node, 'auto_pad', 'NOTSET') === 'NOTSET' && node.attributes['output_shape'] === undefined,
-  MaxPool: (node) => (node.outputs[1] ?? '') === '',
-};
-
 /** What is known of a node's derivative; undefined where nothing is. */
 export function differentiability(node: Node): Differentiability | undefined {
   if (isDecomposed(node)) return { kind: 'decomposed' };
@@ -67,8 +62,7 @@ export function differentiability(node: Node): Differentiability | undefined {
   if (stops.has(node.operator)) return { kind: 'stop' };
   if (node.operator === 'Cast' && !castKeepsGradient(intAttribute(node, 'to', 0))) return { kind: 'stop' };
   const rule = rules[node.operator];
-  if (!rule || covers[node.operator]?.(node) === false) return undefined;
-  return { kind: 'rule', rule };
+  return rule ? { kind: 'rule', rule } : undefined;
 }
 
 /** Names of the operators with a rule, sorted. */

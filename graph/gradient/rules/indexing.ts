@@ -1,6 +1,7 @@
 import { attribute, intAttribute } from '../../ir/graph.js';
-import { normalizeAxis, sizeOf, stridesOf } from '../../ir/tensor.js';
+import { normalizeAxis, sizeOf } from '../../ir/tensor.js';
 import { toReference } from '../../reference/value.js';
+import { tupleRows } from '../../formula/index.js';
 import type { GradientContext, RuleTable } from '../context.js';
 
 /**
@@ -72,18 +73,12 @@ function gatherElements(g: GradientContext): (string | undefined)[] {
   return [g.one('ScatterElements', inputs, { axis, reduction: attribute.string('add') }), undefined];
 }
 
-/** Y = X at tuples of leading indices: a look-up in the table of all such tuples. */
+/** Y = X at tuples of leading indices, after `batch_dims` axes in common: a look-up in the table of all such tuples. */
 function gatherND(g: GradientContext): (string | undefined)[] {
   const shape = g.shapeOf(g.x);
-  const tuples = g.shapeOf(g.input(1));
-  const depth = tuples.at(-1)!;
-  const leading = shape.slice(0, depth);
-  const count = sizeOf(tuples) / depth;
-  const indices = g.reshape(g.input(1), [count, depth]);
-  const fromFront = g.where(g.less(indices, 0), g.add(indices, g.int64s(leading)), indices);
-  const rows = g.sum(g.mul(fromFront, g.int64s(stridesOf(leading))), [1], false);
-  const updates = g.reshape(g.dy, [count, sizeOf(shape.slice(depth))]);
-  return [g.reshape(addRows(g, updates, rows, sizeOf(leading)), shape), undefined];
+  const { rows, count, width } = tupleRows(g, shape, g.input(1), intAttribute(g.node, 'batch_dims', 0));
+  const updates = g.reshape(g.dy, [sizeOf(g.shapeOf(rows)), width]);
+  return [g.reshape(addRows(g, updates, rows, count), shape), undefined];
 }
 
 export const indexingRules: RuleTable = {

@@ -1,5 +1,5 @@
-import { intAttribute, intsAttribute, stringAttribute } from '../../ir/graph.js';
-import { normalizeAxis } from '../../ir/tensor.js';
+import { intAttribute, intsAttribute } from '../../ir/graph.js';
+import { normalizeAxis, sizeOf } from '../../ir/tensor.js';
 import type { GradientContext, GradientRule, RuleTable } from '../context.js';
 
 /** The input has the output's elements in the same order. */
@@ -48,6 +48,7 @@ function split(g: GradientContext): (string | undefined)[] {
 /** Puts each element of the gradient back in its place, zeros between and around. */
 function slice(g: GradientContext): (string | undefined)[] {
   const shape = g.shapeOf(g.x);
+  if (sizeOf(g.shapeOf(g.y)) === 0) return [g.zeros(g.typeOf(g.x))];
   const starts = g.numbersOf(1) ?? [];
   const axes = g.numbersOf(3) ?? starts.map((_, i) => i);
   const steps = g.numbersOf(4) ?? starts.map(() => 1);
@@ -87,50 +88,6 @@ function spread(g: GradientContext, x: string, axis: number, step: number): stri
   return g.reshape(g.pad(g.reshape(x, apart), none, after), joined);
 }
 
-/**
- * The constant form crops; the others fold the padding back onto the elements it was copied from,
- * one axis after the other.
- */
-function pad(g: GradientContext): (string | undefined)[] {
-  const shape = g.shapeOf(g.x);
-  const pads = g.numbersOf(1) ?? [];
-  const axes = (g.numbersOf(3) ?? shape.map((_, axis) => axis)).map((axis) =>
-    normalizeAxis(axis, shape.length),
-  );
-  const mode = stringAttribute(g.node, 'mode', 'constant');
-  const before = shape.map(() => 0);
-  const after = shape.map(() => 0);
-  axes.forEach((axis, i) => {
-    before[axis] = pads[i]!;
-    after[axis] = pads[axes.length + i]!;
-  });
-  const negative = (amounts: readonly number[]) => amounts.map((amount) => -amount);
-  if (mode === 'constant')
-    return [g.pad(g.dy, negative(before), negative(after)), undefined, undefined, undefined];
-  let dy = g.dy;
-  shape.forEach((dim, axis) => {
-    const [low, high] = [before[axis]!, after[axis]!];
-    if (low === 0 && high === 0) return;
-    const take = (start: number, size: number) => g.slice(dy, [{ axis, start, end: start + size }]);
-    /** `part` as a piece of length `dim` that starts at `at`. */
-    const place = (part: string, at: number) => {
-      const lead = shape.map((_, i) => (i === axis ? at : 0));
-      const trail = shape.map((_, i) => (i === axis ? dim - at - g.shapeOf(part)[axis]! : 0));
-      return g.pad(part, lead, trail);
-    };
-    let middle = take(low, dim);
-    if (mode === 'reflect') {
-      if (low > 0) middle = g.add(middle, place(g.reverse(take(0, low), [axis]), 1));
-      if (high > 0) middle = g.add(middle, place(g.reverse(take(low + dim, high), [axis]), dim - 1 - high));
-    } else {
-      if (low > 0) middle = g.add(middle, place(g.sum(take(0, low), [axis]), 0));
-      if (high > 0) middle = g.add(middle, place(g.sum(take(low + dim, high), [axis]), dim - 1));
-    }
-    dy = middle;
-  });
-  return [dy, undefined, undefined, undefined];
-}
-
 /** The same triangle of the gradient. */
 function trilu(g: GradientContext): (string | undefined)[] {
   const inputs = g.hasInput(1) ? [g.dy, g.input(1)] : [g.dy];
@@ -140,9 +97,6 @@ function trilu(g: GradientContext): (string | undefined)[] {
 function expand(g: GradientContext): (string | undefined)[] {
   return [g.reduceTo(g.dy, g.shapeOf(g.x)), undefined];
 }
-
-/** Modes of Pad whose gradient is known; `wrap` is not. Reflection reaches no further than the other edge. */
-export const PAD_MODES: ReadonlySet<string> = new Set(['constant', 'reflect', 'edge']);
 
 export const layoutRules: RuleTable = {
   Reshape: sameElements,
@@ -155,6 +109,5 @@ export const layoutRules: RuleTable = {
   Concat: concat,
   Split: split,
   Slice: slice,
-  Pad: pad,
   Trilu: trilu,
 };

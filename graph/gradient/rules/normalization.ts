@@ -17,7 +17,8 @@ function layerNormalization(g: GradientContext): (string | undefined)[] {
   const matrix = (value: string) => g.reshape(value, [rows, columns]);
   const x = matrix(g.x);
   const dy = matrix(g.dy);
-  const saved = g.hasOutput(1) && g.hasOutput(2);
+  // the statistics are float32 whatever the input is: enough for float32 only
+  const saved = g.hasOutput(1) && g.hasOutput(2) && g.typeOf(g.output(1)).dtype === g.typeOf(g.x).dtype;
   const mean = saved ? g.reshape(g.output(1), [rows, 1]) : g.mean(x, [1]);
   const centred = g.sub(x, mean);
   const inverse = saved

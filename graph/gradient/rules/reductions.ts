@@ -1,4 +1,4 @@
-import { intAttribute } from '../../ir/graph.js';
+import { attribute, intAttribute } from '../../ir/graph.js';
 import { sizeOf } from '../../ir/tensor.js';
 import type { GradientContext, GradientRule, RuleTable } from '../context.js';
 import { keptShape, sortedAxes, type Operand } from '../../formula/index.js';
@@ -33,6 +33,24 @@ function extremum(g: GradientContext): (string | undefined)[] {
   return [g.mul(takes, g.div(kept(g, g.dy), g.sum(takes, axesOf(g)))), undefined];
 }
 
+/** The product of the other elements, also where some are zero: dx = dy times that. */
+function product(g: GradientContext): (string | undefined)[] {
+  const { dtype } = g.typeOf(g.x);
+  const isZero = g.equal(g.x, 0);
+  const factors = g.where(isZero, 1, g.x);
+  const zero = g.cast(isZero, dtype);
+  const otherZeros = g.sub(g.sum(zero, axesOf(g)), zero);
+  const others = g.div(g.reduce('ReduceProd', factors, axesOf(g)), factors);
+  return [g.mul(kept(g, g.dy), g.where(g.greater(otherZeros, 0.5), 0, others)), undefined];
+}
+
+/** The adjoint of a running sum is the running sum from the other end. */
+function cumulativeSum(g: GradientContext): (string | undefined)[] {
+  const reverse = intAttribute(g.node, 'reverse', 0) === 1 ? 0 : 1;
+  const attributes = { ...g.node.attributes, reverse: attribute.int(reverse) };
+  return [g.one('CumSum', [g.dy, g.input(1)], attributes), undefined];
+}
+
 /** dx = dy x / |x|, and 0 where the norm is 0 (PyTorch's choice of subgradient). */
 function norm(g: GradientContext): (string | undefined)[] {
   const length = kept(g, g.y);
@@ -47,6 +65,9 @@ export const reductionRules: RuleTable = {
   ReduceL1: (g) => [g.mul(g.sign(g.x), kept(g, g.dy)), undefined],
   ReduceL2: norm,
   ReduceSumSquare: (g) => [g.mul(g.x, g.mul(kept(g, g.dy), 2)), undefined],
+  ReduceLogSumExp: (g) => [g.mul(g.exp(g.sub(g.x, kept(g, g.y))), kept(g, g.dy)), undefined],
+  ReduceProd: product,
   ReduceMax: extremum,
   ReduceMin: extremum,
+  CumSum: cumulativeSum,
 };

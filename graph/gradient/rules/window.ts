@@ -32,11 +32,15 @@ export function windowOf(
   return { kernel, strides, dilations, before, after, input, output };
 }
 
+/** @param total what the windows reach beyond the input, before and after it */
 function paddingBefore(node: Node, axis: number, total: number): number {
   const auto = stringAttribute(node, 'auto_pad', 'NOTSET');
+  // of a transposed convolution: its padding follows from the lengths asked for
+  const asked = node.attributes['output_shape'] !== undefined;
+  const shared = Math.max(0, total + (intsAttribute(node, 'output_padding')?.[axis] ?? 0));
+  if (auto === 'SAME_UPPER') return Math.floor(shared / 2);
+  if (auto === 'SAME_LOWER' || asked) return Math.ceil(shared / 2);
   if (auto === 'VALID') return 0;
-  if (auto === 'SAME_UPPER') return Math.floor(Math.max(0, total) / 2);
-  if (auto === 'SAME_LOWER') return Math.ceil(Math.max(0, total) / 2);
   return intsAttribute(node, 'pads')?.[axis] ?? 0;
 }
 

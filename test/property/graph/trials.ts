@@ -8,6 +8,7 @@ import {
   type Attributes,
 } from '../../../graph/index.js';
 import type { Draw, Trial } from './draw.js';
+import { elementIndices, tupleIndices } from './movement-trials.js';
 
 type Make = (draw: Draw) => Trial;
 
@@ -236,17 +237,6 @@ export const TRIALS: Readonly<Record<string, Make>> = {
     };
   },
   Or: logical,
-  Pad: (draw) => {
-    const mode = draw.one(['constant', 'edge', 'reflect']);
-    const shape = draw.shape(1).map((dim) => dim + 2);
-    const pads = [...shape, ...shape].map(() => draw.between(-1, mode === 'reflect' ? 1 : 2));
-    const value = mode === 'constant' && draw.flag() ? scalar('float32', 7) : undefined;
-    return {
-      inputs: [draw.floats(shape), int64s(pads), value],
-      known: [1],
-      attributes: { mode: string(mode) },
-    };
-  },
   Pow: (draw) => {
     const shape = draw.shape();
     return { inputs: [draw.floats(shape, 0.1), draw.floats(draw.narrowed(shape))] };
@@ -262,6 +252,8 @@ export const TRIALS: Readonly<Record<string, Make>> = {
   Reciprocal: unary(0.5),
   ReduceL1: reduction(),
   ReduceL2: reduction(),
+  ReduceLogSum: reduction(0.1),
+  ReduceLogSumExp: reduction(),
   ReduceMax: reduction(),
   ReduceMean: reduction(),
   ReduceMin: reduction(),
@@ -273,26 +265,6 @@ export const TRIALS: Readonly<Record<string, Make>> = {
     const shape = draw.shape(1);
     const target = draw.flag() ? [...shape.slice(0, -1), -1] : draw.flag() ? [0, -1] : [sizeOf(shape)];
     return { inputs: [draw.floats(shape), int64s(target)], known: [1] };
-  },
-  ScatterElements: (draw) => {
-    const reduction = draw.one(['none', 'add', 'mul', 'max', 'min']);
-    const { shape, indices, axis } = elementIndices(draw, reduction === 'none');
-    return {
-      inputs: [draw.floats(shape), indices, draw.floats(indices.shape)],
-      attributes: { axis: int(axis), reduction: string(reduction) },
-    };
-  },
-  ScatterND: (draw) => {
-    const shape = draw.shape(1);
-    const depth = draw.between(1, shape.length);
-    const reduction = draw.one(['none', 'add', 'mul', 'max', 'min']);
-    // Where updates overwrite, their order is undefined: a single tuple then.
-    const tuples = reduction === 'none' ? [1] : draw.shape(0, 2);
-    const indices = tupleIndices(draw, tuples, shape.slice(0, depth));
-    return {
-      inputs: [draw.floats(shape), indices, draw.floats([...tuples, ...shape.slice(depth)])],
-      attributes: { reduction: string(reduction) },
-    };
   },
   Shape: (draw) => ({
     inputs: [draw.floats(draw.shape())],
@@ -353,16 +325,6 @@ export const TRIALS: Readonly<Record<string, Make>> = {
     const shape = draw.shape(1);
     return { inputs: [draw.floats(shape), int64s(shape.map(() => draw.between(1, 3)))], known: [1] };
   },
-  TopK: (draw) => {
-    const shape = draw.shape(1);
-    const axis = draw.axis(shape.length);
-    return {
-      inputs: [draw.distinct(shape), int64s([draw.between(1, shape.at(axis)!)])],
-      known: [1],
-      outputs: 2,
-      attributes: { axis: int(axis), largest: int(draw.below(2)) },
-    };
-  },
   Transpose: (draw) => {
     const shape = draw.shape(1);
     const perm = shape.map((_, axis) => axis);
@@ -386,26 +348,3 @@ export const TRIALS: Readonly<Record<string, Make>> = {
   },
   Xor: logical,
 };
-
-/** Indices for GatherElements and ScatterElements; `unique` where two updates must not meet. */
-function elementIndices(
-  draw: Draw,
-  unique = false,
-): { shape: number[]; indices: ReturnType<Draw['ints']>; axis: number } {
-  const shape = draw.shape(1, 3);
-  const axis = draw.axis(shape.length);
-  const length = shape.at(axis)!;
-  const within = shape.map((dim) => draw.between(1, dim)).with(axis, unique ? 1 : draw.between(1, 4));
-  return { shape, axis, indices: draw.ints(within, -length, length - 1) };
-}
-
-function tupleIndices(
-  draw: Draw,
-  tuples: readonly number[],
-  lengths: readonly number[],
-): ReturnType<Draw['ints']> {
-  const values = Array.from({ length: sizeOf(tuples) }, () =>
-    lengths.map((dim) => draw.between(-dim, dim - 1)),
-  ).flat();
-  return tensorOf('int64', [...tuples, lengths.length], values);
-}
