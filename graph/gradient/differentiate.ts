@@ -1,5 +1,6 @@
 import { InvariantError } from '../../base/index.js';
 import { UnsupportedOperatorError } from '../errors.js';
+import { outline } from '../ir/body.js';
 import type { GraphBuilder } from '../ir/builder.js';
 import type { Node } from '../ir/graph.js';
 import { formatType, sameShape } from '../ir/tensor.js';
@@ -114,7 +115,8 @@ export function unsupportedOperators(graph: {
   readonly parameters: ReadonlyMap<string, unknown>;
 }): readonly UnsupportedOperator[] {
   const ends = graph.outputs.map((output) => (typeof output === 'string' ? output : output.name));
-  return withoutRule(graph.nodes, reachable(graph.nodes, new Set(graph.parameters.keys())), ends);
+  const nodes = outline(graph.nodes);
+  return withoutRule(nodes, reachable(nodes, new Set(graph.parameters.keys())), ends);
 }
 
 function checkType(builder: GraphBuilder, node: Node, value: string, gradient: string): void {

@@ -1,3 +1,4 @@
+import { ShapeError } from '../errors.js';
 import type { DataType, Dimension, Tensor, TensorType } from './tensor.js';
 
 /**
@@ -16,7 +17,8 @@ export type AttributeValue =
   | { readonly kind: 'tensor'; readonly value: Tensor }
   | { readonly kind: 'ints'; readonly value: readonly number[] }
   | { readonly kind: 'floats'; readonly value: readonly number[] }
-  | { readonly kind: 'strings'; readonly value: readonly string[] };
+  | { readonly kind: 'strings'; readonly value: readonly string[] }
+  | { readonly kind: 'body'; readonly value: Body };
 
 export type Attributes = Readonly<Record<string, AttributeValue>>;
 
@@ -37,6 +39,20 @@ export interface ValueInfo {
   readonly name: string;
   readonly dtype: DataType;
   readonly shape: readonly Dimension[];
+}
+
+/**
+ * What a branch or a loop runs. Its nodes may read any value of the graph around it, and no name of a value is used
+ * twice in a graph and its bodies; what a body knows by itself is among the graph's parameters and constants. Bodies
+ * are gone once a graph is bound.
+ */
+export interface Body {
+  readonly name: string;
+  readonly inputs: readonly string[];
+  /** With the type that the file declares, if it does: nothing but an empty stack of outputs needs it. */
+  readonly outputs: readonly { readonly name: string; readonly declared?: ValueInfo }[];
+  /** In topological order. */
+  readonly nodes: readonly Node[];
 }
 
 /** A graph as imported or built: shapes of inputs may be symbolic, inner types are not known yet. */
@@ -76,25 +92,40 @@ export const attribute = {
   floats: (value: readonly number[]): AttributeValue => ({ kind: 'floats', value }),
   strings: (value: readonly string[]): AttributeValue => ({ kind: 'strings', value }),
   tensor: (value: Tensor): AttributeValue => ({ kind: 'tensor', value }),
+  body: (value: Body): AttributeValue => ({ kind: 'body', value }),
 };
 
-/** The integer attribute `name`, or `fallback` (ONNX's default) where it is absent. */
+/** The integer attribute `name`, or `fallback` (ONNX's default) where it is absent. @throws ShapeError for another kind */
 export function intAttribute(node: Node, name: string, fallback: number): number {
-  const found = node.attributes[name];
-  return found?.kind === 'int' ? found.value : fallback;
+  return attributeOf(node, name, 'int') ?? fallback;
 }
 
+/** A float attribute; an integer is one too. @throws ShapeError for another kind */
 export function floatAttribute(node: Node, name: string, fallback: number): number {
-  const found = node.attributes[name];
-  return found?.kind === 'float' || found?.kind === 'int' ? found.value : fallback;
+  if (node.attributes[name]?.kind === 'int') return intAttribute(node, name, fallback);
+  return attributeOf(node, name, 'float') ?? fallback;
 }
 
+/** @throws ShapeError for another kind */
 export function stringAttribute(node: Node, name: string, fallback: string): string {
-  const found = node.attributes[name];
-  return found?.kind === 'string' ? found.value : fallback;
+  return attributeOf(node, name, 'string') ?? fallback;
 }
 
+/** @throws ShapeError for another kind */
 export function intsAttribute(node: Node, name: string): readonly number[] | undefined {
-  const found = node.attributes[name];
-  return found?.kind === 'ints' ? found.value : undefined;
+  return attributeOf(node, name, 'ints');
+}
+
+/** The body of a branch or loop. @throws ShapeError for another kind */
+export function bodyAttribute(node: Node, name: string): Body | undefined {
+  return attributeOf(node, name, 'body');
+}
+
+type Kind = AttributeValue['kind'];
+type ValueOf<K extends Kind> = Extract<AttributeValue, { readonly kind: K }>['value'];
+
+function attributeOf<K extends Kind>(node: Node, name: string, kind: K): ValueOf<K> | undefined {
+  const found = Object.hasOwn(node.attributes, name) ? node.attributes[name] : undefined;
+  if (found === undefined || found.kind === kind) return found?.value as ValueOf<K> | undefined;
+  throw new ShapeError(node, `has an attribute "${name}" of kind ${found.kind}; ${kind} would be accepted`);
 }

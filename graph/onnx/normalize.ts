@@ -30,7 +30,7 @@ interface Step {
  */
 export function normalize(node: Node, opset: number, rewriting: Rewriting): readonly Node[] {
   let nodes: readonly Node[] = [node];
-  for (const { before, rule } of STEPS[node.operator] ?? []) {
+  for (const { before, rule } of Object.hasOwn(STEPS, node.operator) ? STEPS[node.operator]! : []) {
     if (opset < before)
       nodes = nodes.flatMap((each) => (each.operator === node.operator ? rule(each, rewriting) : [each]));
   }

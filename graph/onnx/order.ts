@@ -1,3 +1,4 @@
+import { readsOf } from '../ir/body.js';
 import type { Node } from '../ir/graph.js';
 import { modelError } from './fail.js';
 
@@ -6,20 +7,26 @@ const LONGEST_LIST = 5;
 
 /**
  * The nodes in topological order: the given order where that is one, else the nearest (each node as soon as
- * its inputs are there, in the file's order). Linear in nodes and edges.
+ * what it reads is there, in the file's order). Linear in nodes and edges.
  *
- * @param known names of inputs, parameters and constants
+ * @param known names of inputs, parameters and constants; for a body `'around'`: what no node gives comes from there
  * @throws ModelError for a value that nothing gives, one that two nodes give, or a cycle
  */
-export function inOrder(nodes: readonly Node[], known: ReadonlySet<string>, source: string): readonly Node[] {
+export function inOrder(
+  nodes: readonly Node[],
+  known: ReadonlySet<string> | 'around',
+  source: string,
+): readonly Node[] {
   const producer = producers(nodes, known, source);
   const waiting = nodes.map(() => 0);
   const consumers = nodes.map((): number[] => []);
+  const reads = nodes.map(readsOf);
   nodes.forEach((node, i) => {
-    for (const input of node.inputs) {
-      if (input === '' || known.has(input)) continue;
+    for (const input of reads[i]!) {
+      if (input === '') continue;
       const from = producer.get(input);
       if (from === undefined) {
+        if (known === 'around' || known.has(input)) continue;
         throw modelError(
           { source, node: node.name, value: input },
           `node "${node.name}" (${node.operator}) reads "${input}", which no input, initializer or node gives`,
@@ -29,7 +36,7 @@ export function inOrder(nodes: readonly Node[], known: ReadonlySet<string>, sour
       waiting[i]!++;
     }
   });
-  if (nodes.every((node, i) => node.inputs.every((input) => (producer.get(input) ?? -1) < i))) return nodes;
+  if (reads.every((each, i) => each.every((input) => (producer.get(input) ?? -1) < i))) return nodes;
   const ready = waiting.flatMap((count, i) => (count === 0 ? [i] : []));
   const ordered: Node[] = [];
   for (let at = 0; at < ready.length; at++) {
@@ -51,7 +58,7 @@ export function inOrder(nodes: readonly Node[], known: ReadonlySet<string>, sour
 /** Which node gives each value. */
 function producers(
   nodes: readonly Node[],
-  known: ReadonlySet<string>,
+  known: ReadonlySet<string> | 'around',
   source: string,
 ): ReadonlyMap<string, number> {
   const producer = new Map<string, number>();
@@ -59,7 +66,7 @@ function producers(
     for (const output of node.outputs) {
       if (output === '') continue;
       const other = producer.get(output);
-      if (other !== undefined || known.has(output)) {
+      if (other !== undefined || (known !== 'around' && known.has(output))) {
         const first = other === undefined ? 'an input or initializer' : `node "${nodes[other]!.name}"`;
         throw modelError(
           { source, node: node.name, value: output },

@@ -1,7 +1,9 @@
 import { intAttribute, type Node } from '../ir/graph.js';
+import { outline } from '../ir/body.js';
 import { elementType } from '../ir/element.js';
 import { isFloat, type Tensor } from '../ir/tensor.js';
 import type { ModelProto } from './gen/onnx_pb.js';
+import type { Initializer } from './initializers.js';
 
 /** Written beside each value by PyTorch's exporter (torch.export), and by us. */
 export const KIND_KEY = 'pkg.torch.export.graph_signature.InputSpec.kind';
@@ -10,27 +12,29 @@ export type Kind = 'PARAMETER' | 'BUFFER' | 'CONSTANT_TENSOR';
 const PARAMETER: Kind = 'PARAMETER';
 
 /** Inputs through which no gradient passes although they are floats, by operator; `all` of them or these. */
-const NO_GRADIENT: Readonly<Record<string, readonly number[] | 'all'>> = {
-  ArgMax: 'all',
-  ArgMin: 'all',
-  BatchNormalization: [3, 4],
-  CastLike: [1],
-  Clip: [1, 2],
-  Dropout: [1],
-  Equal: 'all',
-  Greater: 'all',
-  GreaterOrEqual: 'all',
-  IsInf: 'all',
-  IsNaN: 'all',
-  Less: 'all',
-  LessOrEqual: 'all',
-  OneHot: 'all',
-  Pad: [2],
-  Range: 'all',
-  Resize: [1, 2],
-  Shape: 'all',
-  Size: 'all',
-};
+const NO_GRADIENT: ReadonlyMap<string, readonly number[] | 'all'> = new Map(
+  Object.entries<readonly number[] | 'all'>({
+    ArgMax: 'all',
+    ArgMin: 'all',
+    BatchNormalization: [3, 4],
+    CastLike: [1],
+    Clip: [1, 2],
+    Dropout: [1],
+    Equal: 'all',
+    Greater: 'all',
+    GreaterOrEqual: 'all',
+    IsInf: 'all',
+    IsNaN: 'all',
+    Less: 'all',
+    LessOrEqual: 'all',
+    OneHot: 'all',
+    Pad: [2],
+    Range: 'all',
+    Resize: [1, 2],
+    Shape: 'all',
+    Size: 'all',
+  }),
+);
 
 /**
  * Which float initializers are parameters, and which are constants that a training step must leave alone.
@@ -46,13 +50,13 @@ const NO_GRADIENT: Readonly<Record<string, readonly number[] | 'all'>> = {
  * 6. The rest are parameters.
  */
 export function trainableNames(
-  initializers: ReadonlyMap<string, Tensor>,
+  initializers: ReadonlyMap<string, Initializer>,
   nodes: readonly Node[],
   outputs: readonly string[],
   proto: ModelProto,
   chosen?: (name: string) => boolean,
 ): ReadonlySet<string> {
-  const reached = differentiable(nodes, outputs);
+  const reached = differentiable(outline(nodes), outputs);
   const kinds = declaredKinds(proto);
   const literalsAreNodes = (proto.producerName ?? '').toLowerCase().includes('pytorch');
   const isParameter = (name: string, tensor: Tensor): boolean => {
@@ -63,7 +67,7 @@ export function trainableNames(
     return tensor.shape.length > 0 || literalsAreNodes;
   };
   return new Set(
-    [...initializers].filter(([name, tensor]) => isParameter(name, tensor)).map(([name]) => name),
+    [...initializers].filter(([name, { tensor }]) => isParameter(name, tensor)).map(([name]) => name),
   );
 }
 
@@ -72,7 +76,7 @@ function differentiable(nodes: readonly Node[], outputs: readonly string[]): Rea
   const reached = new Set(outputs);
   for (const node of nodes.toReversed()) {
     if (!node.outputs.some((output) => reached.has(output)) || castsAway(node)) continue;
-    const blocked = NO_GRADIENT[node.operator] ?? [];
+    const blocked = (node.domain === '' ? NO_GRADIENT.get(node.operator) : undefined) ?? [];
     if (blocked === 'all') continue;
     node.inputs.forEach((input, i) => {
       if (input !== '' && !blocked.includes(i)) reached.add(input);
@@ -82,7 +86,7 @@ function differentiable(nodes: readonly Node[], outputs: readonly string[]): Rea
 }
 
 function castsAway(node: Node): boolean {
-  if (node.operator !== 'Cast') return false;
+  if (node.operator !== 'Cast' || node.domain !== '') return false;
   const to = elementType(intAttribute(node, 'to', 0));
   return to !== undefined && !isFloat(to);
 }

@@ -1,21 +1,19 @@
 import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
-import { elementCode } from '../ir/element.js';
-import { IR_OPSET, type Graph, type Node, type TypedGraph } from '../ir/graph.js';
-import type { DataType, Dimension, Tensor } from '../ir/tensor.js';
 import { version } from '../../base/index.js';
-import { writeAttributes } from './attribute.js';
+import { readsOf } from '../ir/body.js';
+import type { Graph, Node, TypedGraph } from '../ir/graph.js';
+import type { Tensor } from '../ir/tensor.js';
 import {
   ModelProtoSchema,
-  NodeProtoSchema,
-  ValueInfoProtoSchema,
   type ModelProto,
-  type NodeProto,
   StringStringEntryProtoSchema,
   type TensorProto,
   type ValueInfoProto,
 } from './gen/onnx_pb.js';
+import { opsetsOf } from './opsets.js';
 import { writeTensor } from './tensor.js';
 import { KIND_KEY, type Kind } from './trainable.js';
+import { writeNode, writeValue } from './write-node.js';
 
 /** The file format's version that goes with IR_OPSET. */
 const IR_VERSION = 10n;
@@ -23,7 +21,7 @@ const IR_VERSION = 10n;
 /** A forward graph as an ONNX model: parameters and constants are initializers, symbols are dim_params. */
 export function writeGraph(graph: Graph): Uint8Array {
   const outputs = graph.outputs.map(({ name }) => name);
-  return encode({
+  return encode(graph.nodes, {
     name: graph.name,
     input: graph.inputs.map(({ name, dtype, shape }) => writeValue(name, dtype, shape)),
     output: graph.outputs.map(({ name, dtype, shape }) => writeValue(name, dtype, shape)),
@@ -44,7 +42,7 @@ export function writeTypedGraph(typed: TypedGraph): Uint8Array {
     const { dtype, shape } = typed.types.get(name)!;
     return writeValue(name, dtype, shape);
   };
-  return encode({
+  return encode(typed.nodes, {
     name: typed.name,
     input: [...typed.inputs, ...typed.parameters.keys()].map(value),
     output: typed.outputs.map(value),
@@ -53,39 +51,18 @@ export function writeTypedGraph(typed: TypedGraph): Uint8Array {
   });
 }
 
-function encode(graph: MessageInitShape<typeof ModelProtoSchema>['graph'] & object): Uint8Array {
+function encode(
+  nodes: readonly Node[],
+  graph: MessageInitShape<typeof ModelProtoSchema>['graph'] & object,
+): Uint8Array {
   const model: ModelProto = create(ModelProtoSchema, {
     irVersion: IR_VERSION,
     producerName: 'dtrain',
     producerVersion: version,
-    opsetImport: [{ domain: '', version: BigInt(IR_OPSET) }],
+    opsetImport: opsetsOf(nodes),
     graph,
   });
   return toBinary(ModelProtoSchema, model);
-}
-
-function writeNode(node: Node): NodeProto {
-  return create(NodeProtoSchema, {
-    name: node.name,
-    opType: node.operator,
-    ...(node.domain === '' ? {} : { domain: node.domain }),
-    input: [...node.inputs],
-    output: [...node.outputs],
-    attribute: writeAttributes(node.attributes),
-  });
-}
-
-function writeValue(name: string, dtype: DataType, shape: readonly Dimension[]): ValueInfoProto {
-  const dim = shape.map((length) => ({
-    value:
-      typeof length === 'number'
-        ? { case: 'dimValue' as const, value: BigInt(length) }
-        : { case: 'dimParam' as const, value: length },
-  }));
-  return create(ValueInfoProtoSchema, {
-    name,
-    type: { tensorType: { elemType: elementCode(dtype), shape: { dim } } },
-  });
 }
 
 /**
@@ -98,7 +75,7 @@ function initializers(
   nodes: readonly Node[],
   outputs: readonly string[],
 ): TensorProto[] {
-  const used = new Set([...outputs, ...nodes.flatMap((node) => node.inputs)]);
+  const used = new Set([...outputs, ...nodes.flatMap(readsOf)]);
   const metadataProps = [create(StringStringEntryProtoSchema, { key: KIND_KEY, value: kind })];
   return [...tensors]
     .filter(([name]) => used.has(name))

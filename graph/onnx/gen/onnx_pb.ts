@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file onnx.proto.
  */
 export const file_onnx: GenFile = /*@__PURE__*/
-  fileDesc("Cgpvbm54LnByb3RvEgRvbm54IpMDCgpNb2RlbFByb3RvEhcKCmlyX3ZlcnNpb24YASABKANIAIgBARIaCg1wcm9kdWNlcl9uYW1lGAIgASgJSAGIAQESHQoQcHJvZHVjZXJfdmVyc2lvbhgDIAEoCUgCiAEBEhMKBmRvbWFpbhgEIAEoCUgDiAEBEhoKDW1vZGVsX3ZlcnNpb24YBSABKANIBIgBARIXCgpkb2Nfc3RyaW5nGAYgASgJSAWIAQESHwoFZ3JhcGgYByABKAsyEC5vbm54LkdyYXBoUHJvdG8SLgoMb3BzZXRfaW1wb3J0GAggAygLMhgub25ueC5PcGVyYXRvclNldElkUHJvdG8SNAoObWV0YWRhdGFfcHJvcHMYDiADKAsyHC5vbm54LlN0cmluZ1N0cmluZ0VudHJ5UHJvdG9CDQoLX2lyX3ZlcnNpb25CEAoOX3Byb2R1Y2VyX25hbWVCEwoRX3Byb2R1Y2VyX3ZlcnNpb25CCQoHX2RvbWFpbkIQCg5fbW9kZWxfdmVyc2lvbkINCgtfZG9jX3N0cmluZyJWChJPcGVyYXRvclNldElkUHJvdG8SEwoGZG9tYWluGAEgASgJSACIAQESFAoHdmVyc2lvbhgCIAEoA0gBiAEBQgkKB19kb21haW5CCgoIX3ZlcnNpb24iUAoWU3RyaW5nU3RyaW5nRW50cnlQcm90bxIQCgNrZXkYASABKAlIAIgBARISCgV2YWx1ZRgCIAEoCUgBiAEBQgYKBF9rZXlCCAoGX3ZhbHVlIsECCgpHcmFwaFByb3RvEh0KBG5vZGUYASADKAsyDy5vbm54Lk5vZGVQcm90bxIRCgRuYW1lGAIgASgJSACIAQESJgoLaW5pdGlhbGl6ZXIYBSADKAsyES5vbm54LlRlbnNvclByb3RvEhcKCmRvY19zdHJpbmcYCiABKAlIAYgBARIjCgVpbnB1dBgLIAMoCzIULm9ubnguVmFsdWVJbmZvUHJvdG8SJAoGb3V0cHV0GAwgAygLMhQub25ueC5WYWx1ZUluZm9Qcm90bxIoCgp2YWx1ZV9pbmZvGA0gAygLMhQub25ueC5WYWx1ZUluZm9Qcm90bxIzChJzcGFyc2VfaW5pdGlhbGl6ZXIYDyADKAsyFy5vbm54LlNwYXJzZVRlbnNvclByb3RvQgcKBV9uYW1lQg0KC19kb2Nfc3RyaW5nItkBCglOb2RlUHJvdG8SDQoFaW5wdXQYASADKAkSDgoGb3V0cHV0GAIgAygJEhEKBG5hbWUYAyABKAlIAIgBARIUCgdvcF90eXBlGAQgASgJSAGIAQESJwoJYXR0cmlidXRlGAUgAygLMhQub25ueC5BdHRyaWJ1dGVQcm90bxIXCgpkb2Nfc3RyaW5nGAYgASgJSAKIAQESEwoGZG9tYWluGAcgASgJSAOIAQFCBwoFX25hbWVCCgoIX29wX3R5cGVCDQoLX2RvY19zdHJpbmdCCQoHX2RvbWFpbiL/AgoOQXR0cmlidXRlUHJvdG8SEQoEbmFtZRgBIAEoCUgAiAEBEg4KAWYYAiABKAJIAYgBARIOCgFpGAMgASgDSAKIAQESDgoBcxgEIAEoDEgDiAEBEhwKAXQYBSABKAsyES5vbm54LlRlbnNvclByb3RvEg4KAWcYBiABKAxIBIgBARISCgZmbG9hdHMYByADKAJCAhAAEhAKBGludHMYCCADKANCAhAAEg8KB3N0cmluZ3MYCSADKAwSIgoHdGVuc29ycxgKIAMoCzIRLm9ubnguVGVuc29yUHJvdG8SDgoGZ3JhcGhzGAsgAygMEhcKCmRvY19zdHJpbmcYDSABKAlIBYgBARIRCgR0eXBlGBQgASgFSAaIAQESGgoNcmVmX2F0dHJfbmFtZRgVIAEoCUgHiAEBQgcKBV9uYW1lQgQKAl9mQgQKAl9pQgQKAl9zQgQKAl9nQg0KC19kb2Nfc3RyaW5nQgcKBV90eXBlQhAKDl9yZWZfYXR0cl9uYW1lIqkBCg5WYWx1ZUluZm9Qcm90bxIRCgRuYW1lGAEgASgJSACIAQESHQoEdHlwZRgCIAEoCzIPLm9ubnguVHlwZVByb3RvEhcKCmRvY19zdHJpbmcYAyABKAlIAYgBARI0Cg5tZXRhZGF0YV9wcm9wcxgEIAMoCzIcLm9ubnguU3RyaW5nU3RyaW5nRW50cnlQcm90b0IHCgVfbmFtZUINCgtfZG9jX3N0cmluZyK3AQoJVHlwZVByb3RvEisKC3RlbnNvcl90eXBlGAEgASgLMhYub25ueC5UeXBlUHJvdG8uVGVuc29yEhcKCmRlbm90YXRpb24YBiABKAlIAIgBARpVCgZUZW5zb3ISFgoJZWxlbV90eXBlGAEgASgFSACIAQESJQoFc2hhcGUYAiABKAsyFi5vbm54LlRlbnNvclNoYXBlUHJvdG9CDAoKX2VsZW1fdHlwZUINCgtfZGVub3RhdGlvbiKpAQoQVGVuc29yU2hhcGVQcm90bxItCgNkaW0YASADKAsyIC5vbm54LlRlbnNvclNoYXBlUHJvdG8uRGltZW5zaW9uGmYKCURpbWVuc2lvbhITCglkaW1fdmFsdWUYASABKANIABITCglkaW1fcGFyYW0YAiABKAlIABIXCgpkZW5vdGF0aW9uGAMgASgJSAGIAQFCBwoFdmFsdWVCDQoLX2Rlbm90YXRpb24iwQMKC1RlbnNvclByb3RvEhAKBGRpbXMYASADKANCAhAAEhYKCWRhdGFfdHlwZRgCIAEoBUgAiAEBEhIKCmZsb2F0X2RhdGEYBCADKAISEgoKaW50MzJfZGF0YRgFIAMoBRITCgtzdHJpbmdfZGF0YRgGIAMoDBISCgppbnQ2NF9kYXRhGAcgAygDEhEKBG5hbWUYCCABKAlIAYgBARIVCghyYXdfZGF0YRgJIAEoDEgCiAEBEhMKC2RvdWJsZV9kYXRhGAogAygBEhMKC3VpbnQ2NF9kYXRhGAsgAygEEhcKCmRvY19zdHJpbmcYDCABKAlIA4gBARIzCg1leHRlcm5hbF9kYXRhGA0gAygLMhwub25ueC5TdHJpbmdTdHJpbmdFbnRyeVByb3RvEhoKDWRhdGFfbG9jYXRpb24YDiABKAVIBIgBARI0Cg5tZXRhZGF0YV9wcm9wcxgQIAMoCzIcLm9ubnguU3RyaW5nU3RyaW5nRW50cnlQcm90b0IMCgpfZGF0YV90eXBlQgcKBV9uYW1lQgsKCV9yYXdfZGF0YUINCgtfZG9jX3N0cmluZ0IQCg5fZGF0YV9sb2NhdGlvbiJsChFTcGFyc2VUZW5zb3JQcm90bxIhCgZ2YWx1ZXMYASABKAsyES5vbm54LlRlbnNvclByb3RvEiIKB2luZGljZXMYAiABKAsyES5vbm54LlRlbnNvclByb3RvEhAKBGRpbXMYAyADKANCAhAAYgZwcm90bzM");
+  fileDesc("Cgpvbm54LnByb3RvEgRvbm54IrsDCgpNb2RlbFByb3RvEhcKCmlyX3ZlcnNpb24YASABKANIAIgBARIaCg1wcm9kdWNlcl9uYW1lGAIgASgJSAGIAQESHQoQcHJvZHVjZXJfdmVyc2lvbhgDIAEoCUgCiAEBEhMKBmRvbWFpbhgEIAEoCUgDiAEBEhoKDW1vZGVsX3ZlcnNpb24YBSABKANIBIgBARIXCgpkb2Nfc3RyaW5nGAYgASgJSAWIAQESHwoFZ3JhcGgYByABKAsyEC5vbm54LkdyYXBoUHJvdG8SLgoMb3BzZXRfaW1wb3J0GAggAygLMhgub25ueC5PcGVyYXRvclNldElkUHJvdG8SNAoObWV0YWRhdGFfcHJvcHMYDiADKAsyHC5vbm54LlN0cmluZ1N0cmluZ0VudHJ5UHJvdG8SJgoJZnVuY3Rpb25zGBkgAygLMhMub25ueC5GdW5jdGlvblByb3RvQg0KC19pcl92ZXJzaW9uQhAKDl9wcm9kdWNlcl9uYW1lQhMKEV9wcm9kdWNlcl92ZXJzaW9uQgkKB19kb21haW5CEAoOX21vZGVsX3ZlcnNpb25CDQoLX2RvY19zdHJpbmcipwMKDUZ1bmN0aW9uUHJvdG8SEQoEbmFtZRgBIAEoCUgAiAEBEg0KBWlucHV0GAQgAygJEg4KBm91dHB1dBgFIAMoCRIRCglhdHRyaWJ1dGUYBiADKAkSHQoEbm9kZRgHIAMoCzIPLm9ubnguTm9kZVByb3RvEhcKCmRvY19zdHJpbmcYCCABKAlIAYgBARIuCgxvcHNldF9pbXBvcnQYCSADKAsyGC5vbm54Lk9wZXJhdG9yU2V0SWRQcm90bxITCgZkb21haW4YCiABKAlIAogBARItCg9hdHRyaWJ1dGVfcHJvdG8YCyADKAsyFC5vbm54LkF0dHJpYnV0ZVByb3RvEigKCnZhbHVlX2luZm8YDCADKAsyFC5vbm54LlZhbHVlSW5mb1Byb3RvEhUKCG92ZXJsb2FkGA0gASgJSAOIAQESNAoObWV0YWRhdGFfcHJvcHMYDiADKAsyHC5vbm54LlN0cmluZ1N0cmluZ0VudHJ5UHJvdG9CBwoFX25hbWVCDQoLX2RvY19zdHJpbmdCCQoHX2RvbWFpbkILCglfb3ZlcmxvYWQiVgoST3BlcmF0b3JTZXRJZFByb3RvEhMKBmRvbWFpbhgBIAEoCUgAiAEBEhQKB3ZlcnNpb24YAiABKANIAYgBAUIJCgdfZG9tYWluQgoKCF92ZXJzaW9uIlAKFlN0cmluZ1N0cmluZ0VudHJ5UHJvdG8SEAoDa2V5GAEgASgJSACIAQESEgoFdmFsdWUYAiABKAlIAYgBAUIGCgRfa2V5QggKBl92YWx1ZSLBAgoKR3JhcGhQcm90bxIdCgRub2RlGAEgAygLMg8ub25ueC5Ob2RlUHJvdG8SEQoEbmFtZRgCIAEoCUgAiAEBEiYKC2luaXRpYWxpemVyGAUgAygLMhEub25ueC5UZW5zb3JQcm90bxIXCgpkb2Nfc3RyaW5nGAogASgJSAGIAQESIwoFaW5wdXQYCyADKAsyFC5vbm54LlZhbHVlSW5mb1Byb3RvEiQKBm91dHB1dBgMIAMoCzIULm9ubnguVmFsdWVJbmZvUHJvdG8SKAoKdmFsdWVfaW5mbxgNIAMoCzIULm9ubnguVmFsdWVJbmZvUHJvdG8SMwoSc3BhcnNlX2luaXRpYWxpemVyGA8gAygLMhcub25ueC5TcGFyc2VUZW5zb3JQcm90b0IHCgVfbmFtZUINCgtfZG9jX3N0cmluZyL9AQoJTm9kZVByb3RvEg0KBWlucHV0GAEgAygJEg4KBm91dHB1dBgCIAMoCRIRCgRuYW1lGAMgASgJSACIAQESFAoHb3BfdHlwZRgEIAEoCUgBiAEBEicKCWF0dHJpYnV0ZRgFIAMoCzIULm9ubnguQXR0cmlidXRlUHJvdG8SFwoKZG9jX3N0cmluZxgGIAEoCUgCiAEBEhMKBmRvbWFpbhgHIAEoCUgDiAEBEhUKCG92ZXJsb2FkGAggASgJSASIAQFCBwoFX25hbWVCCgoIX29wX3R5cGVCDQoLX2RvY19zdHJpbmdCCQoHX2RvbWFpbkILCglfb3ZlcmxvYWQimAMKDkF0dHJpYnV0ZVByb3RvEhEKBG5hbWUYASABKAlIAIgBARIOCgFmGAIgASgCSAGIAQESDgoBaRgDIAEoA0gCiAEBEg4KAXMYBCABKAxIA4gBARIcCgF0GAUgASgLMhEub25ueC5UZW5zb3JQcm90bxIbCgFnGAYgASgLMhAub25ueC5HcmFwaFByb3RvEhIKBmZsb2F0cxgHIAMoAkICEAASEAoEaW50cxgIIAMoA0ICEAASDwoHc3RyaW5ncxgJIAMoDBIiCgd0ZW5zb3JzGAogAygLMhEub25ueC5UZW5zb3JQcm90bxIgCgZncmFwaHMYCyADKAsyEC5vbm54LkdyYXBoUHJvdG8SFwoKZG9jX3N0cmluZxgNIAEoCUgEiAEBEhEKBHR5cGUYFCABKAVIBYgBARIaCg1yZWZfYXR0cl9uYW1lGBUgASgJSAaIAQFCBwoFX25hbWVCBAoCX2ZCBAoCX2lCBAoCX3NCDQoLX2RvY19zdHJpbmdCBwoFX3R5cGVCEAoOX3JlZl9hdHRyX25hbWUiqQEKDlZhbHVlSW5mb1Byb3RvEhEKBG5hbWUYASABKAlIAIgBARIdCgR0eXBlGAIgASgLMg8ub25ueC5UeXBlUHJvdG8SFwoKZG9jX3N0cmluZxgDIAEoCUgBiAEBEjQKDm1ldGFkYXRhX3Byb3BzGAQgAygLMhwub25ueC5TdHJpbmdTdHJpbmdFbnRyeVByb3RvQgcKBV9uYW1lQg0KC19kb2Nfc3RyaW5nIrcBCglUeXBlUHJvdG8SKwoLdGVuc29yX3R5cGUYASABKAsyFi5vbm54LlR5cGVQcm90by5UZW5zb3ISFwoKZGVub3RhdGlvbhgGIAEoCUgAiAEBGlUKBlRlbnNvchIWCgllbGVtX3R5cGUYASABKAVIAIgBARIlCgVzaGFwZRgCIAEoCzIWLm9ubnguVGVuc29yU2hhcGVQcm90b0IMCgpfZWxlbV90eXBlQg0KC19kZW5vdGF0aW9uIqkBChBUZW5zb3JTaGFwZVByb3RvEi0KA2RpbRgBIAMoCzIgLm9ubnguVGVuc29yU2hhcGVQcm90by5EaW1lbnNpb24aZgoJRGltZW5zaW9uEhMKCWRpbV92YWx1ZRgBIAEoA0gAEhMKCWRpbV9wYXJhbRgCIAEoCUgAEhcKCmRlbm90YXRpb24YAyABKAlIAYgBAUIHCgV2YWx1ZUINCgtfZGVub3RhdGlvbiLBAwoLVGVuc29yUHJvdG8SEAoEZGltcxgBIAMoA0ICEAASFgoJZGF0YV90eXBlGAIgASgFSACIAQESEgoKZmxvYXRfZGF0YRgEIAMoAhISCgppbnQzMl9kYXRhGAUgAygFEhMKC3N0cmluZ19kYXRhGAYgAygMEhIKCmludDY0X2RhdGEYByADKAMSEQoEbmFtZRgIIAEoCUgBiAEBEhUKCHJhd19kYXRhGAkgASgMSAKIAQESEwoLZG91YmxlX2RhdGEYCiADKAESEwoLdWludDY0X2RhdGEYCyADKAQSFwoKZG9jX3N0cmluZxgMIAEoCUgDiAEBEjMKDWV4dGVybmFsX2RhdGEYDSADKAsyHC5vbm54LlN0cmluZ1N0cmluZ0VudHJ5UHJvdG8SGgoNZGF0YV9sb2NhdGlvbhgOIAEoBUgEiAEBEjQKDm1ldGFkYXRhX3Byb3BzGBAgAygLMhwub25ueC5TdHJpbmdTdHJpbmdFbnRyeVByb3RvQgwKCl9kYXRhX3R5cGVCBwoFX25hbWVCCwoJX3Jhd19kYXRhQg0KC19kb2Nfc3RyaW5nQhAKDl9kYXRhX2xvY2F0aW9uImwKEVNwYXJzZVRlbnNvclByb3RvEiEKBnZhbHVlcxgBIAEoCzIRLm9ubnguVGVuc29yUHJvdG8SIgoHaW5kaWNlcxgCIAEoCzIRLm9ubnguVGVuc29yUHJvdG8SEAoEZGltcxgDIAMoA0ICEABiBnByb3RvMw");
 
 /**
  * @generated from message onnx.ModelProto
@@ -64,6 +64,11 @@ export type ModelProto = Message<"onnx.ModelProto"> & {
    * @generated from field: repeated onnx.StringStringEntryProto metadata_props = 14;
    */
   metadataProps: StringStringEntryProto[];
+
+  /**
+   * @generated from field: repeated onnx.FunctionProto functions = 25;
+   */
+  functions: FunctionProto[];
 };
 
 /**
@@ -72,6 +77,82 @@ export type ModelProto = Message<"onnx.ModelProto"> & {
  */
 export const ModelProtoSchema: GenMessage<ModelProto> = /*@__PURE__*/
   messageDesc(file_onnx, 0);
+
+/**
+ * An operator that the model defines by nodes; whoever reads the model writes them out at each call.
+ *
+ * @generated from message onnx.FunctionProto
+ */
+export type FunctionProto = Message<"onnx.FunctionProto"> & {
+  /**
+   * @generated from field: optional string name = 1;
+   */
+  name?: string | undefined;
+
+  /**
+   * @generated from field: repeated string input = 4;
+   */
+  input: string[];
+
+  /**
+   * @generated from field: repeated string output = 5;
+   */
+  output: string[];
+
+  /**
+   * @generated from field: repeated string attribute = 6;
+   */
+  attribute: string[];
+
+  /**
+   * @generated from field: repeated onnx.NodeProto node = 7;
+   */
+  node: NodeProto[];
+
+  /**
+   * @generated from field: optional string doc_string = 8;
+   */
+  docString?: string | undefined;
+
+  /**
+   * @generated from field: repeated onnx.OperatorSetIdProto opset_import = 9;
+   */
+  opsetImport: OperatorSetIdProto[];
+
+  /**
+   * @generated from field: optional string domain = 10;
+   */
+  domain?: string | undefined;
+
+  /**
+   * Attributes with a default value.
+   *
+   * @generated from field: repeated onnx.AttributeProto attribute_proto = 11;
+   */
+  attributeProto: AttributeProto[];
+
+  /**
+   * @generated from field: repeated onnx.ValueInfoProto value_info = 12;
+   */
+  valueInfo: ValueInfoProto[];
+
+  /**
+   * @generated from field: optional string overload = 13;
+   */
+  overload?: string | undefined;
+
+  /**
+   * @generated from field: repeated onnx.StringStringEntryProto metadata_props = 14;
+   */
+  metadataProps: StringStringEntryProto[];
+};
+
+/**
+ * Describes the message onnx.FunctionProto.
+ * Use `create(FunctionProtoSchema)` to create a new message.
+ */
+export const FunctionProtoSchema: GenMessage<FunctionProto> = /*@__PURE__*/
+  messageDesc(file_onnx, 1);
 
 /**
  * @generated from message onnx.OperatorSetIdProto
@@ -93,7 +174,7 @@ export type OperatorSetIdProto = Message<"onnx.OperatorSetIdProto"> & {
  * Use `create(OperatorSetIdProtoSchema)` to create a new message.
  */
 export const OperatorSetIdProtoSchema: GenMessage<OperatorSetIdProto> = /*@__PURE__*/
-  messageDesc(file_onnx, 1);
+  messageDesc(file_onnx, 2);
 
 /**
  * @generated from message onnx.StringStringEntryProto
@@ -115,7 +196,7 @@ export type StringStringEntryProto = Message<"onnx.StringStringEntryProto"> & {
  * Use `create(StringStringEntryProtoSchema)` to create a new message.
  */
 export const StringStringEntryProtoSchema: GenMessage<StringStringEntryProto> = /*@__PURE__*/
-  messageDesc(file_onnx, 2);
+  messageDesc(file_onnx, 3);
 
 /**
  * @generated from message onnx.GraphProto
@@ -167,7 +248,7 @@ export type GraphProto = Message<"onnx.GraphProto"> & {
  * Use `create(GraphProtoSchema)` to create a new message.
  */
 export const GraphProtoSchema: GenMessage<GraphProto> = /*@__PURE__*/
-  messageDesc(file_onnx, 3);
+  messageDesc(file_onnx, 4);
 
 /**
  * @generated from message onnx.NodeProto
@@ -207,6 +288,13 @@ export type NodeProto = Message<"onnx.NodeProto"> & {
    * @generated from field: optional string domain = 7;
    */
   domain?: string | undefined;
+
+  /**
+   * Tells functions of one name apart.
+   *
+   * @generated from field: optional string overload = 8;
+   */
+  overload?: string | undefined;
 };
 
 /**
@@ -214,7 +302,7 @@ export type NodeProto = Message<"onnx.NodeProto"> & {
  * Use `create(NodeProtoSchema)` to create a new message.
  */
 export const NodeProtoSchema: GenMessage<NodeProto> = /*@__PURE__*/
-  messageDesc(file_onnx, 4);
+  messageDesc(file_onnx, 5);
 
 /**
  * @generated from message onnx.AttributeProto
@@ -246,11 +334,11 @@ export type AttributeProto = Message<"onnx.AttributeProto"> & {
   t?: TensorProto | undefined;
 
   /**
-   * Bodies of loops and branches: only that they are there matters.
+   * The body of a loop or a branch.
    *
-   * @generated from field: optional bytes g = 6;
+   * @generated from field: onnx.GraphProto g = 6;
    */
-  g?: Uint8Array | undefined;
+  g?: GraphProto | undefined;
 
   /**
    * @generated from field: repeated float floats = 7 [packed = false];
@@ -273,9 +361,9 @@ export type AttributeProto = Message<"onnx.AttributeProto"> & {
   tensors: TensorProto[];
 
   /**
-   * @generated from field: repeated bytes graphs = 11;
+   * @generated from field: repeated onnx.GraphProto graphs = 11;
    */
-  graphs: Uint8Array[];
+  graphs: GraphProto[];
 
   /**
    * @generated from field: optional string doc_string = 13;
@@ -288,6 +376,8 @@ export type AttributeProto = Message<"onnx.AttributeProto"> & {
   type?: number | undefined;
 
   /**
+   * In a function: which attribute of the call gives the value.
+   *
    * @generated from field: optional string ref_attr_name = 21;
    */
   refAttrName?: string | undefined;
@@ -298,7 +388,7 @@ export type AttributeProto = Message<"onnx.AttributeProto"> & {
  * Use `create(AttributeProtoSchema)` to create a new message.
  */
 export const AttributeProtoSchema: GenMessage<AttributeProto> = /*@__PURE__*/
-  messageDesc(file_onnx, 5);
+  messageDesc(file_onnx, 6);
 
 /**
  * @generated from message onnx.ValueInfoProto
@@ -330,7 +420,7 @@ export type ValueInfoProto = Message<"onnx.ValueInfoProto"> & {
  * Use `create(ValueInfoProtoSchema)` to create a new message.
  */
 export const ValueInfoProtoSchema: GenMessage<ValueInfoProto> = /*@__PURE__*/
-  messageDesc(file_onnx, 6);
+  messageDesc(file_onnx, 7);
 
 /**
  * @generated from message onnx.TypeProto
@@ -352,7 +442,7 @@ export type TypeProto = Message<"onnx.TypeProto"> & {
  * Use `create(TypeProtoSchema)` to create a new message.
  */
 export const TypeProtoSchema: GenMessage<TypeProto> = /*@__PURE__*/
-  messageDesc(file_onnx, 7);
+  messageDesc(file_onnx, 8);
 
 /**
  * @generated from message onnx.TypeProto.Tensor
@@ -374,7 +464,7 @@ export type TypeProto_Tensor = Message<"onnx.TypeProto.Tensor"> & {
  * Use `create(TypeProto_TensorSchema)` to create a new message.
  */
 export const TypeProto_TensorSchema: GenMessage<TypeProto_Tensor> = /*@__PURE__*/
-  messageDesc(file_onnx, 7, 0);
+  messageDesc(file_onnx, 8, 0);
 
 /**
  * @generated from message onnx.TensorShapeProto
@@ -391,7 +481,7 @@ export type TensorShapeProto = Message<"onnx.TensorShapeProto"> & {
  * Use `create(TensorShapeProtoSchema)` to create a new message.
  */
 export const TensorShapeProtoSchema: GenMessage<TensorShapeProto> = /*@__PURE__*/
-  messageDesc(file_onnx, 8);
+  messageDesc(file_onnx, 9);
 
 /**
  * @generated from message onnx.TensorShapeProto.Dimension
@@ -425,7 +515,7 @@ export type TensorShapeProto_Dimension = Message<"onnx.TensorShapeProto.Dimensio
  * Use `create(TensorShapeProto_DimensionSchema)` to create a new message.
  */
 export const TensorShapeProto_DimensionSchema: GenMessage<TensorShapeProto_Dimension> = /*@__PURE__*/
-  messageDesc(file_onnx, 8, 0);
+  messageDesc(file_onnx, 9, 0);
 
 /**
  * @generated from message onnx.TensorProto
@@ -509,7 +599,7 @@ export type TensorProto = Message<"onnx.TensorProto"> & {
  * Use `create(TensorProtoSchema)` to create a new message.
  */
 export const TensorProtoSchema: GenMessage<TensorProto> = /*@__PURE__*/
-  messageDesc(file_onnx, 9);
+  messageDesc(file_onnx, 10);
 
 /**
  * @generated from message onnx.SparseTensorProto
@@ -536,5 +626,5 @@ export type SparseTensorProto = Message<"onnx.SparseTensorProto"> & {
  * Use `create(SparseTensorProtoSchema)` to create a new message.
  */
 export const SparseTensorProtoSchema: GenMessage<SparseTensorProto> = /*@__PURE__*/
-  messageDesc(file_onnx, 10);
+  messageDesc(file_onnx, 11);
 

@@ -129,12 +129,6 @@ const TABLE: readonly (readonly [string, Uint8Array, RegExp])[] = [
     /node "Gelu:y" is com\.example\.Gelu/,
   ],
   [
-    'loop',
-    file({ ...relu, node: [node('Loop', ['x'], ['y'], [{ name: 'body', type: 5, g: new Uint8Array() }])] }),
-    /node "Loop:y" is a Loop: .*without loops and branches/,
-  ],
-  ['branch', file({ ...relu, node: [node('If', ['x'], ['y'])] }), /is a If/],
-  [
     'attribute twice',
     file({ ...relu, node: [node('Elu', ['x'], ['y'], [int('alpha', 1), int('alpha', 1)])] }),
     /attribute "alpha" twice/,

@@ -1,3 +1,6 @@
+/** Names that are made longer than this are cut: names in names in names must not take memory. */
+const LONGEST = 256;
+
 /** Names in use, and fresh ones beside them. */
 export class NameSpace {
   private readonly taken: Set<string>;
@@ -21,5 +24,11 @@ export class NameSpace {
     }
     this.taken.add(name);
     return name;
+  }
+
+  /** A fresh name that says where it is: `around/name`, of at most some hundred characters. */
+  within(around: string, name: string): string {
+    const whole = around === '' ? name : `${around}/${name}`;
+    return this.fresh(whole.length <= LONGEST ? whole : whole.slice(-LONGEST));
   }
 }
