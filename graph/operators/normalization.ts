@@ -15,17 +15,20 @@ const ALONG_AXIS: Readonly<Record<string, (lane: Float64Array) => Float64Array>>
     const sum = powers.reduce((total, x) => total + x, 0);
     return powers.map((x) => x / sum);
   },
-  LogSoftmax: (lane) => {
-    const largest = lane.reduce((best, x) => Math.max(best, x), -Infinity);
-    const sum = lane.reduce((total, x) => total + Math.exp(x - largest), 0);
-    return lane.map((x) => x - largest - Math.log(sum));
-  },
+  LogSoftmax: logSoftmax,
   /** 1 at the first largest element, 0 elsewhere. */
   Hardmax: (lane) => {
     const best = lane.reduce((at, x, i) => (x > lane[at]! ? i : at), 0);
     return lane.map((_, i) => (i === best ? 1 : 0));
   },
 };
+
+/** The logarithm of Softmax, without forming what is too small to hold. */
+export function logSoftmax(lane: Float64Array): Float64Array {
+  const largest = lane.reduce((best, x) => Math.max(best, x), -Infinity);
+  const sum = lane.reduce((total, x) => total + Math.exp(x - largest), 0);
+  return lane.map((x) => x - largest - Math.log(sum));
+}
 
 const alongAxis = Object.entries(ALONG_AXIS).map(([operator, of]) =>
   define(
@@ -49,13 +52,13 @@ const alongAxis = Object.entries(ALONG_AXIS).map(([operator, of]) =>
 );
 
 /** The mean of some numbers and the mean square of their distance from it. */
-function momentsOf(values: Float64Array): { readonly mean: number; readonly variance: number } {
+export function momentsOf(values: Float64Array): { readonly mean: number; readonly variance: number } {
   const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
   return { mean, variance: values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / values.length };
 }
 
 /** LayerNormalization: each block from `axis` on brought to mean 0 and variance 1, then scaled and shifted. */
-const layerNormalization = define(
+export const layerNormalization = define(
   'LayerNormalization',
   (node, inputs) => {
     const x = operand(node, inputs, 0, 'float');
