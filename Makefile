@@ -1,11 +1,12 @@
 # make demo    a whole training job on this machine, set-up included
 # make test    set-up, build, lint and all tests
 # make lint    formatting, lint, import arrows (types are checked by the build)
+# make docs    writes the generated documents (docs/operators.md)
 # make setup   what the others need: Node's packages, redis-server
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint format test demo clean
+.PHONY: help setup build lint format test demo docs clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -31,6 +32,9 @@ test: build lint
 
 demo: build
 	@node dist/examples/demo/main.js
+
+docs: build
+	@node deploy/docs.mjs
 
 clean:
 	rm -rf dist .build .demo .tap node_modules/.cache

@@ -1,0 +1,1 @@
+export { operatorsDocument } from './operators.js';
