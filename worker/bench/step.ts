@@ -77,7 +77,7 @@ export async function benchmarkStep(engine: Engine, options: StepBenchOptions): 
   const training = buildTrainingGraph(model, { ...binding, includeOutput: true });
   const evaluation = buildEvaluationGraph(model, binding);
   const optimizer = options.optimizer ?? { kind: 'adamw', lr: 1e-4 };
-  const trainer = await LocalTrainer.create(engine, training, model.parameters, optimizer);
+  const trainer = await LocalTrainer.create(engine, training, model, optimizer);
   const typeOf = (name: string) => training.graph.types.get(name)!;
   const values = new Map<string, TensorData>();
   for (const { name } of model.inputs) values.set(name, inputValues(name, typeOf(name), options.inputs));
@@ -88,6 +88,7 @@ export async function benchmarkStep(engine: Engine, options: StepBenchOptions): 
     targetValues(loss, target, outputSize / Math.max(1, sizeOf(target.shape))),
   );
   for (const [name, data] of values) trainer.set(name, data);
+  for (const name of evaluation.running) values.set(name, trainer.statistics.of(name));
   const forward = await engine.compile(evaluation.graph);
   const product = await engine.compile(productGraph(PRODUCT));
   const find = (name: string) => values.get(name) ?? trainer.parameters.get(name);

@@ -1,7 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { Type, type Static } from '@sinclair/typebox';
-import { formatType, LOSS_KINDS, loadModel, sameShape, type Graph, type Tensor } from '../../graph/index.js';
+import {
+  formatType,
+  LOSS_KINDS,
+  loadModel,
+  runningStatistics,
+  sameShape,
+  type Graph,
+  type Tensor,
+} from '../../graph/index.js';
 import { readSafetensors } from '../../graph/weights/index.js';
 import { OptimizerSchema, validatorOf } from '../../protocol/index.js';
 import { CaseError } from './errors.js';
@@ -28,6 +36,8 @@ export interface GradcheckCase extends Static<typeof CaseSchema> {
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** The parameters that the model has, of those the case names. */
   readonly checked: readonly string[];
+  /** The running statistics that the model has, of those for which the case has an `after.NAME`. */
+  readonly statistics: readonly string[];
 }
 
 /**
@@ -47,15 +57,19 @@ export async function loadCase(folder: string): Promise<GradcheckCase> {
   for (const name of checked) {
     const parameter = model.parameters.get(name);
     if (!parameter) throw new CaseError(`case.json names parameter "${name}", which ${path} does not have`);
-    for (const key of [`grad.${name}`, `after.${name}`]) {
-      const found = tensorOf(tensors, key, weights);
-      if (found.dtype !== parameter.dtype || !sameShape(found.shape, parameter.shape)) {
-        const [is, wants] = [formatType(found), formatType(parameter)];
-        throw new CaseError(`${weights}: "${key}" is ${is}, the model's parameter is ${wants}`);
-      }
-    }
+    for (const key of [`grad.${name}`, `after.${name}`])
+      checkType(weights, key, tensorOf(tensors, key, weights), parameter);
   }
-  return { ...description, name: basename(resolve(folder)), model, tensors, checked };
+  const running = [...runningStatistics(model)].filter(([name]) => tensors.has(`after.${name}`));
+  for (const [name, value] of running)
+    checkType(weights, `after.${name}`, tensors.get(`after.${name}`)!, value);
+  const statistics = running.map(([name]) => name);
+  return { ...description, name: basename(resolve(folder)), model, tensors, checked, statistics };
+}
+
+function checkType(file: string, key: string, found: Tensor, wanted: Tensor): void {
+  if (found.dtype === wanted.dtype && sameShape(found.shape, wanted.shape)) return;
+  throw new CaseError(`${file}: "${key}" is ${formatType(found)}, the model's is ${formatType(wanted)}`);
 }
 
 function tensorOf(tensors: ReadonlyMap<string, Tensor>, key: string, file: string): Tensor {

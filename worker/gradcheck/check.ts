@@ -23,7 +23,7 @@ export interface GradcheckResult {
   readonly gradients: Readonly<Record<string, number>>;
   /**
    * After all optimizer steps: the larger of the error of the losses before each step, as a vector, and the error
-   * of all parameters together.
+   * of all parameters (and running statistics, where the case has them) together.
    */
   readonly trajectoryError: number | null;
   /** Operators without a gradient rule (or without a meaning to us at all), with the nodes' names. */
@@ -80,9 +80,9 @@ function trainingOf({ model, loss, inputs, target, tensors, checked }: Gradcheck
 }
 
 async function measure(found: GradcheckCase, training: TrainingGraph, engine: Engine) {
-  const { tensors, checked, lossAtStep } = found;
+  const { tensors, checked, statistics, lossAtStep } = found;
   const wanted = (key: string) => tensors.get(key)!.data;
-  const trainer = await LocalTrainer.create(engine, training, found.model.parameters, found.optimizer);
+  const trainer = await LocalTrainer.create(engine, training, found.model, found.optimizer);
   try {
     for (const input of found.inputs) trainer.set(input, wanted(input));
     trainer.set(training.target.name, wanted(found.target));
@@ -98,7 +98,10 @@ async function measure(found: GradcheckCase, training: TrainingGraph, engine: En
       losses.push(trainer.loss);
       trainer.update(step);
     }
-    const after = checked.map((name) => [trainer.parameters.get(name)!, wanted(`after.${name}`)] as const);
+    const after = [
+      ...checked.map((name) => [trainer.parameters.get(name)!, wanted(`after.${name}`)] as const),
+      ...statistics.map((name) => [trainer.statistics.of(name), wanted(`after.${name}`)] as const),
+    ];
     const trajectoryError = Math.max(distance([[losses, lossAtStep]]), distance(after));
     return { outputError, lossError, gradients, trajectoryError };
   } finally {

@@ -2,7 +2,9 @@ import { InvariantError } from '../../base/index.js';
 import {
   emptyData,
   LOSS_SCALE,
+  runningStatistics,
   sizeOf,
+  type Graph,
   type Tensor,
   type TensorData,
   type TrainingGraph,
@@ -10,18 +12,20 @@ import {
 import type { OptimizerConfig } from '../../protocol/index.js';
 import type { Engine, Program } from '../engine/index.js';
 import { Optimizer, ruleOf, stateNames, type Shard } from '../optimizer/index.js';
+import { fold, foldsOf, RunningStatistics, type Fold } from '../statistics/index.js';
 
 const PAGE = 65536;
 /** Elements of a cache line: every tensor starts at one. */
 const LINE = 16;
 
 /**
- * Trains one model on one device in this thread: the engine's training program, the optimizer's kernels, and
- * nothing between. Parameters, gradients and state are ranges of one memory that both work in.
+ * Trains one model on one device in this thread: the engine's training program, the optimizer's kernels, the running
+ * statistics, and nothing between. Parameters, gradients and state are ranges of one memory that both work in.
  */
 export class LocalTrainer {
   private readonly inputs: TensorData[];
   private readonly outputs: TensorData[];
+  private readonly folds: readonly { readonly fold: Fold; readonly batch: Float32Array }[];
 
   private constructor(
     private readonly training: TrainingGraph,
@@ -29,24 +33,33 @@ export class LocalTrainer {
     private readonly optimizer: Optimizer,
     private readonly learningRate: number,
     private readonly memory: TrainerMemory,
+    /** Of BatchNormalization; they change with each update. */
+    readonly statistics: RunningStatistics,
   ) {
     const arrayOf = ({ name, dtype, shape }: Program['inputs'][number]) =>
       memory.bound.get(name) ?? emptyData(dtype, sizeOf(shape));
     this.inputs = program.inputs.map(arrayOf);
     this.outputs = program.outputs.map(arrayOf);
+    for (const name of training.running) this.set(name, statistics.of(name));
+    this.folds = foldsOf(training.statistics, (name) => statistics.of(name)).map(({ output, fold }) => ({
+      fold,
+      batch: this.value(output) as Float32Array,
+    }));
   }
 
-  /** @param parameters the values to start from, of every parameter of the graph, float32 */
+  /** @param model what the training graph was built from: the values to start from, float32 */
   static async create(
     engine: Engine,
     training: TrainingGraph,
-    parameters: ReadonlyMap<string, Tensor>,
+    model: Graph,
     config: OptimizerConfig,
   ): Promise<LocalTrainer> {
     const rule = ruleOf(config);
-    const memory = layOut(training, stateNames(rule).length, parameters);
+    const memory = layOut(training, stateNames(rule).length, model.parameters);
+    const statistics = new RunningStatistics(runningStatistics(model));
     const program = await engine.compile(training.graph);
-    return new LocalTrainer(training, program, new Optimizer(rule, memory.memory), config.lr, memory);
+    const optimizer = new Optimizer(rule, memory.memory);
+    return new LocalTrainer(training, program, optimizer, config.lr, memory, statistics);
   }
 
   /** Views of the parameters: they change with each update. */
@@ -81,8 +94,9 @@ export class LocalTrainer {
     return this.value(this.training.output ?? '');
   }
 
-  /** One optimizer update with the gradients of the last run. @param step 1 for the first */
+  /** One optimizer update with the gradients and the statistics of the last run. @param step 1 for the first */
   update(step: number): void {
+    for (const { fold: how, batch } of this.folds) fold(how, batch);
     this.optimizer.update(this.memory.shard, { learningRate: this.learningRate, step, gradientScale: 1 });
   }
 

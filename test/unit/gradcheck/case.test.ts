@@ -58,7 +58,7 @@ t.test('what is missing or does not fit is named with its file', async (t) => {
     ],
     [
       'gradient of another shape',
-      /"after\.0\.bias" is float32\[.*\], the model's parameter is float32\[/,
+      /"after\.0\.bias" is float32\[.*\], the model's is float32\[/,
       (f) => changeTensors(f, (all) => all.set('after.0.bias', all.get('after.0.weight')!)),
     ],
     [
