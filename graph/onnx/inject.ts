@@ -1,23 +1,24 @@
-import { clone, toBinary } from '@bufbuild/protobuf';
+import { toBinary } from '@bufbuild/protobuf';
 import { InvariantError } from '../../base/index.js';
 import { bytesOf, formatType, sameShape, type Tensor } from '../ir/tensor.js';
-import { ModelProtoSchema, NodeProtoSchema, type NodeProto } from './gen/onnx_pb.js';
-import { NameSpace } from './names.js';
+import { ModelProtoSchema, type NodeProto } from './gen/onnx_pb.js';
+import { forPrediction } from './prediction.js';
 import type { Model } from './read.js';
 import { readTensor, writeTensor } from './tensor.js';
 
 /**
  * The submitted model with new values in its initializers: same names, inputs, outputs and opset, everything
- * that dtrain does not know kept, external data inside. Dropout's training mode is turned off, so that it
- * predicts.
+ * that dtrain does not know kept, external data inside. It is a model for prediction: the training mode of Dropout
+ * and of BatchNormalization is turned off.
  *
- * @param values by name; initializers that are not named keep theirs
- * @throws InvariantError where a value names no initializer or has another type
+ * @param values by name; initializers that are not named keep theirs. A name that an Identity or a Constant gives
+ *   (exporters merge equal tensors so) becomes an initializer in its stead
+ * @throws InvariantError where a value names none of these, or has another type
  */
 export function withParameters(model: Model, values: ReadonlyMap<string, Tensor>): Uint8Array {
   const file = model.proto.graph;
   if (!file) throw new InvariantError('a model that was read has a graph');
-  const waiting = new Set(values.keys());
+  const waiting = new Map(values);
   const initializer = file.initializer.map((proto) => {
     const name = proto.name ?? '';
     const value = values.get(name);
@@ -33,25 +34,24 @@ export function withParameters(model: Model, values: ReadonlyMap<string, Tensor>
     const typed = { floatData: [], int32Data: [], int64Data: [], doubleData: [], uint64Data: [] };
     return { ...proto, ...typed, rawData: bytesOf(value) };
   });
-  if (waiting.size > 0) throw new InvariantError(`the model has no initializer ${[...waiting].join(', ')}`);
-  const taken = [
-    ...file.initializer.map(({ name }) => name ?? ''),
-    ...file.node.flatMap(({ input, output }) => [...input, ...output]),
-  ];
-  const off = new NameSpace([...taken, ...file.input.map(({ name }) => name ?? '')]).fresh('dropout_off');
-  const node = file.node.map((each) => {
-    if (!dropsOut(each)) return each;
-    const quiet: NodeProto = clone(NodeProtoSchema, each);
-    quiet.input[2] = off;
-    return quiet;
-  });
-  if (file.node.some(dropsOut)) {
-    initializer.push(writeTensor(off, { dtype: 'bool', shape: [], data: Uint8Array.of(0) }));
+  const replaced = file.node.filter((node) => givesConstant(node) && waiting.has(node.output[0] ?? ''));
+  for (const { output } of replaced) {
+    const name = output[0] ?? '';
+    initializer.push(writeTensor(name, waiting.get(name)!));
+    waiting.delete(name);
   }
-  return toBinary(ModelProtoSchema, { ...model.proto, graph: { ...file, node, initializer } });
+  if (waiting.size > 0)
+    throw new InvariantError(`the model has no initializer ${[...waiting.keys()].join(', ')}`);
+  const rest = file.node.filter((node) => !replaced.includes(node));
+  const outputs = file.output.map(({ name }) => name ?? '');
+  const graph = { ...file, node: forPrediction(rest, outputs), initializer };
+  const functions = model.proto.functions.map((each) => ({
+    ...each,
+    node: forPrediction(each.node, each.output),
+  }));
+  return toBinary(ModelProtoSchema, { ...model.proto, graph, functions });
 }
 
-/** A Dropout that may be in training mode: its third input says so. */
-function dropsOut(node: NodeProto): boolean {
-  return node.opType === 'Dropout' && (node.domain ?? '') === '' && (node.input[2] ?? '') !== '';
+function givesConstant({ opType, output }: NodeProto): boolean {
+  return (opType === 'Identity' || opType === 'Constant') && output.length === 1;
 }
