@@ -11,6 +11,7 @@ import { readInitializers } from './initializers.js';
 import { NodeReader, opsetOf } from './nodes.js';
 import { checkOpset } from './normalize.js';
 import { inOrder } from './order.js';
+import { asInModule } from './pytorch.js';
 import { Scope } from './scope.js';
 import { checkText } from './text.js';
 import { trainableNames } from './trainable.js';
@@ -21,7 +22,7 @@ export interface Model {
   readonly graph: Graph;
   /** The opset of ai.onnx that the file was written in; the graph is in IR_OPSET's form. */
   readonly opset: number;
-  /** With external data brought in. Treat as read-only. */
+  /** With external data brought in, and tensors that PyTorch's exporter merged apart again. Treat as read-only. */
   readonly proto: ModelProto;
   /** Where in `proto` each initializer lies, those of bodies included, by its name in the graph. */
   readonly initializers: ReadonlyMap<string, TensorProto>;
@@ -82,8 +83,9 @@ function decode(bytes: Uint8Array, source: string): ModelProto {
   return proto;
 }
 
-function modelOf(proto: ModelProto, options: ReadOptions, source: string): Model {
+function modelOf(written: ModelProto, options: ReadOptions, source: string): Model {
   const place: Place = { source };
+  const proto = asInModule(written, source);
   const file = proto.graph!;
   const opset = opsetOf(proto.opsetImport);
   if (opset === undefined) throw modelError(place, 'imports no opset of ai.onnx');

@@ -4,12 +4,7 @@ import { elementType } from '../ir/element.js';
 import { isFloat, type Tensor } from '../ir/tensor.js';
 import type { ModelProto } from './gen/onnx_pb.js';
 import type { Initializer } from './initializers.js';
-
-/** Written beside each value by PyTorch's exporter (torch.export), and by us. */
-export const KIND_KEY = 'pkg.torch.export.graph_signature.InputSpec.kind';
-export type Kind = 'PARAMETER' | 'BUFFER' | 'CONSTANT_TENSOR';
-
-const PARAMETER: Kind = 'PARAMETER';
+import { isPyTorch, notedKinds, type Kind } from './pytorch.js';
 
 /** Inputs through which no gradient passes although they are floats, by operator; `all` of them or these. */
 const NO_GRADIENT: ReadonlyMap<string, readonly number[] | 'all'> = new Map(
@@ -43,7 +38,8 @@ const NO_GRADIENT: ReadonlyMap<string, readonly number[] | 'all'> = new Map(
  * 1. What no output depends on through a differentiable path is a constant: unused tensors, masks that are
  *    only compared, running statistics, bounds, scales.
  * 2. `chosen`, where the caller has a say.
- * 3. What PyTorch's exporter (or dtrain) wrote about each value, where it did: only a PARAMETER is one.
+ * 3. What PyTorch's exporter (or dtrain) wrote about each value, where it did: only a PARAMETER is one, or what is made of
+ *    one alone.
  * 4. A tensor with an infinity or NaN is a mask. So is a square of two values, one on and below the diagonal
  *    and another above (or the reverse): nobody initializes a weight so.
  * 5. A scalar without dimensions is a literal, unless PyTorch wrote the file (it writes literals as nodes).
@@ -57,12 +53,13 @@ export function trainableNames(
   chosen?: (name: string) => boolean,
 ): ReadonlySet<string> {
   const reached = differentiable(outline(nodes), outputs);
-  const kinds = declaredKinds(proto);
-  const literalsAreNodes = (proto.producerName ?? '').toLowerCase().includes('pytorch');
+  const kinds = notedKinds(proto);
+  const parameter: Kind = 'PARAMETER';
+  const literalsAreNodes = isPyTorch(proto);
   const isParameter = (name: string, tensor: Tensor): boolean => {
     if (!isFloat(tensor.dtype) || !reached.has(name)) return false;
     if (chosen) return chosen(name);
-    if (kinds.size > 0) return kinds.get(name) === PARAMETER;
+    if (kinds.size > 0) return kinds.get(name) === parameter;
     if (isMask(tensor)) return false;
     return tensor.shape.length > 0 || literalsAreNodes;
   };
@@ -89,15 +86,6 @@ function castsAway(node: Node): boolean {
   if (node.operator !== 'Cast' || node.domain !== '') return false;
   const to = elementType(intAttribute(node, 'to', 0));
   return to !== undefined && !isFloat(to);
-}
-
-function declaredKinds(proto: ModelProto): ReadonlyMap<string, string> {
-  const kinds = new Map<string, string>();
-  for (const value of [...(proto.graph?.valueInfo ?? []), ...(proto.graph?.initializer ?? [])]) {
-    const kind = value.metadataProps.find(({ key }) => key === KIND_KEY)?.value;
-    if (kind !== undefined) kinds.set(value.name ?? '', kind);
-  }
-  return kinds;
 }
 
 function isMask({ dtype, shape, data }: Tensor): boolean {

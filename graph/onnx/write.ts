@@ -12,7 +12,7 @@ import {
 } from './gen/onnx_pb.js';
 import { opsetsOf } from './opsets.js';
 import { writeTensor } from './tensor.js';
-import { KIND_KEY, type Kind } from './trainable.js';
+import { KIND_KEY, type Kind } from './pytorch.js';
 import { writeNode, writeValue } from './write-node.js';
 
 /** The file format's version that goes with IR_OPSET. */
