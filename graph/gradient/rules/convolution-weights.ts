@@ -13,7 +13,7 @@ export interface Sides {
 }
 
 /** A way to write the gradient; the result has the weights' shape. */
-export type WeightGradientForm = (f: Formula, sides: Sides, window: Window, groups: number) => string;
+type WeightGradientForm = (f: Formula, sides: Sides, window: Window, groups: number) => string;
 
 /** Products with fewer columns than this leave most of a vector kernel idle: positions of the kernel are joined. */
 const FEW_COLUMNS = 16;
@@ -23,7 +23,7 @@ const ENOUGH_COLUMNS = 32;
  * For every position of the kernel, a product for each sample of dY [m, P] with what the windows see there [c, P],
  * summed over the samples. Nothing is transposed but the small results.
  */
-export const perSample: WeightGradientForm = (f, sides, window, groups) => {
+const perSample: WeightGradientForm = (f, sides, window, groups) => {
   const { batch, inputs, outputs, places } = extentsOf(f, sides, window, groups);
   const dy = f.reshape(sides.gradient, [batch * groups, outputs, places]);
   const seen = unfold(f, sides.input, window).map((part) =>
@@ -45,7 +45,7 @@ export const perSample: WeightGradientForm = (f, sides, window, groups) => {
  * For every position of the kernel, one product over all samples, whose axes are brought to [g, c, N, P] first:
  * for large weights, of which a copy for every sample would cost more than moving the data.
  */
-export const overBatch: WeightGradientForm = (f, sides, window, groups) => {
+const overBatch: WeightGradientForm = (f, sides, window, groups) => {
   const { batch, inputs, outputs, places } = extentsOf(f, sides, window, groups);
   const channelsFirst = (value: string, channels: number, space: readonly number[]) => {
     const apart = f.reshape(value, [batch, groups * channels, sizeOf(space)]);
@@ -74,7 +74,7 @@ export const overBatch: WeightGradientForm = (f, sides, window, groups) => {
 };
 
 /** Each channel by itself (depthwise): there is no product of matrices to make, only sums. */
-export const depthwise: WeightGradientForm = (f, sides, window, groups) => {
+const depthwise: WeightGradientForm = (f, sides, window, groups) => {
   const { batch, places } = extentsOf(f, sides, window, groups);
   const sums = unfold(f, sides.input, window).map((part) => {
     const weighted = f.reshape(f.mul(part, sides.gradient), [batch, groups, places]);
@@ -84,16 +84,28 @@ export const depthwise: WeightGradientForm = (f, sides, window, groups) => {
   return assemble(f, sums, sides.weight);
 };
 
+/** The forms by name; all give the same. */
+export const weightGradientForms = { perSample, overBatch, depthwise } as const;
+
+/** The form measured fastest for a class of shapes: see bench/convolution-gradients.ts. */
+export function chooseWeightForm(
+  weight: readonly number[],
+  window: Window,
+  groups: number,
+): keyof typeof weightGradientForms {
+  const [inputs, outputs] = [weight[1]!, weight[0]! / groups];
+  if (inputs === 1 && outputs === 1) return 'depthwise';
+  const copied = sizeOf(window.kernel) * inputs * outputs;
+  const moved = (inputs + outputs) * sizeOf(window.output);
+  return copied < 2 * moved ? 'perSample' : 'overBatch';
+}
+
 /**
- * The gradient in the form measured fastest for its class of shapes (bench/convolution-gradients.ts). None holds
- * more of the unfolded input than the positions of one product, where im2col holds all of them.
+ * The gradient of a convolution's weights. No form holds more of the unfolded input than the positions of one
+ * product, where im2col holds all of them.
  */
 export function weightGradient(f: Formula, sides: Sides, window: Window, groups: number): string {
-  const { inputs, outputs, places } = extentsOf(f, sides, window, groups);
-  if (inputs === 1 && outputs === 1) return depthwise(f, sides, window, groups);
-  const copied = sizeOf(window.kernel) * inputs * outputs;
-  const moved = (inputs + outputs) * places;
-  return copied < 2 * moved ? perSample(f, sides, window, groups) : overBatch(f, sides, window, groups);
+  return weightGradientForms[chooseWeightForm(sides.weight, window, groups)](f, sides, window, groups);
 }
 
 interface Extents {
