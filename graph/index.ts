@@ -24,10 +24,4 @@ export { evaluate, fromReference, toReference } from './reference/index.js';
 export { differentiableOperators, unsupportedOperators, type UnsupportedOperator } from './gradient/index.js';
 export { IGNORED_TARGET, LOSS_KINDS, LossError, targetTypeOf, type LossKind } from './loss/index.js';
 export * from './training/index.js';
-export {
-  readSafetensors,
-  safetensorsChunks,
-  writeSafetensors,
-  WeightsError,
-  type Weights,
-} from './weights/index.js';
+export * from './weights/index.js';

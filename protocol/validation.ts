@@ -1,6 +1,6 @@
 import type { Static, TSchema } from '@sinclair/typebox';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import { UserError } from '../base/index.js';
+import { editDistance, UserError } from '../base/index.js';
 
 const ajv = new Ajv({ allErrors: true, verbose: true, discriminator: false, strict: false });
 
@@ -117,17 +117,4 @@ export function nearest(text: string, known: readonly string[]): string | undefi
     .sort((a, b) => a.distance - b.distance);
   const best = scored[0];
   return best && best.distance <= Math.max(2, Math.floor(text.length / 3)) ? best.candidate : undefined;
-}
-
-/** Levenshtein's distance, with one row of the table at a time. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

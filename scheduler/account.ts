@@ -26,7 +26,8 @@ const CROSSING_COPIES = 3;
  * Everything that an executor holds during training, by name.
  *
  * Parameters and gradients are held twice: in the buckets that travel and are updated, and in the buffers
- * that the engine computes with. Optimizer state is sharded over the ranks (ZeRO-1).
+ * that the engine computes with. Frozen parameters are too: as the model's own values and in the engine's buffer.
+ * Optimizer state is sharded over the ranks (ZeRO-1).
  */
 export function accountFor(
   profile: ModelProfile,
@@ -36,8 +37,8 @@ export function accountFor(
   const items = [
     { what: 'runtime', bytes: RUNTIME_BYTES },
     { what: 'parameters', bytes: 2 * profile.parameterBytes },
-    { what: 'gradients', bytes: 2 * profile.parameterBytes },
-    { what: 'optimizer state', bytes: Math.ceil((profile.stateFactor * profile.parameterBytes) / worldSize) },
+    { what: 'gradients', bytes: 2 * profile.trainedBytes },
+    { what: 'optimizer state', bytes: Math.ceil((profile.stateFactor * profile.trainedBytes) / worldSize) },
     { what: 'activations', bytes: Math.ceil(ARENA_OVERHEAD * at(profile.activationBytes, samples)) },
     { what: 'between segments', bytes: Math.ceil(CROSSING_COPIES * at(profile.crossingBytes, samples)) },
     { what: 'batches', bytes: Math.ceil(2 * at(profile.batchBytes, samples)) },

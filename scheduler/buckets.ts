@@ -18,6 +18,15 @@ export interface Place {
   readonly bucket: number;
   readonly offset: number;
   readonly size: number;
+  /** The optimizer settings that the parameter is updated with; 0 unless the job has groups. */
+  readonly group: number;
+}
+
+/** A parameter to be packed. */
+export interface Packed {
+  readonly name: string;
+  readonly type: TensorType;
+  readonly group?: number;
 }
 
 export interface Bucket {
@@ -31,24 +40,37 @@ export interface Bucket {
  * that the first bucket can travel while the rest is still computed.
  *
  * A bucket is closed once it holds `bucketBytes`; a larger parameter has a bucket of its own.
+ * Within a bucket parameters of one group lie side by side, so that one update does for all of them.
  * Padding between tensors stays zero: it takes part in sums and updates and changes nothing.
  * @param parameters names and types in that order
  */
-export function layoutBuckets(
-  parameters: readonly { readonly name: string; readonly type: TensorType }[],
-  bucketBytes: number,
-): readonly Bucket[] {
-  const buckets: { length: number; places: Place[] }[] = [];
-  let open: { length: number; places: Place[] } | undefined;
-  for (const { name, type } of parameters) {
-    if (!open) {
-      open = { length: 0, places: [] };
-      buckets.push(open);
+export function layoutBuckets(parameters: readonly Packed[], bucketBytes: number): readonly Bucket[] {
+  const buckets: Packed[][] = [];
+  let room = 0; // elements that the last bucket still takes
+  for (const parameter of parameters) {
+    if (room <= 0) {
+      buckets.push([]);
+      room = bucketBytes / 4;
     }
-    const size = sizeOf(type.shape);
-    open.places.push({ name, type, bucket: buckets.length - 1, offset: open.length, size });
-    open.length += Math.ceil(size / ALIGNMENT_ELEMENTS) * ALIGNMENT_ELEMENTS;
-    if (open.length * 4 >= bucketBytes) open = undefined;
+    buckets.at(-1)!.push(parameter);
+    room -= paddedSize(parameter.type);
   }
-  return buckets;
+  return buckets.map(layOut);
+}
+
+function layOut(parameters: readonly Packed[], bucket: number): Bucket {
+  let length = 0;
+  const places = parameters
+    .map(({ name, type, group = 0 }) => ({ name, type, group, bucket, size: sizeOf(type.shape) }))
+    .sort((a, b) => a.group - b.group) // stable: the order within a group stays
+    .map((parameter): Place => {
+      const offset = length;
+      length += paddedSize(parameter.type);
+      return { ...parameter, offset };
+    });
+  return { length, places };
+}
+
+function paddedSize({ shape }: TensorType): number {
+  return Math.ceil(sizeOf(shape) / ALIGNMENT_ELEMENTS) * ALIGNMENT_ELEMENTS;
 }

@@ -113,7 +113,7 @@ function describe(
     };
   });
   const slowest = replicas.reduce((a, b) => (b.predictedBusySeconds > a.predictedBusySeconds ? b : a));
-  const exchange = ringSeconds(profile.parameterBytes, worldSize, link);
+  const exchange = ringSeconds(profile.trainedBytes, worldSize, link);
   const total = devices.reduce((sum, device) => sum + device.flops, 0);
   return {
     predictedStepSeconds: slowest.predictedBusySeconds + exchange,

@@ -3,7 +3,10 @@ import type { Bytes, Flops } from '../base/index.js';
 
 /** What the planner knows of a model: a few numbers, each linear in the samples of a step. */
 export interface ModelProfile {
+  /** All parameters. */
   readonly parameterBytes: Bytes;
+  /** Those that are trained: they alone have gradients and optimizer state, and travel. */
+  readonly trainedBytes: Bytes;
   /** Forward and backward arithmetic of one sample. */
   readonly flopsPerSample: Flops;
   /** Peak of the values that a training step holds at once, over its segments: `base + perSample * samples`. */
@@ -12,7 +15,7 @@ export interface ModelProfile {
   readonly crossingBytes: Linear;
   /** One step's inputs, targets and masks. */
   readonly batchBytes: Linear;
-  /** Optimizer state per parameter byte: 0 for plain SGD, 1 with momentum, 2 for Adam. */
+  /** Optimizer state per byte of a trained parameter: 0 for plain SGD, 1 with momentum, 2 for Adam. */
   readonly stateFactor: number;
   /** The data set that every executor holds. */
   readonly datasetBytes: Bytes;

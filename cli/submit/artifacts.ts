@@ -4,7 +4,13 @@ import { stat } from 'node:fs/promises';
 import { relative, resolve } from 'node:path';
 import { formatBytes, sha256, type Clock } from '../../base/index.js';
 import { filesOf, withFiles } from '../../data/index.js';
-import { referenceTo, type JobSpec } from '../../protocol/index.js';
+import {
+  referenceTo,
+  weightsPlace,
+  weightsRules,
+  withWeightsFile,
+  type JobSpec,
+} from '../../protocol/index.js';
 import type { RestClient, Upload } from '../client/rest.js';
 import { JobFileError } from '../errors.js';
 import { Progress } from '../terminal/progress.js';
@@ -41,11 +47,21 @@ export async function prepareJob(job: JobFile, model: Uint8Array, cwd: string): 
       files.set(file, await hashFile(resolve(job.folder, file), job, place, cwd));
     }
   }
+  const { weights } = job.spec;
+  if (weights !== undefined) {
+    const { file } = weightsRules(weights);
+    const path = resolve(job.folder, file);
+    if (!files.has(file))
+      files.set(file, await hashFile(path, job, weightsPlace(weights), cwd, 'a safetensors file'));
+  }
   const byHash = (file: string) => referenceTo(files.get(file)!.sha256);
   const modelHash = sha256(model);
   const spec: JobSpec = {
     ...job.spec,
     model: referenceTo(modelHash),
+    ...(weights === undefined
+      ? {}
+      : { weights: withWeightsFile(weights, byHash(weightsRules(weights).file)) }),
     data: {
       train: withFiles(train, byHash),
       ...(validation ? { validation: withFiles(validation, byHash) } : {}),
@@ -85,7 +101,13 @@ export async function uploadMissing(
   }
 }
 
-async function hashFile(path: string, job: JobFile, field: string, cwd: string): Promise<Artifact> {
+async function hashFile(
+  path: string,
+  job: JobFile,
+  field: string,
+  cwd: string,
+  wanted = 'a data file',
+): Promise<Artifact> {
   const label = relative(cwd, path) || path;
   try {
     const found = await stat(path);
@@ -96,7 +118,7 @@ async function hashFile(path: string, job: JobFile, field: string, cwd: string):
   } catch (error) {
     const at = job.where(field);
     throw new JobFileError(
-      `${at}: ${field}: ${label}: ${reasonOf(error, 'a data file')}`,
+      `${at}: ${field}: ${label}: ${reasonOf(error, wanted)}`,
       { file: label, field, at },
       error,
     );

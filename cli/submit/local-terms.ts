@@ -1,4 +1,5 @@
 import { filesOf } from '../../data/index.js';
+import { weightsPlace, weightsRules } from '../../protocol/index.js';
 import type { JobFile } from './job-file.js';
 
 /**
@@ -18,6 +19,8 @@ export function inLocalTerms(message: string, job: JobFile): string {
 
 function fileOf(field: string, { spec }: JobFile): string | undefined {
   if (field === 'model') return spec.model;
+  if (spec.weights !== undefined && field === weightsPlace(spec.weights))
+    return weightsRules(spec.weights).file;
   for (const [name, dataset] of Object.entries(spec.data)) {
     for (const each of filesOf(dataset)) {
       if (field === `data.${name}.${each.field.replace(/\[(\d+)\]/g, '.$1')}`) return each.file;

@@ -1,4 +1,4 @@
-import { artifactOf, type JobSpec, type RunPlan } from '../../protocol/index.js';
+import { artifactOf, patternsIn, weightsRules, type JobSpec, type RunPlan } from '../../protocol/index.js';
 import {
   DEFAULT_BUCKET_BYTES,
   DEFAULT_LINK,
@@ -71,8 +71,11 @@ export function runPlanOf(
     name: job.name,
     epoch,
     model: { sha256: artifactOf(job.model) ?? job.model, file: 'model.onnx' },
+    weights: job.weights === undefined ? null : weightsRules(job.weights),
+    frozen: [...patternsIn(job.frozen ?? [])],
     data: { train: job.data.train, validation: job.data.validation ?? null },
     loss: job.loss,
+    batchNormalization: job.batchNormalization ?? 'exported',
     optimizer: job.optimizer,
     schedule: job.schedule ?? { kind: 'constant' },
     batch: job.batch,

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import {
   checkDataset,
+  leastShare,
   filesOf,
   openDataset,
   type CheckOptions,
@@ -9,9 +10,12 @@ import {
   type DatasetSpec,
 } from '../../data/index.js';
 import {
+  checkCounts,
+  checkWeights,
   intAttribute,
   ModelError,
   readModel,
+  setBatchNormalization,
   targetTypeOf,
   UnsupportedOperatorError,
   unsupportedOperators,
@@ -21,10 +25,18 @@ import {
   type TypedGraph,
   bindGraph,
 } from '../../graph/index.js';
-import { artifactOf, dataWishes, type JobSpec } from '../../protocol/index.js';
+import {
+  artifactOf,
+  dataWishes,
+  frozenParameters,
+  parameterGroups,
+  weightsPlace,
+  weightsRules,
+  type JobSpec,
+} from '../../protocol/index.js';
 import { InvariantError } from '../../base/index.js';
 import type { ModelFacts } from '../job/state.js';
-import { profileModel, type SampleShapes } from './profile.js';
+import { largerBatch, profileModel, type SampleShapes } from './profile.js';
 
 /** What is learnt of a job from its model and its data. */
 export interface Inspection {
@@ -35,15 +47,25 @@ export interface Inspection {
 
 /**
  * Reads a job's model and data and makes sure that they go together: every operator has a gradient, every input is
- * fed, shapes and types fit, every value can be trained on, every label is a class.
+ * fed, patterns name parameters, the weights are the model's, shapes and types fit, every value can be trained on, every label is a class.
  * @param paths where each artifact lies
- * @throws ModelError, UnsupportedOperatorError, BindingError, ShapeError, LossError, DataError
+ * @throws ModelError, UnsupportedOperatorError, BindingError, ShapeError, LossError, DataError, ParameterNameError,
+ *   WeightsError
  */
 export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string>): Promise<Inspection> {
-  const { graph } = readModel(await readFile(pathOf(paths, job.model)), { source: 'model' });
-  const missing = unsupportedOperators(graph);
+  const { graph: exported } = readModel(await readFile(pathOf(paths, job.model)), { source: 'model' });
+  const graph = setBatchNormalization(exported, job.batchNormalization ?? 'exported');
+  const names = [...graph.parameters.keys()];
+  const frozen = frozenParameters(job.frozen ?? [], names);
+  parameterGroups(job.optimizer, names);
+  const thawed = new Map([...graph.parameters].filter(([name]) => !frozen.has(name)));
+  const missing = unsupportedOperators({ ...graph, parameters: thawed });
   if (missing.length > 0) throw new UnsupportedOperatorError(missing, 'gradient rule');
   refuseOtherTypes(graph);
+  if (job.weights !== undefined) {
+    const rules = weightsRules(job.weights);
+    await checkWeights(graph, pathOf(paths, rules.file), rules, weightsPlace(job.weights));
+  }
   const wishes = dataWishes(graph, job.loss);
   const open = (spec: DatasetSpec, field: string, context?: DataContext) => {
     const names = new Map(filesOf(spec).map(({ field: at, file }) => [file, `${field}.${at}`]));
@@ -55,6 +77,7 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
     const shapes = sampleShapes(graph, train);
     const { profile, training } = profileModel(graph, shapes, job, train.bytes);
     refuseUntrainable(training);
+    refuseSingleSamples(training, job, train.length);
     const checks = checksOf(graph, shapes, job.loss);
     await checkDataset(train, checks);
     if (job.data.validation) {
@@ -95,7 +118,9 @@ function refuseOtherTypes({ parameters }: Graph): void {
 /** @throws ModelError when there is nothing to train, or the loss is not float32 */
 function refuseUntrainable({ graph, gradients, loss }: TrainingGraph): void {
   if (gradients.size === 0) {
-    throw new ModelError('model: the loss depends on no parameter of the model; there is nothing to train');
+    throw new ModelError(
+      'model: the loss depends on no parameter of the model that is not frozen; there is nothing to train',
+    );
   }
   const { dtype } = graph.types.get(loss)!;
   if (dtype !== 'float32') {
@@ -103,6 +128,16 @@ function refuseUntrainable({ graph, gradients, loss }: TrainingGraph): void {
       `model: its output is ${dtype}; dtrain trains float32: leave out the Cast at its end, or export it in float32`,
     );
   }
+}
+
+/** As one device would see them; each rank looks at its own. @throws ModelError */
+function refuseSingleSamples({ statistics }: TrainingGraph, job: JobSpec, rows: number): void {
+  const steps = job.steps ?? Infinity;
+  checkCounts(
+    statistics,
+    largerBatch(job.batch),
+    leastShare(rows, { batch: job.batch, steps, weights: [1] }),
+  );
 }
 
 function pathOf(paths: ReadonlyMap<string, string>, reference: string): string {

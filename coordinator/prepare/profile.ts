@@ -10,7 +10,7 @@ import {
   type Segments,
   type TrainingGraph,
 } from '../../graph/index.js';
-import type { JobSpec, OptimizerConfig } from '../../protocol/index.js';
+import { frozenParameters, type JobSpec, type OptimizerConfig } from '../../protocol/index.js';
 import {
   DEFAULT_BUCKET_BYTES,
   flopsOf,
@@ -25,6 +25,11 @@ export interface SampleShapes {
   readonly target: readonly number[];
 }
 
+/** The larger of the two batches that are looked at. */
+export function largerBatch(batch: number): number {
+  return Math.max(2, batch);
+}
+
 export interface Profiled {
   readonly profile: ModelProfile;
   /** The graph of the larger of the two batches that were looked at. */
@@ -34,24 +39,28 @@ export interface Profiled {
 /**
  * What the planner needs to know of a model: numbers read off its training graph for two batch sizes, half of the
  * batch and all of it, with a line through both.
- * @throws BindingError, ShapeError, LossError, UnsupportedOperatorError
+ * @throws BindingError, ShapeError, LossError, UnsupportedOperatorError, ParameterNameError
  */
 export function profileModel(
   graph: Graph,
   shapes: SampleShapes,
   job: { readonly loss: LossKind; readonly batch: number; readonly optimizer: OptimizerConfig } & Pick<
     JobSpec,
-    'communication'
+    'communication' | 'frozen'
   >,
   datasetBytes: number,
 ): Profiled {
   const small = Math.max(1, Math.floor(job.batch / 2));
-  const large = Math.max(2, job.batch);
+  const large = largerBatch(job.batch);
+  const names = [...graph.parameters.keys()];
+  const frozen = frozenParameters(job.frozen ?? [], names);
+  const parameters = names.filter((name) => !frozen.has(name));
   const build = (samples: number) =>
     buildTrainingGraph(graph, {
       loss: job.loss,
       shapes: Object.fromEntries([...shapes.inputs].map(([name, shape]) => [name, [samples, ...shape]])),
       targetShape: [samples, ...shapes.target],
+      parameters,
     });
   const bucketBytes = job.communication?.bucketBytes ?? DEFAULT_BUCKET_BYTES;
   const measured = (samples: number): Step => {
@@ -61,12 +70,11 @@ export function profileModel(
   const [first, last] = [measured(small), measured(large)];
   const line = (measure: (step: Step) => number) =>
     lineThrough({ samples: small, value: measure(first) }, { samples: large, value: measure(last) });
-  const parameterBytes = [...graph.parameters.values()].reduce(
-    (sum, tensor) => sum + byteLengthOf(tensor),
-    0,
-  );
+  const bytesOf = (some: Iterable<string>) =>
+    [...some].reduce((sum, name) => sum + byteLengthOf(graph.parameters.get(name)!), 0);
   const profile: ModelProfile = {
-    parameterBytes,
+    parameterBytes: bytesOf(names),
+    trainedBytes: bytesOf(last.training.gradients.keys()),
     flopsPerSample: flopsOf(last.training.graph) / large,
     activationBytes: line(({ cut }) =>
       cut.segments.reduce((sum, segment) => sum + peakActivationBytes(segment), 0),
@@ -97,11 +105,13 @@ function cut(training: TrainingGraph, bucketBytes: number): Segments {
   );
 }
 
-/** Inputs, target and masks of one step. */
-function batchBytesOf({ graph }: TrainingGraph): number {
-  return graph.inputs
-    .filter((name) => name !== LOSS_SCALE)
-    .reduce((sum, name) => sum + byteLengthOf(graph.types.get(name)!), 0);
+/** Inputs, target and masks of one step, and the statistics that come back. */
+function batchBytesOf({ graph, statistics }: TrainingGraph): number {
+  const results = statistics.flatMap(({ mean, variance }) => [mean.output, variance.output]);
+  return [...graph.inputs.filter((name) => name !== LOSS_SCALE), ...results].reduce(
+    (sum, name) => sum + byteLengthOf(graph.types.get(name)!),
+    0,
+  );
 }
 
 /** Optimizer state beside each parameter. */

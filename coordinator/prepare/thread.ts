@@ -36,7 +36,10 @@ export class PreparationThreads implements Preparation {
   /** @throws whatever inspectJob throws, as its report; HostError `preparation_failed` */
   async inspect(job: JobSpec, paths: ReadonlyMap<string, string>): Promise<Inspection> {
     // everything that the answer depends on: artifacts go by their hash
-    const key = JSON.stringify([job.model, job.data, job.loss, job.batch, job.optimizer, job.communication]);
+    const { model, weights, frozen, data, loss, batch, steps, optimizer, communication } = job;
+    const { batchNormalization } = job;
+    const what = [model, weights, frozen, data, loss, batch, steps, optimizer, communication];
+    const key = JSON.stringify([...what, batchNormalization]);
     const known = this.remembered.get(key);
     if (known) return known;
     const answer = await this.inspector.ask({ kind: 'inspect', job, paths });

@@ -2,7 +2,13 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { randomId, sha256, type Clock } from '../../base/index.js';
 import { filesOf } from '../../data/index.js';
-import { artifactOf, type JobSpec, type Submission } from '../../protocol/index.js';
+import {
+  artifactOf,
+  weightsPlace,
+  weightsRules,
+  type JobSpec,
+  type Submission,
+} from '../../protocol/index.js';
 import type { ArtifactStore } from '../artifacts/index.js';
 import { planJob, refusePipeline, totalsOf } from '../dispatch/planning.js';
 import { ArtifactMissingError, RequestError } from '../errors.js';
@@ -101,6 +107,9 @@ async function artifactPaths(job: JobSpec, artifacts: ArtifactStore): Promise<Re
   const { train, validation } = job.data;
   const fields = [
     { field: 'model', file: job.model },
+    ...(job.weights === undefined
+      ? []
+      : [{ field: weightsPlace(job.weights), file: weightsRules(job.weights).file }]),
     ...filesOf(train).map(({ field, file }) => ({ field: `data.train.${field}`, file })),
     ...(validation
       ? filesOf(validation).map(({ field, file }) => ({ field: `data.validation.${field}`, file }))

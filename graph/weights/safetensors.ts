@@ -1,14 +1,6 @@
 import { InvariantError } from '../../base/index.js';
-import {
-  bytesOf,
-  bytesPerElement,
-  dataFromBytes,
-  formatType,
-  sizeOf,
-  type DataType,
-  type Tensor,
-} from '../ir/tensor.js';
-import { WeightsError } from './errors.js';
+import { bytesOf, bytesPerElement, dataFromBytes, formatType, type Tensor } from '../ir/tensor.js';
+import { headerEnd, LENGTH_BYTES, METADATA, parseHeader, TAGS } from './header.js';
 
 /** Named tensors, in the file's order, and free text about them. */
 export interface Weights {
@@ -16,40 +8,8 @@ export interface Weights {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** The format's own limit: a longer header is refused before it is parsed. */
-const LONGEST_HEADER = 100_000_000;
-const METADATA = '__metadata__';
-
-const TAGS: Readonly<Partial<Record<DataType, string>>> = {
-  float32: 'F32',
-  float64: 'F64',
-  float16: 'F16',
-  bfloat16: 'BF16',
-  int8: 'I8',
-  int16: 'I16',
-  int32: 'I32',
-  int64: 'I64',
-  uint8: 'U8',
-  uint16: 'U16',
-  uint32: 'U32',
-  uint64: 'U64',
-  bool: 'BOOL',
-};
-const DTYPES: ReadonlyMap<string, DataType> = new Map(
-  Object.entries(TAGS).map(([dtype, tag]) => [tag, dtype as DataType]),
-);
-
-/** A tensor's entry in the header; offsets are bytes from the end of the header, half-open. */
-interface Entry {
-  readonly name: string;
-  readonly dtype: DataType;
-  readonly shape: readonly number[];
-  readonly start: number;
-  readonly end: number;
-}
-
 /**
- * Reads a safetensors file.
+ * Reads a safetensors file that is in memory.
  *
  * The tensors are views of `bytes` where their alignment allows it (copies otherwise), so `bytes` must not change.
  * Guarantees: every tensor lies inside the file, none overlaps another, no byte belongs to none.
@@ -58,45 +18,13 @@ interface Entry {
  * @see https://github.com/huggingface/safetensors#format
  */
 export function readSafetensors(bytes: Uint8Array, source = 'the weights file'): Weights {
-  const fail = (message: string): never => {
-    throw new WeightsError(`${source}: ${message}`, { ids: { source } });
-  };
-  if (bytes.byteLength < 8) return fail(`${bytes.byteLength} bytes are too few for a safetensors file`);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const announced = view.getBigUint64(0, true);
-  if (announced > BigInt(LONGEST_HEADER)) {
-    return fail(
-      `a header of ${announced} bytes is over the limit of ${LONGEST_HEADER}: not a safetensors file?`,
-    );
-  }
-  const headerEnd = 8 + Number(announced);
-  if (headerEnd > bytes.byteLength) {
-    return fail(`truncated: the header needs ${headerEnd} bytes, the file has ${bytes.byteLength}`);
-  }
-  const header = parseHeader(bytes.subarray(8, headerEnd), fail);
-  const metadata = new Map<string, string>();
-  const entries: Entry[] = [];
-  for (const [name, value] of Object.entries(header)) {
-    if (name === METADATA) {
-      if (!isRecord(value)) return fail(`${METADATA} is not an object`);
-      for (const [key, text] of Object.entries(value)) {
-        if (typeof text !== 'string') return fail(`${METADATA}.${key} is not text`);
-        metadata.set(key, text);
-      }
-    } else {
-      entries.push(parseEntry(name, value, fail));
-    }
-  }
-  checkLayout(entries, bytes.byteLength - headerEnd, fail);
-  const tensors = new Map<string, Tensor>();
-  for (const { name, dtype, shape, start, end } of entries) {
-    tensors.set(name, {
-      dtype,
-      shape,
-      data: dataFromBytes(dtype, bytes.subarray(headerEnd + start, headerEnd + end)),
-    });
-  }
-  return { tensors, metadata };
+  const end = headerEnd(bytes, bytes.byteLength, source);
+  const header = parseHeader(bytes.subarray(LENGTH_BYTES, end), bytes.byteLength - end, source);
+  const tensors = header.entries.map(({ name, dtype, shape, start, end: stop }): [string, Tensor] => [
+    name,
+    { dtype, shape, data: dataFromBytes(dtype, bytes.subarray(end + start, end + stop)) },
+  ]);
+  return { tensors: new Map(tensors), metadata: header.metadata };
 }
 
 /**
@@ -148,64 +76,4 @@ export function writeSafetensors(
     at += chunk.byteLength;
   }
   return file;
-}
-
-type Fail = (message: string) => never;
-
-function parseHeader(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
-  let header: unknown;
-  try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    return fail('the header is not JSON in UTF-8: not a safetensors file?');
-  }
-  return isRecord(header) ? header : fail('the header is not a JSON object');
-}
-
-function parseEntry(name: string, value: unknown, fail: Fail): Entry {
-  const what = `tensor "${name}"`;
-  if (!isRecord(value)) return fail(`${what} is not described by an object`);
-  const { dtype: tag, shape, data_offsets: offsets } = value;
-  const dtype = typeof tag === 'string' ? DTYPES.get(tag) : undefined;
-  if (dtype === undefined) {
-    return fail(`${what} has element type ${JSON.stringify(tag)}; known are ${[...DTYPES.keys()].join(' ')}`);
-  }
-  if (!isLengths(shape)) return fail(`${what} has shape ${JSON.stringify(shape)}, not a list of lengths`);
-  if (!isLengths(offsets) || offsets.length !== 2) {
-    return fail(`${what} has data_offsets ${JSON.stringify(offsets)}, not [start, end]`);
-  }
-  const [start, end] = offsets as [number, number];
-  const needed = sizeOf(shape) * bytesPerElement(dtype);
-  if (end - start !== needed) {
-    return fail(
-      `${what}: ${formatType({ dtype, shape })} needs ${needed} bytes, its offsets hold ${end - start}`,
-    );
-  }
-  return { name, dtype, shape, start, end };
-}
-
-/** The tensors tile [0, size) exactly: no overlap, no hole, nothing outside. */
-function checkLayout(entries: readonly Entry[], size: number, fail: Fail): void {
-  const sorted = [...entries].sort((a, b) => a.start - b.start || a.end - b.end);
-  let end = 0;
-  let before = 'the header';
-  for (const entry of sorted) {
-    if (entry.start < end) fail(`tensor "${entry.name}" overlaps ${before}`);
-    if (entry.start > end)
-      fail(`bytes ${end} to ${entry.start} before tensor "${entry.name}" belong to no tensor`);
-    if (entry.end > size) {
-      fail(`truncated: tensor "${entry.name}" ends at byte ${entry.end} of the data, the file holds ${size}`);
-    }
-    end = entry.end;
-    before = `tensor "${entry.name}"`;
-  }
-  if (end !== size) fail(`${size - end} bytes at the end belong to no tensor`);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isLengths(value: unknown): value is readonly number[] {
-  return Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && (item as number) >= 0);
 }

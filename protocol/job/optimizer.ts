@@ -1,8 +1,25 @@
 import { Type, type Static } from '@sinclair/typebox';
+import { PatternsSchema } from './pattern.js';
 
 const rate = (description: string) => Type.Number({ minimum: 0, description });
 const fraction = (description: string) => Type.Number({ minimum: 0, exclusiveMaximum: 1, description });
 const strict = { additionalProperties: false } as const;
+
+/** Settings of some parameters: what stands here is theirs instead of the optimizer's own. */
+const GroupSchema = Type.Object(
+  {
+    parameters: PatternsSchema,
+    lr: Type.Optional(rate('learning rate; the schedule multiplies it as it does the other')),
+    weightDecay: Type.Optional(rate('as the optimizer means it')),
+  },
+  { ...strict, minProperties: 2, description: 'parameters, and lr or weightDecay or both' },
+);
+const groups = Type.Optional(
+  Type.Array(GroupSchema, {
+    minItems: 1,
+    description: 'settings by parameter; the first group that fits counts',
+  }),
+);
 
 /** `optimizer` of a job file. Update rules are those of torch.optim; see docs/optimizers.md. */
 export const OptimizerSchema = Type.Union(
@@ -14,6 +31,7 @@ export const OptimizerSchema = Type.Union(
         momentum: Type.Optional(fraction('default 0')),
         nesterov: Type.Optional(Type.Boolean({ description: 'default false; needs momentum' })),
         weightDecay: Type.Optional(rate('L2 penalty added to the gradient; default 0')),
+        groups,
       },
       strict,
     ),
@@ -26,11 +44,15 @@ export const OptimizerSchema = Type.Union(
         ),
         eps: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'default 1e-8' })),
         weightDecay: Type.Optional(rate('adam: L2, default 0; adamw: decoupled, default 0.01')),
+        groups,
       },
       strict,
     ),
   ],
-  { description: 'sgd {lr, momentum, nesterov, weightDecay}, adam or adamw {lr, betas, eps, weightDecay}' },
+  {
+    description:
+      'sgd {lr, momentum, nesterov, weightDecay, groups}, adam or adamw {lr, betas, eps, weightDecay, groups}',
+  },
 );
 export type OptimizerConfig = Static<typeof OptimizerSchema>;
 

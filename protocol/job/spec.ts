@@ -2,6 +2,8 @@ import { Type, type Static } from '@sinclair/typebox';
 import { DatasetSchema } from '../../data/index.js';
 import { validatorOf } from '../validation.js';
 import { OptimizerSchema, ScheduleSchema } from './optimizer.js';
+import { PatternsSchema } from './pattern.js';
+import { WeightsSchema } from './weights.js';
 
 const strict = { additionalProperties: false } as const;
 const count = (description: string) => Type.Integer({ minimum: 1, description });
@@ -21,6 +23,14 @@ export const WireSchema = Type.Union(
   [Type.Literal('float32'), Type.Literal('float16'), Type.Literal('bfloat16')],
   {
     description: 'element type of gradients between hosts: float32, float16 or bfloat16',
+  },
+);
+
+export const BatchNormalizationSchema = Type.Union(
+  [Type.Literal('exported'), Type.Literal('train'), Type.Literal('freeze')],
+  {
+    description:
+      'exported (each as the exporter wrote it), train (all take their statistics from the batch) or freeze (none does)',
   },
 );
 
@@ -47,7 +57,7 @@ export const ParallelismSchema = Type.Union(
 );
 
 /**
- * A job file. The fields that name files (`model`, those of `data`) hold paths relative to the job file on the
+ * A job file. The fields that name files (`model`, `weights`, those of `data`) hold paths relative to the job file on the
  * command line, and `sha256:HEX` once they are uploaded: that form is what REST takes.
  */
 export const JobSpecSchema = Type.Object(
@@ -57,6 +67,8 @@ export const JobSpecSchema = Type.Object(
       minLength: 1,
       description: 'an ONNX file, or a TypeScript/JavaScript module exporting a model',
     }),
+    weights: Type.Optional(WeightsSchema),
+    frozen: Type.Optional(PatternsSchema),
     data: Type.Object({ train: DatasetSchema, validation: Type.Optional(DatasetSchema) }, strict),
     loss: LossSchema,
     optimizer: OptimizerSchema,
@@ -68,6 +80,7 @@ export const JobSpecSchema = Type.Object(
     clipNorm: Type.Optional(
       Type.Number({ exclusiveMinimum: 0, description: 'largest global norm of the gradient' }),
     ),
+    batchNormalization: Type.Optional(BatchNormalizationSchema),
     parallelism: Type.Optional(ParallelismSchema),
     checkpoint: Type.Optional(
       Type.Object({ everySteps: count('write the weights each so many steps') }, strict),

@@ -2,7 +2,8 @@ import { Type, type Static } from '@sinclair/typebox';
 import { Packr } from 'msgpackr';
 import { DatasetSchema } from '../../data/index.js';
 import { OptimizerSchema, ScheduleSchema } from '../job/optimizer.js';
-import { LossSchema, WireSchema } from '../job/spec.js';
+import { BatchNormalizationSchema, LossSchema, WireSchema } from '../job/spec.js';
+import { WeightsRulesSchema } from '../job/weights.js';
 import { ValidationError, validatorOf } from '../validation.js';
 
 const strict = { additionalProperties: false } as const;
@@ -34,8 +35,13 @@ export const RunPlanSchema = Type.Object(
     /** Membership epoch: messages of an older one are refused. */
     epoch: positive,
     model: Type.Object({ sha256: Type.String(), file: Type.String() }, strict),
+    /** What training starts from instead of the model's own values; `file` is `sha256:HEX`. */
+    weights: Type.Union([WeightsRulesSchema, Type.Null()]),
+    /** Patterns of parameters that keep their values. */
+    frozen: Type.Array(Type.String()),
     data: Type.Object({ train: DatasetSchema, validation: Type.Union([DatasetSchema, Type.Null()]) }, strict),
     loss: LossSchema,
+    batchNormalization: BatchNormalizationSchema,
     optimizer: OptimizerSchema,
     schedule: ScheduleSchema,
     batch: positive,

@@ -10,9 +10,10 @@ export interface Datasets {
 }
 
 /** The artifacts that a run needs besides the model, each once. */
-export function dataArtifacts({ data }: RunPlan): readonly Sha256[] {
+export function runArtifacts({ data, weights }: RunPlan): readonly Sha256[] {
   const specs = [data.train, ...(data.validation ? [data.validation] : [])];
-  return [...new Set(specs.flatMap((spec) => filesOf(spec).map(({ file }) => hashIn(file))))];
+  const files = specs.flatMap((spec) => filesOf(spec).map(({ file }) => file));
+  return [...new Set([...files, ...(weights ? [weights.file] : [])].map(hashIn))];
 }
 
 /** Opens a run's data from artifacts on this host. @throws DataError */
@@ -42,7 +43,8 @@ export async function openDatasets(
   }
 }
 
-function hashIn(file: string): Sha256 {
+/** @throws ArtifactError for what is not `sha256:HEX` */
+export function hashIn(file: string): Sha256 {
   const hash = artifactOf(file);
   if (hash === undefined) throw new ArtifactError(`"${file}" does not name an artifact (sha256:HEX)`);
   return hash;

@@ -63,6 +63,7 @@ export class Evaluator {
       seed: 0,
       step: 0,
     });
+    program.statistics.write(buffer);
     let batch = buffer;
     await step.sequence.run([buffer, ...parameters], (_segment, returned: readonly ReturnedBuffer[]) => {
       for (const { index, buffer: back } of returned) {

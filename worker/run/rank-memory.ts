@@ -1,6 +1,6 @@
 import { Arena, shardBounds, type Allocation, type Bucket as Travelling } from '../../collectives/index.js';
 import type { Tensor } from '../../graph/index.js';
-import { stateNames, type Shard, type UpdateRule } from '../optimizer/index.js';
+import { spansWithin, stateNames, type Shard, type UpdateRule } from '../optimizer/index.js';
 import { InvariantError } from '../../base/index.js';
 import type { Bucket } from '../../scheduler/index.js';
 
@@ -10,6 +10,8 @@ export interface BucketMemory {
   readonly gradients: Travelling;
   /** The rank's own part: what it updates, and the optimizer's state for it. */
   readonly shard: Shard;
+  /** The shard again, cut where the optimizer's settings change. */
+  readonly updates: readonly { readonly shard: Shard; readonly group: number }[];
 }
 
 /**
@@ -31,19 +33,23 @@ export class RankMemory {
       const take = (what: string, elements: number): Allocation =>
         arena.allocate(`${what} ${index}`, 4 * elements);
       const own = shardBounds(bucket.length, worldSize, rank);
-      const elements = own.end - own.start;
       const parameters = take('parameters', bucket.length);
       const gradients = take('gradients', bucket.length);
-      const state = stateNames(rule).map((name) => take(name, elements));
+      const state = stateNames(rule).map((name) => take(name, own.end - own.start));
+      const within = (start: number, end: number): Shard => ({
+        elements: end - start,
+        parameters: parameters.byteOffset + 4 * start,
+        gradients: gradients.byteOffset + 4 * start,
+        state: state.map((allocation) => allocation.byteOffset + 4 * (start - own.start)),
+      });
       return {
         parameters: { id: index, values: arena.float32(parameters) },
         gradients: { id: index, values: arena.float32(gradients) },
-        shard: {
-          elements,
-          parameters: parameters.byteOffset + 4 * own.start,
-          gradients: gradients.byteOffset + 4 * own.start,
-          state: state.map((allocation) => allocation.byteOffset),
-        },
+        shard: within(own.start, own.end),
+        updates: spansWithin(bucket.places, own).map(({ start, end, group }) => ({
+          shard: within(start, end),
+          group,
+        })),
       };
     });
   }
@@ -60,9 +66,7 @@ export class RankMemory {
   /** Sets the parameters to a model's. */
   load(tensors: ReadonlyMap<string, Tensor>): void {
     for (const { name, bucket, offset } of this.places()) {
-      const data = tensors.get(name)?.data;
-      if (!(data instanceof Float32Array)) throw new InvariantError(`parameter "${name}" is not float32`);
-      this.buckets[bucket]!.parameters.values.set(data, offset);
+      this.buckets[bucket]!.parameters.values.set(float32Of(name, tensors), offset);
     }
   }
 
@@ -79,4 +83,11 @@ export class RankMemory {
   private *places() {
     for (const bucket of this.layout) yield* bucket.places;
   }
+}
+
+/** The values of a parameter. */
+export function float32Of(name: string, tensors: ReadonlyMap<string, Tensor>): Float32Array {
+  const data = tensors.get(name)?.data;
+  if (!(data instanceof Float32Array)) throw new InvariantError(`parameter "${name}" is not float32`);
+  return data;
 }

@@ -1,27 +1,34 @@
 import { readFile } from 'node:fs/promises';
 import { InvariantError } from '../../base/index.js';
-import type { Dataset } from '../../data/index.js';
+import { leastShare, type Dataset } from '../../data/index.js';
 import {
   buildEvaluationGraph,
   buildTrainingGraph,
+  checkCounts,
   cutIntoSegments,
   gradientOrder,
   LOSS_SCALE,
   readModel,
+  runningStatistics,
+  setBatchNormalization,
   type Graph,
   type Tensor,
 } from '../../graph/index.js';
-import type { RunPlan } from '../../protocol/index.js';
+import { frozenParameters, type RunPlan } from '../../protocol/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { layoutBuckets, type Bucket } from '../../scheduler/index.js';
+import { settingsOf, type Settings } from '../optimizer/index.js';
+import { RunningStatistics, type StepStatistics } from '../statistics/index.js';
 import type { FeedNames } from './feeder.js';
 import { Programs, type Compiled } from './programs.js';
+import { float32Of } from './rank-memory.js';
 import { StepProgram } from './step-program.js';
 
 /** Forward, backward: the gradients of so many samples. */
 export interface TrainingStep extends Compiled {
   readonly step: StepProgram;
   readonly feed: FeedNames;
+  readonly statistics: StepStatistics;
   /** The field of the batch that holds the local mean loss afterwards. */
   readonly loss: string;
 }
@@ -34,42 +41,80 @@ export interface EvaluationStep extends TrainingStep {
 
 /** A run's model on one rank: its buckets, and its steps compiled for as many samples as are asked for. */
 export class RankModel {
+  /** Of the trained parameters. */
   readonly buckets: readonly Bucket[];
+  /** One, or none, of the parameters that are not trained: the engine reads it, nothing of it travels. */
+  readonly fixed: readonly Bucket[];
+  /** How parameters are updated, by `group` of their places. */
+  readonly settings: readonly Settings[];
+  /** Of BatchNormalization. */
+  readonly statistics: RunningStatistics;
   readonly training: Programs<TrainingStep>;
   readonly evaluation: Programs<EvaluationStep>;
-  /** The graph with parameters that get no gradient turned into constants. */
-  private readonly trained: Graph;
+  /** Parameters that the job does not freeze. */
+  private readonly thawed: readonly string[];
 
-  /** @param dataset tells the shapes of a sample */
+  /**
+   * @param dataset tells the shapes of a sample
+   * @param loaded constants that the job's weights have: they are part of the weights that come out
+   * @throws ParameterNameError, OptimizerError for what the coordinator let pass and should not have
+   */
   constructor(
     readonly graph: Graph,
     private readonly plan: RunPlan,
     private readonly dataset: Dataset,
     private readonly thread: ComputeThread,
+    private readonly loaded: ReadonlyMap<string, Tensor> = new Map(),
   ) {
     // every rank lays its buckets out from the same graph, that of the whole batch, whatever its own share
-    const whole = buildTrainingGraph(graph, this.options(plan.batch));
-    this.trained = freeze(graph, whole.withoutGradient);
-    this.buckets = layoutBuckets(
-      gradientOrder(whole).map((name) => ({ name, type: whole.graph.parameters.get(name)! })),
-      plan.bucketBytes,
-    );
+    const names = [...graph.parameters.keys()];
+    const frozen = frozenParameters(plan.frozen, names);
+    this.thawed = names.filter((name) => !frozen.has(name));
+    const { settings, indexOf } = settingsOf(plan.optimizer, names);
+    this.settings = settings;
+    const whole = buildTrainingGraph(graph, this.trainingOptions(plan.batch));
+    const pack = (name: string) => ({ name, type: graph.parameters.get(name)!, group: indexOf(name) });
+    this.buckets = layoutBuckets(gradientOrder(whole).map(pack), plan.bucketBytes);
+    const used = new Set(graph.nodes.flatMap((node) => node.inputs));
+    this.fixed = layoutBuckets(whole.withoutGradient.filter((name) => used.has(name)).map(pack), Infinity);
+    this.statistics = new RunningStatistics(runningStatistics(graph));
+    checkCounts(whole.statistics, plan.batch, this.leastSamples());
     this.training = new Programs((samples) => this.compileTraining(samples));
     this.evaluation = new Programs((samples) => this.compileEvaluation(samples));
   }
 
-  static async read(path: string): Promise<Graph> {
-    return readModel(await readFile(path)).graph;
+  static async read(path: string, mode: RunPlan['batchNormalization']): Promise<Graph> {
+    return setBatchNormalization(readModel(await readFile(path)).graph, mode);
   }
 
-  /** The trained parameters, the frozen ones among them, in the model's order. */
-  inOrder(trained: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
-    return new Map([...this.graph.parameters].map(([name, frozen]) => [name, trained.get(name) ?? frozen]));
+  /** What training has made of the model: the parameters, frozen ones too, in its order; then constants. */
+  weights(trained: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
+    const parameters = [...this.graph.parameters];
+    return new Map([
+      ...parameters.map(([name, frozen]) => [name, trained.get(name) ?? frozen] as const),
+      ...this.loaded,
+      ...this.statistics.tensors(),
+    ]);
+  }
+
+  /** What the engine reads of the parameters that are not trained: one buffer for each bucket of `fixed`. */
+  fixedBuffers(): ArrayBuffer[] {
+    return this.fixed.map(({ length, places }) => {
+      const values = new Float32Array(length);
+      for (const { name, offset } of places) values.set(float32Of(name, this.graph.parameters), offset);
+      return values.buffer;
+    });
   }
 
   async dispose(): Promise<void> {
     await this.training.dispose();
     await this.evaluation.dispose();
+  }
+
+  /** The fewest samples that any rank ever has in a step. */
+  private leastSamples(): number {
+    const { batch, totalSteps: steps, ranks } = this.plan;
+    return leastShare(this.dataset.length, { batch, steps, weights: ranks.map(({ share }) => share) });
   }
 
   private options(samples: number) {
@@ -78,6 +123,10 @@ export class RankModel {
       this.dataset.inputs.map((input, i) => [names[i]!, [samples, ...input.sampleShape]]),
     );
     return { loss: this.plan.loss, shapes, targetShape: [samples, ...this.dataset.target.sampleShape] };
+  }
+
+  private trainingOptions(samples: number) {
+    return { ...this.options(samples), parameters: this.thawed };
   }
 
   /** The model's inputs in the order of the data set's. */
@@ -90,7 +139,7 @@ export class RankModel {
   }
 
   private async compileTraining(samples: number): Promise<TrainingStep> {
-    const training = buildTrainingGraph(this.trained, this.options(samples));
+    const training = buildTrainingGraph(this.graph, this.trainingOptions(samples));
     const { segments } = cutIntoSegments(
       training,
       this.buckets.map((bucket) => bucket.places.map((place) => place.name)),
@@ -108,22 +157,26 @@ export class RankModel {
           training.target.name,
           LOSS_SCALE,
           ...masks.map((mask) => mask.input),
+          ...training.running,
           training.loss,
+          ...training.statistics.flatMap(({ mean, variance }) => [mean.output, variance.output]),
         ],
         gradients: new Map([...training.gradients].map(([parameter, value]) => [value, parameter])),
       },
       this.buckets,
+      this.fixed,
     );
     return {
       step,
       feed: { inputs: names, target: training.target.name, lossScale: LOSS_SCALE, masks },
+      statistics: this.statistics.forStep(training.statistics, training.running, step.batch),
       loss: training.loss,
       dispose: () => step.dispose(),
     };
   }
 
   private async compileEvaluation(samples: number): Promise<EvaluationStep> {
-    const { graph, target, loss, output } = buildEvaluationGraph(this.trained, this.options(samples));
+    const { graph, target, loss, output, running } = buildEvaluationGraph(this.graph, this.options(samples));
     const names = this.inputNames();
     const step = await StepProgram.compile(
       this.thread,
@@ -131,28 +184,19 @@ export class RankModel {
       {
         segments: [graph],
         types: graph.types,
-        travelling: [...names, target.name, loss, output],
+        travelling: [...names, target.name, ...running, loss, output],
         gradients: new Map(),
       },
       this.buckets,
+      this.fixed,
     );
     return {
       step,
       feed: { inputs: names, target: target.name, masks: [] },
+      statistics: this.statistics.forStep([], running, step.batch),
       loss,
       output,
       dispose: () => step.dispose(),
     };
   }
-}
-
-/** A parameter that no gradient reaches is a constant of the training: it is neither exchanged nor updated. */
-function freeze(graph: Graph, names: readonly string[]): Graph {
-  if (names.length === 0) return graph;
-  const frozen = new Set(names);
-  return {
-    ...graph,
-    parameters: new Map([...graph.parameters].filter(([name]) => !frozen.has(name))),
-    constants: new Map([...graph.constants, ...[...graph.parameters].filter(([name]) => frozen.has(name))]),
-  };
 }

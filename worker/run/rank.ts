@@ -10,13 +10,12 @@ import {
   type CommunicatorOptions,
 } from '../../collectives/index.js';
 import { formatBytes, InvariantError, withDeadline, type Sha256 } from '../../base/index.js';
-import { writeSafetensors } from '../../graph/index.js';
+import { loadWeights, writeSafetensors, type Loaded } from '../../graph/index.js';
 import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { DiskError, StoppedError } from '../errors.js';
-import { ruleOf } from '../optimizer/index.js';
-import { dataArtifacts, openDatasets, type Datasets } from './datasets.js';
+import { hashIn, openDatasets, runArtifacts, type Datasets } from './datasets.js';
 import { Evaluator, type Evaluation } from './evaluator.js';
 import type { Phase, RankMessage, RunId, RunSummary } from '../messages.js';
 import { PeakMemory } from './peak-memory.js';
@@ -125,13 +124,13 @@ export class RankRun {
     const paths = await this.unlessStopped(this.fetchAll(plan));
     this.enter('compiling');
     const { rank } = this.id;
-    const rule = ruleOf(plan.optimizer);
-    const graph = await RankModel.read(paths.get(plan.model.sha256)!);
+    const { graph, constants } = await this.read(plan, paths);
     this.checkStopped();
     this.datasets = await openDatasets(plan, graph, paths);
     this.checkStopped();
-    const model = new RankModel(graph, plan, this.datasets.train, this.host.thread);
+    const model = new RankModel(graph, plan, this.datasets.train, this.host.thread, constants);
     this.model = model;
+    const { rule } = model.settings[0]!; // all settings need the same state
     const worldSize = plan.ranks.length;
     const ring = { ...DEFAULT_RING, wire: plan.wire, deadline: plan.collectiveDeadlineSeconds };
     const arenaBytes = RankMemory.bytesFor(model.buckets, rule, worldSize, rank) + ringArenaBytes(ring);
@@ -141,7 +140,16 @@ export class RankRun {
     await model.training.for(plan.ranks[rank]!.share); // compiled before the ring forms: its deadlines then count training alone
     this.enter('connecting');
     const communicator = await this.join(plan, arena, ring);
-    const trainer = new Trainer(plan, rank, this.datasets.train, memory, communicator, model.training, rule);
+    const trainer = new Trainer(
+      plan,
+      rank,
+      this.datasets.train,
+      memory,
+      communicator,
+      model.training,
+      model.settings,
+      model.fixedBuffers(),
+    );
     const { validation } = this.datasets;
     const evaluator = validation && new Evaluator(plan, rank, validation, communicator, model.evaluation);
     const clock = await this.loop(plan, trainer, evaluator, memory);
@@ -161,8 +169,15 @@ export class RankRun {
     };
   }
 
+  /** The model as training starts from it, and the constants that came with the weights. */
+  private async read(plan: RunPlan, paths: ReadonlyMap<Sha256, string>): Promise<Loaded> {
+    const graph = await RankModel.read(paths.get(plan.model.sha256)!, plan.batchNormalization);
+    if (!plan.weights) return { graph, constants: new Map() };
+    return loadWeights(graph, paths.get(hashIn(plan.weights.file))!, plan.weights, 'weights');
+  }
+
   private async fetchAll(plan: RunPlan): Promise<ReadonlyMap<Sha256, string>> {
-    const hashes = [...new Set([plan.model.sha256, ...dataArtifacts(plan)])];
+    const hashes = [...new Set([plan.model.sha256, ...runArtifacts(plan)])];
     return new Map(
       await Promise.all(hashes.map(async (hash) => [hash, await this.host.fetch(hash)] as const)),
     );
@@ -209,8 +224,11 @@ export class RankRun {
       this.step = step + 1;
       clock.add(result.samples, result.computeSeconds);
       const last = this.step === plan.totalSteps;
+      const validates = evaluator !== undefined && (last || isDue(this.step, plan.validateEverySteps));
+      const saves = isDue(this.step, plan.checkpointEverySteps);
+      if (last || validates || saves) await this.averageStatistics(plan);
       let evaluation: Evaluation | undefined;
-      if (evaluator && (last || isDue(this.step, plan.validateEverySteps))) {
+      if (validates) {
         this.enter('validating');
         evaluation = await evaluator.evaluate(trainer.engineParameters, () => this.checkStopped());
         this.enter('training');
@@ -219,12 +237,18 @@ export class RankRun {
       if (this.id.rank !== 0) continue;
       if (evaluation || last || isDue(this.step, plan.logEverySteps))
         this.tell(plan, result, clock, evaluation);
-      if (isDue(this.step, plan.checkpointEverySteps)) {
+      if (saves) {
         const path = await this.save(memory, this.model!, `checkpoint-${this.step}`);
         this.host.report({ kind: 'checkpoint', run: this.id, step: this.step, path });
       }
     }
     return clock;
+  }
+
+  /** Before they are used or saved, and at the end: afterwards they are the same on all ranks. */
+  private averageStatistics({ ranks }: RunPlan): Promise<void> {
+    const total = ranks.reduce((sum, { share }) => sum + share, 0);
+    return this.model!.statistics.average(this.communicator!, ranks[this.id.rank]!.share / total);
   }
 
   private tell(
@@ -268,7 +292,7 @@ export class RankRun {
   private async save(memory: RankMemory, model: RankModel, name: string): Promise<string> {
     const path = join(this.host.scratch, `${this.id.jobId}-${this.id.epoch}-${name}.safetensors`);
     try {
-      await writeFile(path, writeSafetensors(model.inOrder(memory.tensors())));
+      await writeFile(path, writeSafetensors(model.weights(memory.tensors())));
     } catch (cause) {
       throw new DiskError('writing the weights to', path, cause);
     }

@@ -1,7 +1,7 @@
 import type { TensorType, TypedGraph } from '../../graph/index.js';
 import type { ComputeThread, ProgramId, SegmentPlan, Sequence, Slot } from '../engine/index.js';
 import { layoutBatch, type BatchLayout } from './batch-layout.js';
-import { ALIGNMENT_BYTES, type Bucket, type Place } from '../../scheduler/index.js';
+import { ALIGNMENT_BYTES, type Bucket } from '../../scheduler/index.js';
 import { InvariantError } from '../../base/index.js';
 import { byteLengthOf } from '../../graph/index.js';
 
@@ -18,8 +18,8 @@ export interface StepSource {
 
 /**
  * A compiled step for one number of samples, on buffers whose layout is fixed: buffer 0 is the batch, then one
- * for each bucket's parameters, then one for each bucket's gradients; what one segment leaves for a later one
- * stays with the compute thread.
+ * for each bucket's parameters, one for each bucket of parameters that are not trained, and one for each bucket's
+ * gradients; what one segment leaves for a later one stays with the compute thread.
  */
 export class StepProgram {
   private constructor(
@@ -28,7 +28,8 @@ export class StepProgram {
     readonly sequence: Sequence,
     private readonly thread: ComputeThread,
     private readonly programs: readonly ProgramId[],
-    readonly buckets: number,
+    /** Buffers of parameters, trained or not. */
+    readonly parameterBuffers: number,
   ) {}
 
   /** Index of a bucket's parameters among the sequence's buffers. */
@@ -37,7 +38,7 @@ export class StepProgram {
   }
 
   gradientBuffer(bucket: number): number {
-    return 1 + this.buckets + bucket;
+    return 1 + this.parameterBuffers + bucket;
   }
 
   /** @throws CompileError when the engine cannot run a segment */
@@ -46,6 +47,7 @@ export class StepProgram {
     samples: number,
     source: StepSource,
     buckets: readonly Bucket[],
+    fixed: readonly Bucket[],
   ): Promise<StepProgram> {
     const typeOf = (name: string) => {
       const type = source.types.get(name);
@@ -53,29 +55,30 @@ export class StepProgram {
       return { name, ...type };
     };
     const batch = layoutBatch(source.travelling.map(typeOf));
-    const places = new Map(buckets.flatMap((bucket) => bucket.places.map((place) => [place.name, place])));
+    const held = [...buckets, ...fixed];
+    const places = new Map<string, Slot>(
+      held.flatMap((bucket, index) =>
+        bucket.places.map(({ name, offset }) => [name, { buffer: 1 + index, byteOffset: 4 * offset }]),
+      ),
+    );
     const withGradients = source.gradients.size > 0;
-    const resident = new Residents(1 + (withGradients ? 2 : 1) * buckets.length);
-    const placeOf = (name: string): Place => {
-      const place = places.get(name);
-      if (!place) throw new InvariantError(`parameter "${name}" has no place in a bucket`);
-      return place;
-    };
+    const resident = new Residents(1 + held.length + (withGradients ? buckets.length : 0));
     const slotOf = (name: string): Slot => {
       const field = batch.fields.get(name);
       if (field) return { buffer: 0, byteOffset: field.byteOffset };
       const parameter = source.gradients.get(name);
       if (parameter !== undefined) {
-        const place = placeOf(parameter);
-        return { buffer: 1 + buckets.length + place.bucket, byteOffset: 4 * place.offset };
+        const place = places.get(parameter);
+        if (!place) throw new InvariantError(`parameter "${parameter}" has no place in a bucket`);
+        return { ...place, buffer: place.buffer + held.length };
       }
-      if (places.has(name)) return { buffer: 1 + placeOf(name).bucket, byteOffset: 4 * placeOf(name).offset };
-      return resident.slot(name, byteLengthOf(typeOf(name)));
+      const place = places.get(name);
+      return place ?? resident.slot(name, byteLengthOf(typeOf(name)));
     };
     const programs: ProgramId[] = [];
     const segments: SegmentPlan[] = [];
     const travelling = (bytes: number) => ({ bytes, kind: 'travelling' as const });
-    const parameters = buckets.map((bucket) => travelling(4 * bucket.length));
+    const bufferOf = (bucket: Bucket) => travelling(4 * bucket.length);
     try {
       for (const [index, segment] of source.segments.entries()) {
         const compiled = await thread.compile(segment);
@@ -85,19 +88,19 @@ export class StepProgram {
           inputs: compiled.inputs.map(({ name }) => slotOf(name)),
           outputs: compiled.outputs.map(({ name }) => slotOf(name)),
           // segment i completes the gradients of bucket i
-          release: withGradients && index < buckets.length ? [1 + buckets.length + index] : [],
+          release: withGradients && index < buckets.length ? [1 + held.length + index] : [],
         });
       }
       const sequence = await thread.prepare({
         buffers: [
           travelling(batch.bytes),
-          ...parameters,
-          ...(withGradients ? parameters : []),
+          ...held.map(bufferOf),
+          ...(withGradients ? buckets.map(bufferOf) : []),
           ...resident.sizes.map((bytes) => ({ bytes, kind: 'resident' as const })),
         ],
         segments,
       });
-      return new StepProgram(samples, batch, sequence, thread, programs, buckets.length);
+      return new StepProgram(samples, batch, sequence, thread, programs, held.length);
     } catch (error) {
       // what was compiled would stay with the thread; where the thread is the trouble, this fails as well
       await Promise.allSettled(programs.map((program) => thread.disposeProgram(program)));

@@ -3,7 +3,13 @@ import type { Communicator } from '../../collectives/index.js';
 import type { RunPlan } from '../../protocol/index.js';
 import { InvariantError } from '../../base/index.js';
 import { DivergedError } from '../errors.js';
-import { clipFactor, learningRateAt, Optimizer } from '../optimizer/index.js';
+import {
+  clipFactor,
+  learningRateAt,
+  Optimizer,
+  type Settings,
+  type StepScalars,
+} from '../optimizer/index.js';
 import { feed, view, type Feed } from './feeder.js';
 import type { RankMemory } from './rank-memory.js';
 import type { TrainingStep } from './rank-model.js';
@@ -41,9 +47,10 @@ interface Prepared {
  */
 export class Trainer {
   private readonly sampler: Sampler;
-  private readonly optimizer: Optimizer;
+  /** One for each of the settings. */
+  private readonly optimizers: readonly Optimizer[];
   private readonly shares: readonly number[];
-  /** Sets of engine-side buffers, by bucket. They travel to the compute thread and back each step. */
+  /** Sets of engine-side buffers, by bucket, those of fixed parameters last. They travel to the compute thread and back each step. */
   private readonly parameters: ArrayBuffer[];
   private readonly gradients: ArrayBuffer[];
   private ahead: Promise<Prepared> | undefined;
@@ -57,7 +64,9 @@ export class Trainer {
     private readonly memory: RankMemory,
     private readonly communicator: Communicator,
     private readonly programs: Programs<TrainingStep>,
-    rule: Optimizer['rule'],
+    private readonly settings: readonly Settings[],
+    /** Engine-side buffers of parameters that are not trained. */
+    fixed: readonly ArrayBuffer[],
   ) {
     this.sampler = new Sampler({
       length: dataset.length,
@@ -65,9 +74,12 @@ export class Trainer {
       order: 'shuffled',
       seed: plan.seed,
     });
-    this.optimizer = new Optimizer(rule, memory.arena.memory);
+    this.optimizers = settings.map(({ rule }) => new Optimizer(rule, memory.arena.memory));
     this.shares = plan.ranks.map((rank) => rank.share);
-    this.parameters = memory.buckets.map(({ parameters }) => new ArrayBuffer(parameters.values.byteLength));
+    this.parameters = [
+      ...memory.buckets.map(({ parameters }) => new ArrayBuffer(parameters.values.byteLength)),
+      ...fixed,
+    ];
     this.gradients = memory.buckets.map(({ gradients }) => new ArrayBuffer(gradients.values.byteLength));
     memory.buckets.forEach((_, bucket) => this.publish(bucket));
   }
@@ -98,17 +110,15 @@ export class Trainer {
     if (!Number.isFinite(globalLoss)) throw new DivergedError(step + 1, `the loss became ${globalLoss}`);
     if (!Number.isFinite(gradientNorm))
       throw new DivergedError(step + 1, `the gradient became ${gradientNorm}`);
-    const learningRate = learningRateAt(
-      this.plan.optimizer.lr,
-      this.plan.schedule,
-      step,
-      this.plan.totalSteps,
-    );
-    await this.update(
-      step,
-      learningRate,
-      this.plan.clipNorm === null ? 1 : clipFactor(squares, this.plan.clipNorm),
-    );
+    const { schedule, totalSteps, clipNorm } = this.plan;
+    const gradientScale = clipNorm === null ? 1 : clipFactor(squares, clipNorm);
+    const scalars = this.settings.map(({ lr }) => ({
+      learningRate: learningRateAt(lr, schedule, step, totalSteps),
+      step: step + 1,
+      gradientScale,
+    }));
+    await this.update(scalars);
+    const { learningRate } = scalars[0]!;
     return { loss: globalLoss, learningRate, gradientNorm, samples: batch.total, computeSeconds: seconds };
   }
 
@@ -128,6 +138,7 @@ export class Trainer {
       return { loss: 0, seconds: 0 };
     }
     let loss = NaN;
+    program.statistics.write(buffer);
     const running = program.step.sequence.run(
       [buffer, ...this.parameters, ...this.gradients],
       (_segment, returned) => {
@@ -141,6 +152,7 @@ export class Trainer {
             this.parameters[index - program.step.parameterBuffer(0)] = back;
           } else {
             loss = (view(back, program.step.batch, program.loss) as Float32Array)[0]!;
+            program.statistics.read(back);
             this.spare.get(program)!.push(back);
           }
         }
@@ -155,14 +167,15 @@ export class Trainer {
   private async agree(loss: number): Promise<readonly [number, number]> {
     let squares = 0;
     for (const { shard } of this.memory.buckets)
-      squares += this.optimizer.sumOfSquares(shard.gradients, shard.elements);
+      squares += this.optimizers[0]!.sumOfSquares(shard.gradients, shard.elements);
     const sums = await this.communicator.allReduceScalars(Float64Array.of(loss, squares));
     return [sums[0]!, sums[1]!];
   }
 
-  private async update(step: number, learningRate: number, gradientScale: number): Promise<void> {
-    const gathers = this.memory.buckets.map(async ({ shard, parameters }, bucket) => {
-      this.optimizer.update(shard, { learningRate, step: step + 1, gradientScale });
+  /** @param scalars of this step, one for each of the settings */
+  private async update(scalars: readonly StepScalars[]): Promise<void> {
+    const gathers = this.memory.buckets.map(async ({ updates, parameters }, bucket) => {
+      for (const { shard, group } of updates) this.optimizers[group]!.update(shard, scalars[group]!);
       // never rounded to a 16-bit wire: small updates of large parameters would be lost
       await this.communicator.allGather(parameters, { wire: 'float32' });
       this.publish(bucket);

@@ -3,7 +3,6 @@ import { openDataset } from '../../../data/index.js';
 import { linear, model, relu, sequential, tensor } from '../../../graph/nn/index.js';
 import { artifactOf, dataWishes, type RunPlan } from '../../../protocol/index.js';
 import { ComputeThread } from '../../../worker/engine/index.js';
-import { ruleOf } from '../../../worker/optimizer/index.js';
 import { RankMemory } from '../../../worker/run/rank-memory.js';
 import { RankModel } from '../../../worker/run/rank-model.js';
 import { Trainer } from '../../../worker/run/trainer.js';
@@ -21,16 +20,17 @@ for (const wire of ['float32', 'float16', 'bfloat16'] as const) {
     const resolve = (file: string) => artifacts.paths.get(artifactOf(file)!)!;
     const dataset = await openDataset(train, { resolve, ...dataWishes(graph, plan.loss) });
     t.teardown(() => dataset.close());
-    const rule = ruleOf(plan.optimizer);
     const ring = await memoryRing(3, { wire });
     const ranks = await Promise.all(
       ring.map(async ({ communicator, arena }, rank) => {
         const thread = await ComputeThread.start({ engine: 'onnxruntime', threads: 1 });
         t.teardown(() => thread.close());
         const rankModel = new RankModel(graph, plan, dataset, thread);
+        const { settings } = rankModel;
+        const { rule } = settings[0]!;
         const memory = new RankMemory(arena, rankModel.buckets, rule, 3, rank);
         memory.load(graph.parameters);
-        const trainer = new Trainer(plan, rank, dataset, memory, communicator, rankModel.training, rule);
+        const trainer = new Trainer(plan, rank, dataset, memory, communicator, rankModel.training, settings, []);
         return { trainer, memory };
       }),
     );

@@ -15,6 +15,7 @@ export const job: JobSpec = {
 export const model: ModelFacts = {
   profile: {
     parameterBytes: 1000,
+    trainedBytes: 1000,
     flopsPerSample: 1e6,
     activationBytes: { base: 0, perSample: 1000 },
     crossingBytes: { base: 0, perSample: 0 },

@@ -11,6 +11,7 @@ import {
 const MIB = 2 ** 20;
 const profile: ModelProfile = {
   parameterBytes: 10 * MIB,
+  trainedBytes: 10 * MIB,
   flopsPerSample: 1e9,
   activationBytes: { base: 5 * MIB, perSample: MIB },
   crossingBytes: { base: 0, perSample: 0 },
