@@ -48,7 +48,9 @@ function gather(g: GradientContext): (string | undefined)[] {
 function addRows(g: GradientContext, updates: string, indices: string, rows: number): string {
   const { shape, dtype } = g.typeOf(updates);
   if (rows <= ONE_HOT_ROWS) {
-    const hot = g.one('OneHot', [indices, g.int64s([rows]), g.constant(dtype, [2], [0, 1])]);
+    // onnxruntime has no OneHot of int32 indices with an int64 depth
+    const ids = g.typeOf(indices).dtype === 'int64' ? indices : g.cast(indices, 'int64');
+    const hot = g.one('OneHot', [ids, g.int64s([rows]), g.constant(dtype, [2], [0, 1])]);
     return g.gemm(hot, updates, { transA: true });
   }
   const places = g.expandTo(g.reshape(indices, [shape[0]!, 1]), shape);
