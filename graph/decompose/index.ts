@@ -2,14 +2,29 @@ import { NodeFormula } from '../formula/index.js';
 import type { Node, TypedGraph } from '../ir/graph.js';
 import { rewrite } from '../passes/rewrite.js';
 import { elementwise } from './elementwise.js';
+import { loss } from './loss.js';
+import { microsoft } from './microsoft.js';
 import { movement } from './movement.js';
+import { normalization } from './normalization.js';
+import { pooling } from './pooling.js';
 import { recurrent } from './recurrent.js';
 import { reduction } from './reduction.js';
+import { resizing } from './resize.js';
 import type { DecompositionTable } from './table.js';
 
 /** By domain; '' is ai.onnx. */
 const tables: Readonly<Record<string, DecompositionTable>> = {
-  '': { ...elementwise, ...recurrent, ...movement, ...reduction },
+  '': {
+    ...elementwise,
+    ...loss,
+    ...normalization,
+    ...recurrent,
+    ...movement,
+    ...pooling,
+    ...reduction,
+    ...resizing,
+  },
+  'com.microsoft': microsoft,
 };
 
 /** Whether a node is written out in smaller operators before a graph is differentiated or run. */

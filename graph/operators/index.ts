@@ -12,16 +12,19 @@ import { matmulOperators } from './matmul.js';
 import { microsoftOperators } from './microsoft.js';
 import { movementOperators } from './movement.js';
 import { normOperators } from './norm.js';
+import { normPoolingOperators } from './norm-pooling.js';
 import { normalizationOperators } from './normalization.js';
 import { padOperators } from './pad.js';
 import { poolingOperators } from './pooling.js';
 import { recurrentOperators } from './recurrent.js';
 import { reductionOperators } from './reduction.js';
 import { OperatorRegistry } from './registry.js';
+import { resizeOperators } from './resize.js';
 import { scatterOperators } from './scatter.js';
 import { selectionOperators } from './selection.js';
 import { spaceOperators } from './space.js';
 import { unaryOperators } from './unary.js';
+import { unpoolingOperators } from './unpooling.js';
 
 /** Every operator that dtrain knows. */
 export const standardOperators = new OperatorRegistry([
@@ -36,6 +39,7 @@ export const standardOperators = new OperatorRegistry([
   ...creationOperators,
   ...movementOperators,
   ...spaceOperators,
+  ...resizeOperators,
   ...padOperators,
   ...gatherOperators,
   ...scatterOperators,
@@ -43,6 +47,8 @@ export const standardOperators = new OperatorRegistry([
   ...matmulOperators,
   ...convolutionOperators,
   ...poolingOperators,
+  ...normPoolingOperators,
+  ...unpoolingOperators,
   ...normalizationOperators,
   ...groupNormalizationOperators,
   ...normOperators,

@@ -1,5 +1,6 @@
 import { attribute, intAttribute, intsAttribute } from '../../ir/graph.js';
 import { sizeOf } from '../../ir/tensor.js';
+import { pooled } from '../../operators/pooling.js';
 import type { GradientContext, RuleTable } from '../context.js';
 import { positionsOf, unfold, windowOf, type Window } from './window.js';
 
@@ -78,13 +79,11 @@ function averagePool(g: GradientContext): string[] {
  */
 function elementsPerWindow(g: GradientContext, window: Window): number[] {
   const includePad = intAttribute(g.node, 'count_include_pad', 0) === 1;
-  const pads = intsAttribute(g.node, 'pads');
-  const rank = window.kernel.length;
+  const declared = pooled(g.node, [g.typeOf(g.x)], 'float').placed.window.ends;
   const along = window.kernel.map((size, i) => {
     const before = window.before[i]!;
-    const declared = pads?.[rank + i] ?? window.after[i]!;
     const low = includePad ? -before : 0;
-    const high = window.input[i]! + (includePad ? Math.max(0, declared) : 0);
+    const high = window.input[i]! + (includePad ? declared[i]! : 0);
     return Array.from({ length: window.output[i]! }, (_, at) => {
       let count = 0;
       for (let tap = 0; tap < size; tap++) {

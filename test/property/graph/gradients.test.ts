@@ -10,6 +10,7 @@ import { MICROSOFT_TRIALS } from './microsoft-trials.js';
 import { NORMALIZATION_TRIALS } from './normalization-trials.js';
 import { SMOOTH_RECURRENT_TRIALS } from './recurrent-trials.js';
 import { MOVEMENT_TRIALS } from './movement-trials.js';
+import { RESIZE_TRIALS } from './resize-trials.js';
 import { TRIALS } from './trials.js';
 import { WINDOW_TRIALS } from './window-trials.js';
 
@@ -18,6 +19,7 @@ const TOLERANCE = 1e-5;
 const trials: Readonly<Record<string, (draw: Draw) => Trial>> = {
   ...TRIALS,
   ...MOVEMENT_TRIALS,
+  ...RESIZE_TRIALS,
   ...ACTIVATION_TRIALS,
   ...LOSS_TRIALS,
   ...MICROSOFT_TRIALS,

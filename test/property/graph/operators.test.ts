@@ -17,6 +17,7 @@ import { NORMALIZATION_TRIALS } from './normalization-trials.js';
 import { distance, runModel } from './onnxruntime.js';
 import { RECURRENT_TRIALS } from './recurrent-trials.js';
 import { MOVEMENT_TRIALS } from './movement-trials.js';
+import { RESIZE_TRIALS } from './resize-trials.js';
 import { TRIALS } from './trials.js';
 import { WINDOW_TRIALS } from './window-trials.js';
 
@@ -24,6 +25,7 @@ const RUNS = 12;
 const trials: Readonly<Record<string, (draw: Draw) => Trial>> = {
   ...TRIALS,
   ...MOVEMENT_TRIALS,
+  ...RESIZE_TRIALS,
   ...ACTIVATION_TRIALS,
   ...LOSS_TRIALS,
   ...MICROSOFT_TRIALS,

@@ -1,4 +1,4 @@
-import { attribute, type Attributes } from '../../../graph/index.js';
+import { attribute, int64s, sizeOf, tensorOf, type Attributes } from '../../../graph/index.js';
 import type { Draw, Trial } from './draw.js';
 
 const { int, ints, string } = attribute;
@@ -40,10 +40,10 @@ function space(draw: Draw, dilated: boolean): Space {
 /** Operators whose window slides over space, in one to three dimensions. */
 export const WINDOW_TRIALS: Readonly<Record<string, (draw: Draw) => Trial>> = {
   AveragePool: (draw) => {
-    const { spatial, attributes } = space(draw, false);
+    const { spatial, attributes } = space(draw, true);
     return {
       inputs: [draw.floats([draw.between(1, 2), draw.between(1, 2), ...spatial])],
-      attributes: { ...attributes, count_include_pad: int(draw.below(2)) },
+      attributes: { ...attributes, count_include_pad: int(draw.below(2)), ceil_mode: int(draw.below(2)) },
     };
   },
   Conv: (draw) => {
@@ -62,23 +62,62 @@ export const WINDOW_TRIALS: Readonly<Record<string, (draw: Draw) => Trial>> = {
     const { spatial, kernel, attributes } = space(draw, true);
     const [groups, depth, width] = [draw.between(1, 3), draw.between(1, 2), draw.between(1, 2)];
     const small = spatial.map((length) => Math.min(length, 3));
+    // onnxruntime wants the output padding shorter than the stride or the dilation
+    const strides = intsOf(attributes, 'strides');
+    const extra = attributes['auto_pad'] ? kernel.map(() => 0) : strides.map((stride) => draw.below(stride));
     return {
       inputs: [
         draw.floats([draw.between(1, 2), groups * depth, ...small]),
         draw.floats([groups * depth, width, ...kernel]),
         draw.flag() ? draw.floats([groups * width]) : undefined,
       ],
-      attributes: { ...attributes, group: int(groups), output_padding: ints(kernel.map(() => 0)) },
+      attributes: { ...attributes, group: int(groups), output_padding: ints(extra) },
     };
   },
   GlobalAveragePool: (draw) => ({ inputs: [draw.floats(draw.shape(3))] }),
+  GlobalLpPool: (draw) => ({
+    inputs: [draw.floats(draw.shape(3))],
+    attributes: { p: int(draw.between(1, 4)) },
+  }),
   GlobalMaxPool: (draw) => ({ inputs: [draw.floats(draw.shape(3))] }),
+  LpPool: (draw) => {
+    const { spatial, attributes } = space(draw, true);
+    return {
+      inputs: [draw.floats([draw.between(1, 2), draw.between(1, 2), ...spatial])],
+      attributes: { ...attributes, p: int(draw.between(1, 4)), ceil_mode: int(draw.below(2)) },
+    };
+  },
   MaxPool: (draw) => {
     const { spatial, attributes } = space(draw, true);
     return {
       inputs: [draw.distinct([draw.between(1, 2), draw.between(1, 2), ...spatial])],
       outputs: draw.between(1, 2),
-      attributes: { ...attributes, ceil_mode: int(draw.below(2)) },
+      attributes: { ...attributes, ceil_mode: int(draw.below(2)), storage_order: int(draw.below(2)) },
+    };
+  },
+  MaxUnpool: (draw) => {
+    const { spatial, kernel, attributes } = space(draw, false);
+    const strides = intsOf(attributes, 'strides');
+    const shape = [draw.between(1, 2), draw.between(1, 2), ...spatial.map((length) => Math.min(length, 3))];
+    const whole = shape.map((dim, axis) =>
+      axis < 2 ? dim : (dim - 1) * strides[axis - 2]! + kernel[axis - 2]!,
+    );
+    const asked = draw.flag() ? whole.map((dim, axis) => (axis < 2 ? dim : dim + draw.below(2))) : undefined;
+    const places = Array.from({ length: sizeOf(asked ?? whole) }, (_, place) => place);
+    draw.shuffle(places);
+    return {
+      inputs: [
+        draw.floats(shape),
+        tensorOf('int64', shape, places.slice(0, sizeOf(shape))),
+        asked && int64s(asked),
+      ],
+      known: [2],
+      attributes: { kernel_shape: ints(kernel), strides: ints(strides) },
     };
   },
 };
+
+function intsOf(attributes: Attributes, name: string): readonly number[] {
+  const found = attributes[name];
+  return found?.kind === 'ints' ? found.value : [];
+}
