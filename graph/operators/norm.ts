@@ -1,6 +1,6 @@
 import { ShapeError } from '../errors.js';
 import { floatAttribute, intAttribute, type Node } from '../ir/graph.js';
-import { formatType, sizeOf, sameShape, type TensorType } from '../ir/tensor.js';
+import { formatType, sizeOf, type TensorType } from '../ir/tensor.js';
 import { broadcastTo } from './binary.js';
 import type { OperatorDefinition, Reference } from './definition.js';
 import { axisIn, define, operand, sameType, valueOf } from './operands.js';
@@ -72,7 +72,11 @@ const localResponseNormalization = define(
 function inferRmsNormalization(node: Node, inputs: readonly (TensorType | undefined)[]): TensorType[] {
   const [x, scale] = [operand(node, inputs, 0, 'float'), operand(node, inputs, 1, 'float')];
   const axis = axisIn(node, intAttribute(node, 'axis', -1), x.shape.length);
-  if (!sameShape(broadcastShapes(node, [scale.shape, x.shape]), x.shape)) {
+  const ones = x.shape.map((dim, at) => (at < axis ? 1 : dim));
+  if (
+    scale.shape.length > x.shape.length ||
+    sizeOf(broadcastShapes(node, [scale.shape, ones])) !== sizeOf(ones)
+  ) {
     throw new ShapeError(
       node,
       `its scale is ${formatType(scale)}; [${x.shape.slice(axis).join(', ')}] would be accepted`,

@@ -9,7 +9,7 @@ import { attachLoss, type LossKind } from '../loss/index.js';
 import { standardOperators } from '../operators/index.js';
 import { rewrite, simplify, tidy } from '../passes/index.js';
 import { lowerDropout, setDropout, type DropoutMask } from './dropout.js';
-import { lowerBatchNormalization, saveRowStatistics } from './lowering.js';
+import { lowerBatchNormalization, lowerNormalization, saveRowStatistics } from './lowering.js';
 import { nameOutputs, type OutputName } from './name-outputs.js';
 import {
   ownStatistics,
@@ -126,7 +126,10 @@ export function buildTrainingGraph(graph: Graph, options: TrainingOptions): Trai
     graph.name,
     values.map(({ value }) => value),
   );
-  const lowered = withoutUnreadStatistics(tidy(rewrite(whole, [lowerBatchNormalization])), state);
+  const lowered = withoutUnreadStatistics(
+    tidy(rewrite(whole, [lowerBatchNormalization, lowerNormalization])),
+    state,
+  );
   const named = nameOutputs(
     lowered,
     values.map(({ as }) => as),
@@ -163,7 +166,10 @@ export function buildEvaluationGraph(graph: Graph, options: LossGraphOptions): E
   const f = new Formula(builder);
   const output = forward.outputs[0]!;
   const loss = attachLoss(f, options.loss, output, lossOptions(builder, options));
-  const whole = withoutUnreadStatistics(tidy(builder.build(graph.name, [loss.loss, output])), state);
+  const whole = withoutUnreadStatistics(
+    tidy(rewrite(builder.build(graph.name, [loss.loss, output]), [lowerNormalization])),
+    state,
+  );
   const named = nameOutputs(whole, [
     { name: LOSS, terminal: false },
     { name: bound.outputs[0]!, terminal: false },

@@ -1,5 +1,7 @@
-import { floatAttribute, intAttribute } from '../ir/graph.js';
-import { batchStatistics, inverseDeviation } from '../gradient/index.js';
+import { floatAttribute, intAttribute, type Node } from '../ir/graph.js';
+import { normalizeAxis } from '../ir/tensor.js';
+import { inverseDeviation, normalizedByRoot, normalizedGroups, type Formula } from '../formula/index.js';
+import { batchStatistics } from '../gradient/index.js';
 import type { RewriteRule } from '../passes/index.js';
 
 /** LayerNormalization also gives each row's mean and inverse deviation, so that the backward pass need not. */
@@ -37,3 +39,35 @@ export const lowerBatchNormalization: RewriteRule = ({ node, f }) => {
     ...(node.outputs[2] ? [updated(runningVariance, variance)] : []),
   ];
 };
+
+/**
+ * Normalizations that engines lack or that give no statistics, in operators that do: what LayerNormalization makes of
+ * rows, scaled and shifted. The expressions are those of their gradient rules, so that the two are computed once.
+ */
+export const lowerNormalization: RewriteRule = ({ node, f }) => {
+  if (node.domain !== '') return undefined;
+  switch (node.operator) {
+    case 'InstanceNormalization':
+      return [inGroups(f, node, f.shapeOf(node.inputs[0]!)[1]!)];
+    case 'GroupNormalization':
+      return [inGroups(f, node, intAttribute(node, 'num_groups', 1))];
+    case 'RMSNormalization':
+      return [byRoot(f, node)];
+    default:
+      return undefined;
+  }
+};
+
+function inGroups(f: Formula, node: Node, groups: number): string {
+  const [x, scale, bias] = node.inputs as [string, string, string];
+  const { normal } = normalizedGroups(f, x, groups, floatAttribute(node, 'epsilon', 1e-5));
+  const perChannel = (value: string) => f.reshape(value, [1, f.shapeOf(x)[1]!, 1]);
+  return f.reshape(f.add(f.mul(normal, perChannel(scale)), perChannel(bias)), f.shapeOf(x));
+}
+
+function byRoot(f: Formula, node: Node): string {
+  const [x, scale] = node.inputs as [string, string];
+  const axis = normalizeAxis(intAttribute(node, 'axis', -1), f.rankOf(x));
+  const { normal } = normalizedByRoot(f, x, axis, floatAttribute(node, 'epsilon', 1e-5));
+  return f.mul(f.cast(normal, f.typeOf(scale).dtype), scale);
+}

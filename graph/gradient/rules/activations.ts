@@ -47,13 +47,30 @@ function reluSlope(g: GradientContext): string {
   return g.clip(g.mul(g.y, 1e30), 0, 1);
 }
 
+/** dx = dy (1 or slope), dslope = dy min(x, 0) summed over where the slope was repeated. */
+function pRelu(g: GradientContext): (string | undefined)[] {
+  const slope = g.input(1);
+  return [
+    g.needs(0) ? g.mul(g.dy, g.where(g.greater(g.x, 0), 1, slope)) : undefined,
+    g.needs(1) ? g.reduceTo(g.mul(g.dy, g.min(g.x, 0)), g.shapeOf(slope)) : undefined,
+  ];
+}
+
+/** y = x / (1 + |x|): dx = dy / (1 + |x|)^2 */
+function softsign(g: GradientContext): string[] {
+  const size = g.add(g.abs(g.x), 1);
+  return [g.div(g.dy, g.mul(size, size))];
+}
+
 /** At a kink the slope is PyTorch's: that of the side where the function is constant or smaller. */
 export const activationRules: RuleTable = {
   Relu: scaled(reluSlope),
   LeakyRelu: scaled((g) => g.where(g.greater(g.x, 0), g.number(1), floatAttribute(g.node, 'alpha', 0.01))),
   Elu: scaled((g) => g.where(g.greater(g.x, 0), 1, g.add(g.y, floatAttribute(g.node, 'alpha', 1)))),
+  PRelu: pRelu,
   Sigmoid: scaled((g) => g.mul(g.y, g.sub(1, g.y))),
   Tanh: scaled((g) => g.sub(1, g.mul(g.y, g.y))),
+  Softsign: softsign,
   Softplus: scaled((g) => g.sigmoid(g.x)),
   Gelu: (g) => (stringAttribute(g.node, 'approximate', 'none') === 'none' ? gelu(g) : geluByTanh(g)),
   Softmax: softmax,

@@ -115,6 +115,11 @@ export const arithmeticRules: RuleTable = {
     (g) => g.div(g.dy, g.input(1)),
     (g) => g.neg(g.div(g.mul(g.dy, g.y), g.input(1))),
   ),
+  // y = a - trunc(a / b) b (floor of integers, which have no gradient)
+  Mod: broadcasting(
+    (g) => g.dy,
+    (g) => g.div(g.mul(g.dy, g.sub(g.y, g.input(0))), g.input(1)),
+  ),
   Pow: broadcasting(powBase, powExponent),
   Sum: sum,
   Max: extremum,
@@ -132,6 +137,15 @@ export const arithmeticRules: RuleTable = {
 
   Sin: scaled((g) => g.unary('Cos', g.x)),
   Cos: (g) => [g.neg(g.mul(g.dy, g.unary('Sin', g.x)))],
+  Tan: scaled((g) => g.add(g.mul(g.y, g.y), 1)),
+  Asin: (g) => [g.div(g.dy, g.sqrt(g.sub(1, g.mul(g.x, g.x))))],
+  Acos: (g) => [g.neg(g.div(g.dy, g.sqrt(g.sub(1, g.mul(g.x, g.x)))))],
+  Atan: (g) => [g.div(g.dy, g.add(g.mul(g.x, g.x), 1))],
+  Sinh: scaled((g) => g.unary('Cosh', g.x)),
+  Cosh: scaled((g) => g.unary('Sinh', g.x)),
+  Asinh: (g) => [g.div(g.dy, g.sqrt(g.add(g.mul(g.x, g.x), 1)))],
+  Acosh: (g) => [g.div(g.dy, g.sqrt(g.sub(g.mul(g.x, g.x), 1)))],
+  Atanh: (g) => [g.div(g.dy, g.sub(1, g.mul(g.x, g.x)))],
 };
 
 /** Whether a Cast goes from a float to a float; any other has no gradient. */

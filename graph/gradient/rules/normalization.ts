@@ -1,7 +1,7 @@
 import { floatAttribute, intAttribute } from '../../ir/graph.js';
 import { normalizeAxis, sizeOf } from '../../ir/tensor.js';
 import type { GradientContext, RuleTable } from '../context.js';
-import type { Formula } from '../../formula/index.js';
+import { inverseDeviation, type Formula } from '../../formula/index.js';
 
 /**
  * Y = scale (x - mean) / std + bias over the trailing axes.
@@ -41,11 +41,6 @@ function layerNormalization(g: GradientContext): (string | undefined)[] {
     g.needs(1) ? perColumn(dyh, scaleShape) : undefined,
     g.hasInput(2) && g.needs(2) ? perColumn(dy, g.shapeOf(g.input(2))) : undefined,
   ];
-}
-
-/** 1 / sqrt(variance + epsilon) */
-export function inverseDeviation(f: Formula, variance: string, epsilon: number): string {
-  return f.unary('Reciprocal', f.sqrt(f.add(variance, epsilon)));
 }
 
 /** Mean and variance of each channel over batch and space, with axes of length 1: [1, C, 1, ...]. */

@@ -44,6 +44,8 @@ export const ACTIVATION_TRIALS: Readonly<Record<string, Make>> = {
   BitwiseXor: bitwise,
   Celu: tuned('alpha', 0.5, 2),
   Cosh: unary(),
+  HardSigmoid: tuned('alpha', 0.25, 0.5),
+  HardSwish: unary(-4, 4),
   IsInf: (draw) => {
     const x = draw.floats(draw.shape(1));
     for (let i = 0; i < x.data.length; i++) x.data[i] = draw.one([Infinity, -Infinity, NaN, 1, 0]);
@@ -63,12 +65,7 @@ export const ACTIVATION_TRIALS: Readonly<Record<string, Make>> = {
     const slope = draw.below(3) === 0 ? scalar('float32', 0.25) : draw.floats(draw.narrowed(shape));
     return { inputs: [draw.floats(shape), slope] };
   },
-  Round: (draw) => {
-    const x = draw.floats(draw.shape(1));
-    // halves too, which go to the even neighbour
-    if (draw.flag()) x.data.forEach((_, i) => (x.data[i] = draw.between(-7, 7) / 2));
-    return { inputs: [x] };
-  },
+  Round: unary(),
   Selu: unary(-3, 3, (draw) => (draw.flag() ? {} : { alpha: float(0.5), gamma: float(2) })),
   Shrink: unary(-3, 3, (draw) => ({ bias: float(draw.one([0, 0.75])), lambd: float(draw.one([0.5, 1.5])) })),
   Sinh: unary(),
