@@ -4,6 +4,7 @@ import type { Differentiability, RuleTable } from '../context.js';
 import { activationRules } from './activations.js';
 import { arithmeticRules, castKeepsGradient } from './arithmetic.js';
 import { convolutionRules } from './convolution.js';
+import { groupNormalizationRules } from './group-normalization.js';
 import { indexingRules } from './indexing.js';
 import { layoutRules } from './layout.js';
 import { matrixRules } from './matrix.js';
@@ -17,6 +18,7 @@ const rules: RuleTable = {
   ...activationRules,
   ...arithmeticRules,
   ...convolutionRules,
+  ...groupNormalizationRules,
   ...indexingRules,
   ...layoutRules,
   ...matrixRules,
@@ -43,6 +45,7 @@ const stops: ReadonlySet<string> = new Set([
     'IsInf',
   ],
   ...['Floor', 'Ceil', 'Round', 'Sign', 'ArgMax', 'ArgMin', 'NonZero', 'EyeLike', 'QuantizeLinear'],
+  ...['BitShift', 'BitwiseAnd', 'BitwiseNot', 'BitwiseOr', 'BitwiseXor', 'Hardmax'],
   ...[
     'Shape',
     'Size',
