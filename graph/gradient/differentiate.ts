@@ -5,7 +5,8 @@ import type { GraphBuilder } from '../ir/builder.js';
 import type { Node } from '../ir/graph.js';
 import { formatType, sameShape } from '../ir/tensor.js';
 import { GradientContext } from './context.js';
-import { isDifferentiable } from '../formula/index.js';
+import { Formula, isDifferentiable } from '../formula/index.js';
+import { Contributions } from './contributions.js';
 import { differentiability } from './rules/index.js';
 
 /** Operators without a gradient rule on the way from parameters to the loss, with the nodes' names. */
@@ -17,8 +18,8 @@ export interface UnsupportedOperator {
 /**
  * Reverse-mode differentiation as a graph transformation: appends the nodes of the backward pass to `builder`.
  *
- * The walk visits `nodes` from the last to the first; where a value has several uses their gradients are added as
- * they arrive. Only what lies on a way from `wrt` to a seed is visited, and only standard operators are written.
+ * The walk visits `nodes` from the last to the first; where a value has several uses their gradients are added
+ * (see Contributions). Only what lies on a way from `wrt` to a seed is visited, and only standard operators are written.
  *
  * @param nodes the forward pass in topological order, already in the builder
  * @param seeds gradients of the loss with respect to values of the forward pass
@@ -37,7 +38,7 @@ export function differentiate(
   const missing = withoutRule(nodes, needed, seeds.keys());
   if (missing.length > 0) throw new UnsupportedOperatorError(missing, 'gradient rule');
 
-  const gradients = new Map(seeds);
+  const gradients = new Contributions(new Formula(builder), seeds);
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i]!;
     if (!node.outputs.some((output) => gradients.has(output))) continue;
@@ -50,20 +51,22 @@ export function differentiate(
     const context = new GradientContext(
       builder,
       node,
-      node.outputs.map((output) => gradients.get(output)),
+      node.outputs.map((output) => gradients.total(output)),
       (input) => needed.has(node.inputs[input] ?? ''),
     );
     known.rule(context).forEach((gradient, input) => {
       const value = node.inputs[input] ?? '';
       if (gradient === undefined || !needed.has(value)) return;
       checkType(builder, node, value, gradient);
-      const earlier = gradients.get(value);
-      gradients.set(value, earlier === undefined ? gradient : context.add(earlier, gradient));
+      gradients.add(value, gradient);
     });
   }
-  return new Map(
-    [...wanted].flatMap((value) => (gradients.has(value) ? [[value, gradients.get(value)!]] : [])),
-  );
+  const found = new Map<string, string>();
+  for (const value of wanted) {
+    const gradient = gradients.total(value);
+    if (gradient !== undefined) found.set(value, gradient);
+  }
+  return found;
 }
 
 /** Values that depend smoothly on one of `from`, `from` included. */
