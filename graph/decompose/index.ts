@@ -1,6 +1,7 @@
 import { NodeFormula } from '../formula/index.js';
 import type { Node, TypedGraph } from '../ir/graph.js';
 import { rewrite } from '../passes/rewrite.js';
+import { sums } from './einsum.js';
 import { elementwise } from './elementwise.js';
 import { loss } from './loss.js';
 import { microsoft } from './microsoft.js';
@@ -23,6 +24,7 @@ const tables: Readonly<Record<string, DecompositionTable>> = {
     ...pooling,
     ...reduction,
     ...resizing,
+    ...sums,
   },
   'com.microsoft': microsoft,
 };

@@ -4,6 +4,7 @@ import { conversionOperators } from './conversion.js';
 import { convolutionOperators } from './convolution.js';
 import { creationOperators } from './creation.js';
 import { cumulativeOperators } from './cumulative.js';
+import { einsumOperators } from './einsum.js';
 import { gatherOperators } from './gather.js';
 import { groupNormalizationOperators } from './group-normalization.js';
 import { layoutOperators } from './layout.js';
@@ -22,6 +23,7 @@ import { OperatorRegistry } from './registry.js';
 import { resizeOperators } from './resize.js';
 import { scatterOperators } from './scatter.js';
 import { selectionOperators } from './selection.js';
+import { sequenceOperators } from './sequence.js';
 import { spaceOperators } from './space.js';
 import { unaryOperators } from './unary.js';
 import { unpoolingOperators } from './unpooling.js';
@@ -39,12 +41,14 @@ export const standardOperators = new OperatorRegistry([
   ...creationOperators,
   ...movementOperators,
   ...spaceOperators,
+  ...sequenceOperators,
   ...resizeOperators,
   ...padOperators,
   ...gatherOperators,
   ...scatterOperators,
   ...selectionOperators,
   ...matmulOperators,
+  ...einsumOperators,
   ...convolutionOperators,
   ...poolingOperators,
   ...normPoolingOperators,

@@ -93,4 +93,15 @@ function oneHot(g: GradientContext): (string | undefined)[] {
   return [undefined, undefined, g.reshape(g.concat([share([1, 0]), share([0, 1])], 0), g.shapeOf(values))];
 }
 
-export const scatterRules: RuleTable = { ScatterElements: scatterElements, TopK: topK, OneHot: oneHot };
+/** Reversing twice changes nothing. */
+const reverseSequence: GradientRule = (g) => [
+  g.one('ReverseSequence', [g.dy, g.input(1)], g.node.attributes),
+  undefined,
+];
+
+export const scatterRules: RuleTable = {
+  ScatterElements: scatterElements,
+  TopK: topK,
+  OneHot: oneHot,
+  ReverseSequence: reverseSequence,
+};

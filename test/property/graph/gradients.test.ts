@@ -5,6 +5,7 @@ import { isFloat, standardOperators, toReference, type Tensor } from '../../../g
 import { gradientError, type Case, type Operand } from '../gradient/check.js';
 import { ACTIVATION_TRIALS } from './activation-trials.js';
 import { Draw, keyOf, type Trial } from './draw.js';
+import { EINSUM_TRIALS } from './einsum-trials.js';
 import { LOSS_TRIALS } from './loss-trials.js';
 import { MICROSOFT_TRIALS } from './microsoft-trials.js';
 import { NORMALIZATION_TRIALS } from './normalization-trials.js';
@@ -19,6 +20,7 @@ const TOLERANCE = 1e-5;
 const trials: Readonly<Record<string, (draw: Draw) => Trial>> = {
   ...TRIALS,
   ...MOVEMENT_TRIALS,
+  ...EINSUM_TRIALS,
   ...RESIZE_TRIALS,
   ...ACTIVATION_TRIALS,
   ...LOSS_TRIALS,

@@ -45,6 +45,14 @@ export const MOVEMENT_TRIALS: Readonly<Record<string, (draw: Draw) => Trial>> = 
       attributes: { mode: string(mode) },
     };
   },
+  ReverseSequence: (draw) => {
+    const shape = draw.shape(2);
+    const batch = draw.below(2);
+    return {
+      inputs: [draw.floats(shape), draw.ints([shape[batch]!], 1, shape[1 - batch]!)],
+      attributes: { batch_axis: int(batch), time_axis: int(1 - batch) },
+    };
+  },
   ScatterElements: (draw) => {
     const reduction = draw.one(['none', 'add', 'mul', 'max', 'min']);
     const { shape, indices, axis } = elementIndices(draw, reduction === 'none');

@@ -11,6 +11,7 @@ import {
 } from '../../../graph/index.js';
 import { ACTIVATION_TRIALS } from './activation-trials.js';
 import { Draw, keyOf, type Trial } from './draw.js';
+import { EINSUM_TRIALS } from './einsum-trials.js';
 import { LOSS_TRIALS } from './loss-trials.js';
 import { MICROSOFT_TRIALS } from './microsoft-trials.js';
 import { NORMALIZATION_TRIALS } from './normalization-trials.js';
@@ -25,6 +26,7 @@ const RUNS = 12;
 const trials: Readonly<Record<string, (draw: Draw) => Trial>> = {
   ...TRIALS,
   ...MOVEMENT_TRIALS,
+  ...EINSUM_TRIALS,
   ...RESIZE_TRIALS,
   ...ACTIVATION_TRIALS,
   ...LOSS_TRIALS,
