@@ -101,10 +101,8 @@ function renamed(
 ): ReadonlyMap<string, Entry> {
   const longestFirst = [...rename].sort(([a], [b]) => b.length - a.length);
   const tensors = new Map<string, Entry>();
-  const used = new Set<string>();
   for (const entry of entries) {
     const rule = longestFirst.find(([from]) => entry.name.startsWith(from));
-    if (rule) used.add(rule[0]);
     const name = rule ? rule[1] + entry.name.slice(rule[0].length) : entry.name;
     const other = tensors.get(name);
     if (other) {
@@ -114,7 +112,7 @@ function renamed(
     }
     tensors.set(name, entry);
   }
-  const idle = rename.find(([from]) => !used.has(from));
+  const idle = rename.find(([from]) => !entries.some(({ name }) => name.startsWith(from)));
   if (idle) {
     const near = closest(
       idle[0],

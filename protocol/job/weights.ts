@@ -11,7 +11,7 @@ export const WeightsSchema = Type.Union(
       {
         file,
         rename: Type.Optional(
-          Type.Record(Type.String({ minLength: 1 }), Type.String(), {
+          Type.Record(Type.String(), Type.String(), {
             description: 'how names of the file begin, and how those of the model do instead',
           }),
         ),
