@@ -11,6 +11,7 @@ export type { DropoutMask } from './dropout.js';
 export { gradientOrder, peakActivationBytes } from './order.js';
 export {
   checkCounts,
+  fixedStatistics,
   runningStatistics,
   setBatchNormalization,
   type BatchNormalizationMode,

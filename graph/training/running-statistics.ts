@@ -68,6 +68,22 @@ export function runningStatistics(graph: Graph): ReadonlyMap<string, Tensor> {
   return found;
 }
 
+/**
+ * The statistics that BatchNormalizations which do not train are given, by name: constants, though part of what
+ * frameworks save of a model.
+ */
+export function fixedStatistics(graph: Graph): ReadonlyMap<string, Tensor> {
+  const names = graph.nodes
+    .filter((node) => isBatchNormalization(node) && !usesBatch(node))
+    .flatMap(({ inputs }) => inputs.slice(3, 5));
+  return new Map(
+    [...new Set(names)].flatMap((name) => {
+      const tensor = graph.constants.get(name);
+      return tensor ? [[name, tensor] as const] : [];
+    }),
+  );
+}
+
 /** Which running statistic of which node. */
 interface Reading {
   readonly node: Node;

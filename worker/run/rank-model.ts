@@ -6,12 +6,14 @@ import {
   buildTrainingGraph,
   checkCounts,
   cutIntoSegments,
+  fixedStatistics,
   gradientOrder,
   LOSS_SCALE,
   readModel,
   runningStatistics,
   setBatchNormalization,
   type Graph,
+  type Loaded,
   type Tensor,
 } from '../../graph/index.js';
 import { frozenParameters, type RunPlan } from '../../protocol/index.js';
@@ -56,7 +58,7 @@ export class RankModel {
 
   /**
    * @param dataset tells the shapes of a sample
-   * @param loaded constants that the job's weights have: they are part of the weights that come out
+   * @param constants that are part of the weights that come out
    * @throws ParameterNameError, OptimizerError for what the coordinator let pass and should not have
    */
   constructor(
@@ -64,7 +66,7 @@ export class RankModel {
     private readonly plan: RunPlan,
     private readonly dataset: Dataset,
     private readonly thread: ComputeThread,
-    private readonly loaded: ReadonlyMap<string, Tensor> = new Map(),
+    private readonly constants: ReadonlyMap<string, Tensor> = new Map(),
   ) {
     // every rank lays its buckets out from the same graph, that of the whole batch, whatever its own share
     const names = [...graph.parameters.keys()];
@@ -83,8 +85,12 @@ export class RankModel {
     this.evaluation = new Programs((samples) => this.compileEvaluation(samples));
   }
 
-  static async read(path: string, mode: RunPlan['batchNormalization']): Promise<Graph> {
-    return setBatchNormalization(readModel(await readFile(path)).graph, mode);
+  /** The model as the job has it train, and the statistics that stay as they are: they are saved with the others. */
+  static async read(path: string, mode: RunPlan['batchNormalization']): Promise<Loaded> {
+    const { graph: exported, initializers } = readModel(await readFile(path));
+    const graph = setBatchNormalization(exported, mode);
+    const kept = [...fixedStatistics(graph)].filter(([name]) => initializers.has(name));
+    return { graph, constants: new Map(kept) };
   }
 
   /** What training has made of the model: the parameters, frozen ones too, in its order; then constants. */
@@ -92,7 +98,7 @@ export class RankModel {
     const parameters = [...this.graph.parameters];
     return new Map([
       ...parameters.map(([name, frozen]) => [name, trained.get(name) ?? frozen] as const),
-      ...this.loaded,
+      ...this.constants,
       ...this.statistics.tensors(),
     ]);
   }

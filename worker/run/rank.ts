@@ -169,11 +169,13 @@ export class RankRun {
     };
   }
 
-  /** The model as training starts from it, and the constants that came with the weights. */
+  /** The model as training starts from it, and the constants that belong to its weights. */
   private async read(plan: RunPlan, paths: ReadonlyMap<Sha256, string>): Promise<Loaded> {
-    const graph = await RankModel.read(paths.get(plan.model.sha256)!, plan.batchNormalization);
-    if (!plan.weights) return { graph, constants: new Map() };
-    return loadWeights(graph, paths.get(hashIn(plan.weights.file))!, plan.weights, 'weights');
+    const model = await RankModel.read(paths.get(plan.model.sha256)!, plan.batchNormalization);
+    if (!plan.weights) return model;
+    const path = paths.get(hashIn(plan.weights.file))!;
+    const { graph, constants } = await loadWeights(model.graph, path, plan.weights, 'weights');
+    return { graph, constants: new Map([...model.constants, ...constants]) };
   }
 
   private async fetchAll(plan: RunPlan): Promise<ReadonlyMap<Sha256, string>> {
