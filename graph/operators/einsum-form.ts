@@ -29,7 +29,7 @@ function termOf(node: Node, text: string): Term {
       `its equation has the term "${text}"; letters and at most one "..." would be accepted`,
     );
   }
-  return { before: [...match[1]!], ellipsis: match[2] !== undefined, after: [...match[3]!] };
+  return { before: Array.from(match[1]!), ellipsis: match[2] !== undefined, after: Array.from(match[3]!) };
 }
 
 /**

@@ -49,7 +49,7 @@ export const EINSUM_TRIALS: Readonly<Record<string, (draw: Draw) => Trial>> = {
       // what the ellipsis stands for may be broadcast; onnxruntime wants as many axes of it in every operand
       const some = hidden.map((dim) => (i > 0 && draw.below(3) === 0 ? 1 : dim));
       const middle = after === undefined ? [] : some;
-      return draw.floats([...[...before].map(lengthOf), ...middle, ...[...(after ?? '')].map(lengthOf)]);
+      return draw.floats([...Array.from(before, lengthOf), ...middle, ...Array.from(after ?? '', lengthOf)]);
     });
     return { inputs, attributes: { equation: attribute.string(equation) } };
   },
