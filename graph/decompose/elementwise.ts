@@ -2,8 +2,11 @@ import { attribute, floatAttribute } from '../ir/graph.js';
 import type { NodeFormula } from '../formula/index.js';
 import type { DecompositionTable } from './table.js';
 
-function hardSigmoid(d: NodeFormula, alpha: number, beta: number): string {
-  return d.clip(d.add(d.mul(d.x, alpha), beta), 0, 1);
+/**
+ * x times a hard sigmoid, whose ends belong to its slope here: -1/2 and 3/2 are what PyTorch has at -3 and 3.
+ */
+function hardSwish(d: NodeFormula): string {
+  return d.mul(d.x, d.clip(d.add(d.mul(d.x, 1 / 6), 0.5), 0, 1));
 }
 
 /** alpha Elu(x / alpha), which for a negative alpha would exchange the two sides. */
@@ -40,10 +43,7 @@ export function swish(d: NodeFormula, alpha: number): string {
 /** Functions of one tensor, and the mean of several, in simpler ones. */
 export const elementwise: DecompositionTable = {
   Celu: (d) => [celu(d)],
-  HardSigmoid: (d) => [
-    hardSigmoid(d, floatAttribute(d.node, 'alpha', Math.fround(0.2)), floatAttribute(d.node, 'beta', 0.5)),
-  ],
-  HardSwish: (d) => [d.mul(d.x, hardSigmoid(d, 1 / 6, 0.5))],
+  HardSwish: (d) => [hardSwish(d)],
   Mean: (d) => [mean(d)],
   Mish: (d) => [d.mul(d.x, d.tanh(d.unary('Softplus', d.x)))],
   Selu: (d) => [selu(d)],

@@ -9,7 +9,7 @@ import { attachLoss, type LossKind } from '../loss/index.js';
 import { standardOperators } from '../operators/index.js';
 import { rewrite, simplify, tidy } from '../passes/index.js';
 import { lowerDropout, setDropout, type DropoutMask } from './dropout.js';
-import { lowerBatchNormalization, lowerNormalization, saveRowStatistics } from './lowering.js';
+import { lowerBatchNormalization, lowerNormalization, lowerPRelu, saveRowStatistics } from './lowering.js';
 import { nameOutputs, type OutputName } from './name-outputs.js';
 import {
   ownStatistics,
@@ -127,7 +127,7 @@ export function buildTrainingGraph(graph: Graph, options: TrainingOptions): Trai
     values.map(({ value }) => value),
   );
   const lowered = withoutUnreadStatistics(
-    tidy(rewrite(whole, [lowerBatchNormalization, lowerNormalization])),
+    tidy(rewrite(whole, [lowerBatchNormalization, lowerNormalization, lowerPRelu])),
     state,
   );
   const named = nameOutputs(
@@ -167,7 +167,7 @@ export function buildEvaluationGraph(graph: Graph, options: LossGraphOptions): E
   const output = forward.outputs[0]!;
   const loss = attachLoss(f, options.loss, output, lossOptions(builder, options));
   const whole = withoutUnreadStatistics(
-    tidy(rewrite(builder.build(graph.name, [loss.loss, output]), [lowerNormalization])),
+    tidy(rewrite(builder.build(graph.name, [loss.loss, output]), [lowerNormalization, lowerPRelu])),
     state,
   );
   const named = nameOutputs(whole, [

@@ -1,5 +1,6 @@
 import { ONNX_TYPE, isDifferentiable, sortedAxes, type Operand } from '../../formula/index.js';
 import type { GradientContext, GradientRule, RuleTable } from '../context.js';
+import { whereBetween } from './step.js';
 
 const scaled =
   (slope: (g: GradientContext) => Operand): GradientRule =>
@@ -50,14 +51,16 @@ function extremum(g: GradientContext): (string | undefined)[] {
 }
 
 /**
- * PyTorch's clamp: the gradient passes where the value is within the bounds, which belong to the range; a bound that
- * is not a constant takes it where the bound is the result (the upper one where they cross).
+ * PyTorch's clamp: the gradient passes where the value is unchanged, at the bounds too; a bound that is not a constant
+ * takes it where the bound is the result (the upper one where they cross). Bounds of 0 and 6 are Relu6, which
+ * PyTorch gives no slope at its ends; other bounds may have been Hardtanh, which cannot be told from clamp.
  */
 function clip(g: GradientContext): (string | undefined)[] {
   const below = g.hasInput(1) ? g.less(g.x, g.input(1)) : undefined;
   const above = g.hasInput(2) ? g.greater(g.x, g.input(2)) : undefined;
-  const outside = [below, above].filter((beyond) => beyond !== undefined);
-  const dx = () => outside.reduce((gradient, beyond) => g.where(beyond, 0, gradient), g.dy);
+  const isRelu6 =
+    g.hasInput(1) && g.numberOf(g.input(1)) === 0 && g.hasInput(2) && g.numberOf(g.input(2)) === 6;
+  const dx = () => (isRelu6 ? g.mul(g.dy, whereBetween(g, g.y, 6, 1)) : g.where(g.equal(g.x, g.y), g.dy, 0));
   const bound = (i: number, takes: string) =>
     g.reshape(
       g.sum(g.where(takes, g.dy, 0), sortedAxes(undefined, g.rankOf(g.x)), false),
