@@ -9,7 +9,7 @@ import {
   DEFAULT_RING,
   type CommunicatorOptions,
 } from '../../collectives/index.js';
-import { formatBytes, InvariantError, withDeadline, type Sha256 } from '../../base/index.js';
+import { InvariantError, withDeadline, type Sha256 } from '../../base/index.js';
 import { loadWeights, writeSafetensors, type Loaded } from '../../graph/index.js';
 import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
@@ -18,6 +18,7 @@ import { DiskError, StoppedError } from '../errors.js';
 import { hashIn, openDatasets, runArtifacts, type Datasets } from './datasets.js';
 import { Evaluator, type Evaluation } from './evaluator.js';
 import type { Phase, RankMessage, RunId, RunSummary } from '../messages.js';
+import { memoryNote, normalizationNote } from './notes.js';
 import { PeakMemory } from './peak-memory.js';
 import { RankMemory } from './rank-memory.js';
 import { RankModel } from './rank-model.js';
@@ -156,7 +157,7 @@ export class RankRun {
     this.enter('saving');
     const weightsPath = rank === 0 ? await this.save(memory, model, 'weights') : null;
     await communicator.barrier();
-    this.tellMemory(plan, peak.bytes());
+    this.host.report(memoryNote(this.id, plan, peak.bytes()));
     return {
       summary: {
         peakBytes: peak.bytes(),
@@ -172,6 +173,8 @@ export class RankRun {
   /** The model as training starts from it, and the constants that belong to its weights. */
   private async read(plan: RunPlan, paths: ReadonlyMap<Sha256, string>): Promise<Loaded> {
     const model = await RankModel.read(paths.get(plan.model.sha256)!, plan.batchNormalization);
+    const note = normalizationNote(this.id, plan, model.graph);
+    if (note && this.id.rank === 0) this.host.report(note);
     if (!plan.weights) return model;
     const path = paths.get(hashIn(plan.weights.file))!;
     const { graph, constants } = await loadWeights(model.graph, path, plan.weights, 'weights');
@@ -273,21 +276,6 @@ export class RankRun {
         ...(evaluation ? { validationLoss: evaluation.loss } : {}),
         ...(evaluation?.accuracy === undefined ? {} : { validationAccuracy: evaluation.accuracy }),
       },
-    });
-  }
-
-  /** What was predicted of the memory beside what was measured; over the budget it is a warning. */
-  private tellMemory(plan: RunPlan, peakBytes: number): void {
-    const { budgetBytes, accountedBytes, device } = plan.ranks[this.id.rank]!;
-    const over = peakBytes - budgetBytes;
-    const verdict = over > 0 ? `, ${formatBytes(over)} over` : '';
-    this.host.report({
-      kind: 'log',
-      run: this.id,
-      level: over > 0 ? 'warn' : 'info',
-      message:
-        `${device}: its executor held at most ${formatBytes(peakBytes)} of a budget of ${formatBytes(budgetBytes)}${verdict}; ` +
-        `accounted for ${formatBytes(accountedBytes)}`,
     });
   }
 

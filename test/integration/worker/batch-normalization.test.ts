@@ -150,6 +150,11 @@ t.test('what the job asks for counts, not what the exporter wrote', async (t) =>
   t.same(frozen.tensors, left.tensors);
   t.same([...left.of('mean')], [0, 0, 0, 0, 0], 'what does not move is saved too');
   t.notSame(frozen.of('scale'), trained.of('scale'));
+  const told = ({ messages }: typeof left) =>
+    messages.flatMap((message) => (message.kind === 'log' ? [message.message] : []));
+  t.ok(told(left).some((text) => /exported for prediction.*batchNormalization: train/.test(text)));
+  for (const silent of [trained, asked, frozen])
+    t.notOk(told(silent).some((text) => text.includes('exported for prediction')));
 });
 
 t.test('a rank that would normalize a single sample is refused before training', async (t) => {
