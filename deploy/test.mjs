@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 // what takes long and mostly waits first, so that the short ones fill the gaps
-const TIERS = ['e2e', 'fault', 'integration', 'conformance', 'property', 'unit'];
+const TIERS = ['e2e', 'fault', 'interop', 'integration', 'conformance', 'property', 'unit'];
 
 /** The test sources of the tiers, or of what is named; a compiled test whose source is gone is not run. */
 function testsIn(names) {
