@@ -43,6 +43,7 @@ const STEPS: Readonly<Record<string, readonly Step[]>> = {
   BatchNormalization: [{ before: 14, rule: batchNormalization }],
   Clip: [{ before: 11, rule: chain(likeToInput('min', 1), likeToInput('max', 2)) }],
   Dropout: [{ before: 12, rule: floatToInput('ratio', 1, 0.5) }],
+  GroupNormalization: [{ before: 21, rule: groupNormalization }],
   Hardmax: [{ before: 13, rule: flattened }],
   LogSoftmax: [{ before: 13, rule: flattened }],
   Pad: [{ before: 11, rule: chain(intsToInput('pads', 1), likeToInput('value', 2)) }],
@@ -51,6 +52,7 @@ const STEPS: Readonly<Record<string, readonly Step[]>> = {
     REDUCTIONS.map((name) => [`Reduce${name}`, [{ before: 18, rule: intsToInput('axes', 1) }]]),
   ),
   Resize: [{ before: 11, rule: resize }],
+  Scan: [{ before: 9, rule: oldScan }],
   Scatter: [{ before: NEWEST_OPSET + 1, rule: (node) => [{ ...node, operator: 'ScatterElements' }] }],
   Slice: [
     { before: 10, rule: chain(intsToInput('starts', 1), intsToInput('ends', 2), intsToInput('axes', 3)) },
@@ -194,6 +196,35 @@ function flattened(node: Node, { fresh }: Rewriting): readonly Node[] {
   ];
 }
 
+/** Before opset 21 scale and bias had one number for each group; it is repeated for each of the group's channels. */
+function groupNormalization(node: Node, { constant, fresh }: Rewriting): readonly Node[] {
+  const given = node.attributes['num_groups'];
+  const groups = given?.kind === 'int' ? given.value : 1;
+  const [x = '', ...vectors] = node.inputs;
+  const step = (operator: string, inputs: readonly string[], attributes: Attributes = {}): Node => {
+    const name = fresh(`${node.name}.${operator}`);
+    return { name, operator, domain: '', inputs, outputs: [name], attributes };
+  };
+  const count = constant(`${node.name}.groups`, int64s([groups]));
+  const column = constant(`${node.name}.column`, int64s([groups, 1]));
+  const vector = constant(`${node.name}.vector`, int64s([-1]));
+  const channels = step('Shape', [x], { start: attribute.int(1), end: attribute.int(2) });
+  const each = step('Div', [channels.name, count]);
+  const target = step('Concat', [count, each.name], { axis: attribute.int(0) });
+  const repeated = vectors.map((value) => {
+    const stood = step('Reshape', [value, column]);
+    const expanded = step('Expand', [stood.name, target.name]);
+    return [stood, expanded, step('Reshape', [expanded.name, vector])];
+  });
+  return [
+    channels,
+    each,
+    target,
+    ...repeated.flat(),
+    { ...node, inputs: [x, ...repeated.map((steps) => steps.at(-1)!.name)] },
+  ];
+}
+
 /** Before opset 14 more than one output meant training; the two saved statistics are gone since. */
 function batchNormalization(node: Node, { place }: Rewriting): readonly Node[] {
   const spatial = node.attributes['spatial'];
@@ -210,6 +241,14 @@ function batchNormalization(node: Node, { place }: Rewriting): readonly Node[] {
       attributes: { ...attributes, training_mode: attribute.int(1) },
     },
   ];
+}
+
+/** Scan of opset 8 had lengths for each sample and an axis for the batch. */
+function oldScan(node: Node, { place }: Rewriting): never {
+  throw modelError(
+    place,
+    `node "${node.name}" (Scan) is in the form of opset 8; that of opset 9 or later would be accepted`,
+  );
 }
 
 /** Resize of opset 10 had no region of interest and one rule for coordinates. */

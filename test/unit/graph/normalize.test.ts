@@ -150,6 +150,14 @@ const CASES: readonly Old[] = [
     becomes: ['BatchNormalization'],
   },
   {
+    what: 'GroupNormalization with a scale for each group',
+    opset: 18,
+    shape: [2, 4, 3],
+    nodes: [node('GroupNormalization', ['x', 's', 'b'], ['y'], [int('num_groups', 2)])],
+    initializers: [tensor('s', [2], [1, 2]), tensor('b', [2], [0.5, -1])],
+    becomes: ['Reshape', 'Expand', 'Reshape', 'Reshape', 'Expand', 'Reshape', 'GroupNormalization'],
+  },
+  {
     what: 'Scatter',
     opset: 9,
     shape: [3],
