@@ -1,4 +1,4 @@
-import { ShapeError, UnsupportedOperatorError } from '../errors.js';
+import { ShapeError } from '../errors.js';
 import { GraphBuilder } from '../ir/builder.js';
 import type { Graph, Node, TypedGraph } from '../ir/graph.js';
 import type { Tensor, TensorType } from '../ir/tensor.js';
@@ -6,11 +6,13 @@ import type { OperatorDefinition, OperatorRegistry, Reference } from '../operato
 import { fromReference, toReference } from '../reference/value.js';
 import { checkOutputs, explainShape } from './advice.js';
 import { withExplicitPads } from './explicit.js';
-import { isWorthFolding } from './fold.js';
+import { FoldAllowance, isWorthFolding } from './fold.js';
 import type { BoundInputs } from './inputs.js';
+import { definitionsOf, liveValues } from './live.js';
+import { checkSizes } from './sizes.js';
 
 /** Operators that look at the type of one input only: they fold though its values are not known. */
-const TYPE_ONLY: Readonly<Record<string, number>> = { Shape: 0, Size: 0, CastLike: 1 };
+const TYPE_ONLY: Readonly<Record<string, number>> = { Shape: 0, Size: 0, EyeLike: 0, CastLike: 1 };
 
 /**
  * Builds the typed graph in one pass over the nodes, in their (topological) order.
@@ -24,26 +26,27 @@ export class Binder {
   private readonly constants: Map<string, Tensor>;
   private readonly references = new Map<string, Reference>();
   private readonly outputs: ReadonlySet<string>;
-  private readonly live: ReadonlySet<string>;
+  private readonly allowance = new FoldAllowance();
 
+  /** @param live the values that are wanted: by default those that some output depends on */
   constructor(
     private readonly graph: Graph,
     private readonly operators: OperatorRegistry,
     private readonly inputs: BoundInputs,
+    private readonly live: Pick<ReadonlySet<string>, 'has'> = liveValues(graph),
   ) {
     this.builder = new GraphBuilder(operators);
     this.constants = new Map(graph.constants);
     this.outputs = new Set(graph.outputs.map((output) => output.name));
-    this.live = liveValues(graph);
+    for (const [name, type] of inputs.types) this.builder.input(name, type);
+    for (const [name, { dtype, shape }] of graph.parameters) {
+      if (live.has(name)) this.builder.parameter(name, { dtype, shape });
+    }
   }
 
   bind(): TypedGraph {
     const nodes = this.graph.nodes.filter((node) => node.outputs.some((output) => this.live.has(output)));
     const definitions = definitionsOf(nodes, this.operators);
-    for (const [name, type] of this.inputs.types) this.builder.input(name, type);
-    for (const [name, { dtype, shape }] of this.graph.parameters) {
-      if (this.live.has(name)) this.builder.parameter(name, { dtype, shape });
-    }
     nodes.forEach((node, i) => this.bindNode(node, definitions[i]!));
     for (const output of this.outputs) this.settleOutput(output);
     checkOutputs(this.graph, this.inputs, (output) => this.builder.typeOf(output));
@@ -53,7 +56,11 @@ export class Binder {
     );
   }
 
-  private bindNode(original: Node, definition: OperatorDefinition): void {
+  /**
+   * Binds the next node; its inputs must be bound.
+   * @throws ShapeError, ModelError
+   */
+  bindNode(original: Node, definition: OperatorDefinition): void {
     const inputs = original.inputs.map((name) => this.aliases.get(name) ?? name);
     const outputs = original.outputs.map((name) =>
       this.live.has(name) || keepsOutputs(original) ? name : '',
@@ -69,7 +76,7 @@ export class Binder {
         i === typeOnly ? typed(this.typeOf(name)) : this.referenceOf(name),
       );
       const types = this.typesOf(definition, node, known);
-      if (isWorthFolding(node, known, types)) {
+      if (isWorthFolding(node, known, types) && this.allowance.take(types)) {
         this.remember(definition, node, known, types);
         return;
       }
@@ -121,14 +128,33 @@ export class Binder {
     try {
       const types = node.inputs.map((name) => (name === '' ? undefined : this.typeOf(name)));
       const { attributes } = withExplicitPads(node, types);
-      this.builder.add(node.operator, node.inputs, attributes, {
+      const outputs = this.builder.add(node.operator, node.inputs, attributes, {
         name: node.name,
         domain: node.domain,
         outputs: node.outputs,
       });
+      checkSizes(
+        node,
+        outputs.filter((output) => output !== '').map((output) => this.builder.typeOf(output)),
+      );
     } catch (error) {
       throw this.explained(error, node);
     }
+  }
+
+  /** Adds a value that is known. */
+  addConstant(name: string, tensor: Tensor): void {
+    this.constants.set(name, tensor);
+  }
+
+  /** The type of a value that is bound; of an input that is omitted none. */
+  boundType(name: string): TensorType {
+    return this.typeOf(this.aliases.get(name) ?? name);
+  }
+
+  /** A value that is bound, where it is known before any data is seen. */
+  knownValue(name: string): Reference | undefined {
+    return this.referenceOf(this.aliases.get(name) ?? name);
   }
 
   private typesOf(
@@ -138,6 +164,7 @@ export class Binder {
   ): readonly TensorType[] {
     try {
       const types = definition.infer(node, known, known);
+      checkSizes(node, types);
       const extra = node.outputs.findIndex((output, i) => output !== '' && i >= types.length);
       if (extra < 0) return types;
       throw new ShapeError(node, `has an output ${extra}; ${node.operator} gives ${types.length}`);
@@ -196,34 +223,4 @@ function keepsOutputs({ operator, domain }: Node): boolean {
 /** A stand-in for a value of which only the type is looked at. */
 function typed({ dtype, shape }: TensorType): Reference {
   return { dtype, shape, data: new Float64Array(0) };
-}
-
-/** Every value that some output depends on. Nodes are in topological order, so one backward pass finds them. */
-function liveValues(graph: Graph): ReadonlySet<string> {
-  const live = new Set(graph.outputs.map((output) => output.name));
-  for (const node of graph.nodes.toReversed()) {
-    if (!node.outputs.some((output) => live.has(output))) continue;
-    for (const input of node.inputs) live.add(input);
-  }
-  live.delete('');
-  return live;
-}
-
-/** @throws UnsupportedOperatorError naming every operator that has no definition, with its nodes */
-function definitionsOf(nodes: readonly Node[], operators: OperatorRegistry): readonly OperatorDefinition[] {
-  const unknown = new Map<string, string[]>();
-  const found = nodes.flatMap((node) => {
-    const definition = operators.find(node);
-    if (definition) return [definition];
-    const operator = node.domain === '' ? node.operator : `${node.domain}.${node.operator}`;
-    const names = unknown.get(operator);
-    if (names) names.push(node.name);
-    else unknown.set(operator, [node.name]);
-    return [];
-  });
-  if (unknown.size === 0) return found;
-  throw new UnsupportedOperatorError(
-    [...unknown].map(([operator, names]) => ({ operator, nodes: names })),
-    'definition',
-  );
 }

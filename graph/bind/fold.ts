@@ -11,7 +11,37 @@ const LARGEST_PRODUCT_OPERAND = 16_384;
 
 const PRODUCTS = new Set(['MatMul', 'Gemm']);
 /** Never computed ahead: random, or with a cost that attributes drive up whatever the sizes. */
-const NEVER = new Set(['Dropout', 'Conv', 'ConvTranspose', 'MaxPool', 'AveragePool', 'RNN', 'GRU', 'LSTM']);
+const NEVER = new Set([
+  'Dropout',
+  'Conv',
+  'ConvTranspose',
+  'MaxPool',
+  'AveragePool',
+  'LpPool',
+  'Einsum',
+  'RNN',
+  'GRU',
+  'LSTM',
+]);
+
+/** Folded values of more elements than this count, */
+const UNCOUNTED = 64;
+/** and all of them together may have this many: a model of many nodes must not take memory before it runs. */
+const LARGEST_TOTAL = 2 ** 23;
+
+/** How much may still be computed ahead in a graph. */
+export class FoldAllowance {
+  private left = LARGEST_TOTAL;
+
+  /** Whether values of these types may be computed ahead, which then counts. */
+  take(types: readonly TensorType[]): boolean {
+    const elements = types.reduce((sum, { shape }) => sum + extentOf(shape), 0);
+    if (elements <= UNCOUNTED) return true;
+    if (elements > this.left) return false;
+    this.left -= elements;
+    return true;
+  }
+}
 
 /** Whether a node whose inputs are all known is computed now, rather than in every step. */
 export function isWorthFolding(

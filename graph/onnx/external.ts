@@ -2,7 +2,7 @@ import { open, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import { byteLengthOf } from '../ir/tensor.js';
 import { modelError, type Place } from './fail.js';
-import type { ModelProto, TensorProto } from './gen/onnx_pb.js';
+import type { AttributeProto, ModelProto, NodeProto, TensorProto } from './gen/onnx_pb.js';
 import { EXTERNAL, tensorType } from './tensor.js';
 
 /**
@@ -14,26 +14,50 @@ import { EXTERNAL, tensorType } from './tensor.js';
  * @throws ModelError for a location outside, a file that is not there or too short
  */
 export async function inlineExternalData(model: ModelProto, folder: string, place: Place): Promise<void> {
+  const regions: Regions = new Map();
   for (const tensor of allTensors(model)) {
     if (tensor.dataLocation !== EXTERNAL) continue;
-    tensor.rawData = await readExternal(tensor, folder, place);
+    tensor.rawData = await readExternal(tensor, folder, regions, place);
     tensor.externalData = [];
     delete tensor.dataLocation;
   }
 }
 
-/** Every tensor of the graph: initializers and attributes. */
-function* allTensors(model: ModelProto): Generator<TensorProto> {
-  yield* model.graph?.initializer ?? [];
-  for (const node of model.graph?.node ?? []) {
-    for (const attribute of node.attribute) {
-      if (attribute.t) yield attribute.t;
-      yield* attribute.tensors;
-    }
+/** Every tensor of the model: initializers and attributes, those of functions and bodies too. */
+function* allTensors({ graph, functions }: ModelProto): Generator<TensorProto> {
+  if (graph) yield* tensorsOf(graph);
+  for (const each of functions) {
+    yield* tensorsOf(each);
+    yield* attributeTensors(each.attributeProto);
   }
 }
 
-async function readExternal(tensor: TensorProto, folder: string, place: Place): Promise<Uint8Array> {
+function* tensorsOf(graph: {
+  readonly node: readonly NodeProto[];
+  readonly initializer?: readonly TensorProto[];
+}): Generator<TensorProto> {
+  yield* graph.initializer ?? [];
+  for (const node of graph.node) yield* attributeTensors(node.attribute);
+}
+
+function* attributeTensors(attributes: readonly AttributeProto[]): Generator<TensorProto> {
+  for (const { t, tensors, g, graphs } of attributes) {
+    if (t) yield t;
+    yield* tensors;
+    if (g) yield* tensorsOf(g);
+    for (const each of graphs) yield* tensorsOf(each);
+  }
+}
+
+/** What was read of each file: tensors of one region share its bytes. */
+type Regions = Map<string, { bytes: number; readonly read: Map<string, Uint8Array> }>;
+
+async function readExternal(
+  tensor: TensorProto,
+  folder: string,
+  regions: Regions,
+  place: Place,
+): Promise<Uint8Array> {
   const what = `tensor "${tensor.name ?? ''}"`;
   const entries = new Map(tensor.externalData.map(({ key, value }) => [key ?? '', value ?? '']));
   const needed = byteLengthOf(tensorType(tensor, place));
@@ -54,7 +78,20 @@ async function readExternal(tensor: TensorProto, folder: string, place: Place): 
       `${what} lies at bytes ${offset} to ${offset + length} of "${location}", which has ${size}: is the file complete?`,
     );
   }
-  const bytes = new Uint8Array(length);
+  const known = regions.get(path) ?? { bytes: 0, read: new Map<string, Uint8Array>() };
+  regions.set(path, known);
+  const region = `${offset}:${length}`;
+  const before = known.read.get(region);
+  if (before) return before;
+  known.bytes += length;
+  if (known.bytes > size) {
+    throw modelError(
+      place,
+      `${what} overlaps other tensors in "${location}"; regions that are the same or apart would be accepted`,
+    );
+  }
+  const bytes = allocate(length, what, place);
+  known.read.set(region, bytes);
   const file = await open(path, 'r');
   try {
     for (let at = 0; at < length;) {
@@ -66,6 +103,15 @@ async function readExternal(tensor: TensorProto, folder: string, place: Place): 
     await file.close();
   }
   return bytes;
+}
+
+/** @throws ModelError where this process cannot hold so much */
+function allocate(length: number, what: string, place: Place): Uint8Array {
+  try {
+    return new Uint8Array(length);
+  } catch (cause) {
+    throw modelError(place, `${what} needs ${length} bytes, more than there is memory for`, cause);
+  }
 }
 
 function wholeNumber(text: string): number | undefined {

@@ -1,7 +1,7 @@
 import { toBinary } from '@bufbuild/protobuf';
 import { InvariantError } from '../../base/index.js';
 import { bytesOf, formatType, sameShape, type Tensor } from '../ir/tensor.js';
-import { ModelProtoSchema, type NodeProto } from './gen/onnx_pb.js';
+import { ModelProtoSchema, type NodeProto, type TensorProto } from './gen/onnx_pb.js';
 import { forPrediction } from './prediction.js';
 import type { Model } from './read.js';
 import { readTensor, writeTensor } from './tensor.js';
@@ -19,21 +19,14 @@ export function withParameters(model: Model, values: ReadonlyMap<string, Tensor>
   const file = model.proto.graph;
   if (!file) throw new InvariantError('a model that was read has a graph');
   const waiting = new Map(values);
-  const initializer = file.initializer.map((proto) => {
-    const name = proto.name ?? '';
-    const value = values.get(name);
-    if (!value) return proto;
+  const changed = new Map<TensorProto, TensorProto>();
+  for (const [name, value] of values) {
+    const proto = model.initializers.get(name);
+    if (!proto) continue;
+    changed.set(proto, withValue(proto, name, value));
     waiting.delete(name);
-    const known = readTensor(proto, { source: 'the model', value: name });
-    if (known.dtype !== value.dtype || !sameShape(known.shape, value.shape)) {
-      throw new InvariantError(
-        `"${name}" is ${formatType(known)} in the model and ${formatType(value)} in the new values`,
-      );
-    }
-    // Raw bytes instead of the typed fields; what the exporter noted beside them stays.
-    const typed = { floatData: [], int32Data: [], int64Data: [], doubleData: [], uint64Data: [] };
-    return { ...proto, ...typed, rawData: bytesOf(value) };
-  });
+  }
+  const initializer = file.initializer.map((proto) => changed.get(proto) ?? proto);
   const replaced = file.node.filter((node) => givesConstant(node) && waiting.has(node.output[0] ?? ''));
   for (const { output } of replaced) {
     const name = output[0] ?? '';
@@ -44,12 +37,40 @@ export function withParameters(model: Model, values: ReadonlyMap<string, Tensor>
     throw new InvariantError(`the model has no initializer ${[...waiting.keys()].join(', ')}`);
   const rest = file.node.filter((node) => !replaced.includes(node));
   const outputs = file.output.map(({ name }) => name ?? '');
-  const graph = { ...file, node: forPrediction(rest, outputs), initializer };
+  const graph = { ...file, node: forPrediction(withTensors(rest, changed), outputs), initializer };
   const functions = model.proto.functions.map((each) => ({
     ...each,
-    node: forPrediction(each.node, each.output),
+    node: forPrediction(withTensors(each.node, changed), each.output),
   }));
   return toBinary(ModelProtoSchema, { ...model.proto, graph, functions });
+}
+
+/** The tensor with other raw bytes instead of its typed fields; what the exporter noted beside them stays. */
+function withValue(proto: TensorProto, name: string, value: Tensor): TensorProto {
+  const known = readTensor(proto, { source: 'the model', value: name });
+  if (known.dtype !== value.dtype || !sameShape(known.shape, value.shape)) {
+    throw new InvariantError(
+      `"${name}" is ${formatType(known)} in the model and ${formatType(value)} in the new values`,
+    );
+  }
+  const typed = { floatData: [], int32Data: [], int64Data: [], doubleData: [], uint64Data: [] };
+  return { ...proto, ...typed, rawData: bytesOf(value) };
+}
+
+/** The nodes with other initializers in their bodies. */
+function withTensors(
+  nodes: readonly NodeProto[],
+  changed: ReadonlyMap<TensorProto, TensorProto>,
+): readonly NodeProto[] {
+  return nodes.map((node) => {
+    if (node.attribute.every(({ g }) => g === undefined)) return node;
+    const attribute = node.attribute.map((each) => {
+      if (!each.g) return each;
+      const initializer = each.g.initializer.map((proto) => changed.get(proto) ?? proto);
+      return { ...each, g: { ...each.g, node: [...withTensors(each.g.node, changed)], initializer } };
+    });
+    return { ...node, attribute };
+  });
 }
 
 function givesConstant({ opType, output }: NodeProto): boolean {

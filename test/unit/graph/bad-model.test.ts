@@ -2,7 +2,7 @@ import { mkdtempSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { loadModel, ModelError, readModel } from '../../../graph/index.js';
+import { bindGraph, loadModel, ModelError, readModel, ShapeError } from '../../../graph/index.js';
 import { file, int, node, tensor, value, type GraphInit, type TensorInit } from './file.js';
 
 const relu: GraphInit = {
@@ -134,6 +134,57 @@ const TABLE: readonly (readonly [string, Uint8Array, RegExp])[] = [
     /attribute "alpha" twice/,
   ],
   [
+    'a control character in a name',
+    file({ ...relu, node: [{ ...node('Relu', ['x'], ['y']), name: 'a\u001b[31mb' }] }),
+    /the name of a node has a text with a control character \("a\\u001b\[31mb"\)/,
+  ],
+  [
+    'a line break in the name of a value',
+    file({ ...relu, node: [node('Relu', ['x'], ['a\nb']), node('Relu', ['a\nb'], ['y'])] }),
+    /control character \("(Relu:)?a\\u000ab"\)/,
+  ],
+  [
+    'a control character in a symbol',
+    file({ ...relu, input: [value('x', ['batch\u202e', 2])] }),
+    /the input "x" has a text with a control character/,
+  ],
+  [
+    'a name of a megabyte',
+    file({ ...relu, node: [{ ...node('Relu', ['x'], ['y']), name: 'n'.repeat(2 ** 20) }] }),
+    /has a text of 1048576 characters \("n{60}\.\.\."\); at most 4096/,
+  ],
+  [
+    'a sparse initializer',
+    file({ ...relu, sparseInitializer: [{ values: { name: 'w', dataType: 1 }, dims: [2n ** 40n] }] }),
+    /sparse initializers \("w"\); dense ones/,
+  ],
+  [
+    'an attribute that is a list of tensors',
+    file({ ...relu, node: [node('Elu', ['x'], ['y'], [{ name: 'alpha', type: 9 }])] }),
+    /attribute "alpha" of node "Elu:y" has a kind that dtrain does not read \(9\)/,
+  ],
+  [
+    'a tensor attribute that claims 2^40 elements',
+    file({
+      ...relu,
+      node: [
+        node('Constant', [], ['c'], [{ name: 'value', type: 4, t: { dims: [2n ** 40n], dataType: 1 } }]),
+        node('Add', ['x', 'c'], ['y']),
+      ],
+    }),
+    /needs 1099511627776 elements; the file holds 0/,
+  ],
+  [
+    'a body without a graph',
+    file({ ...relu, node: [node('Loop', ['', '', 'x'], ['y'], [{ name: 'body', type: 5 }])] }),
+    /attribute "body" of node "Loop:y" is a body without a graph/,
+  ],
+  [
+    'Scan of opset 8',
+    file({ ...relu, node: [node('Scan', ['', 'x'], ['y'])] }, 8),
+    /node "Scan:y" \(Scan\).*opset 9/,
+  ],
+  [
     'Constant without a value',
     file({ ...relu, node: [node('Constant', [], ['c']), node('Add', ['x', 'c'], ['y'])] }),
     /must have exactly one value/,
@@ -143,7 +194,7 @@ const TABLE: readonly (readonly [string, Uint8Array, RegExp])[] = [
     file({
       ...relu,
       node: [
-        node('Constant', [], ['c'], [{ name: 'value_string', type: 3, s: new Uint8Array(1) }]),
+        node('Constant', [], ['c'], [{ name: 'value_string', type: 3, s: new Uint8Array([65]) }]),
         node('Add', ['x', 'c'], ['y']),
       ],
     }),
@@ -200,6 +251,7 @@ t.test('external data', async (t) => {
     [{ location, offset: '12' }, /bytes 12 to 20 of "model.onnx.data", which has 16/],
     [{ location, length: '4' }, /needs 8 bytes; its entry .* holds 4/],
     [{ location, offset: '-4' }, /not a whole number/],
+    [{ location, offset: String(2 ** 60) }, /not a whole number/],
   ];
   for (const [entries, message] of refused) {
     await t.rejects(load(entries), { constructor: ModelError, message }, JSON.stringify(entries));
@@ -208,4 +260,75 @@ t.test('external data', async (t) => {
     constructor: ModelError,
     message: /cannot be read/,
   });
+});
+
+/** Models that read well and must not be bound: the node, what it would make, and what the message must name. */
+const int64s = (name: string, ...values: number[]): TensorInit => ({
+  name,
+  dims: [BigInt(values.length)],
+  dataType: 7,
+  int64Data: values.map(BigInt),
+});
+const terabytes = (
+  operator: string,
+  input: string[],
+  initializer: TensorInit[],
+): readonly [string, GraphInit, RegExp] => [
+  `terabytes by ${operator}`,
+  { node: [node(operator, input, ['y'])], initializer },
+  new RegExp(`"${operator}:y" \\(${operator}\\).*bytes; lengths from 0 and at most`),
+];
+const BOUND: readonly (readonly [string, GraphInit, RegExp])[] = [
+  [
+    'an attribute of another kind',
+    { node: [node('Transpose', ['x'], ['y'], [{ name: 'perm', type: 3, s: new Uint8Array([65]) }])] },
+    /node "Transpose:y" \(Transpose\).*"perm" of kind string; ints would be accepted/,
+  ],
+  terabytes('ConstantOfShape', ['big'], [int64s('big', 2 ** 24, 2 ** 24)]),
+  terabytes('Expand', ['x', 'big'], [int64s('big', 2 ** 26, 2 ** 20, 2, 2)]),
+  terabytes('Tile', ['x', 'big'], [int64s('big', 2 ** 30, 2 ** 20)]),
+  terabytes('Pad', ['x', 'big'], [int64s('big', 2 ** 30, 2 ** 20, 2 ** 30, 2 ** 20)]),
+  terabytes('Resize', ['x', '', '', 'big'], [int64s('big', 2 ** 30, 2 ** 20)]),
+  terabytes(
+    'Range',
+    ['zero', 'end', 'step'],
+    [
+      { name: 'zero', dims: [], dataType: 7, int64Data: [0n] },
+      { name: 'end', dims: [], dataType: 7, int64Data: [2n ** 50n] },
+      { name: 'step', dims: [], dataType: 7, int64Data: [1n] },
+    ],
+  ),
+];
+
+for (const [what, graph, message] of BOUND) {
+  t.test(`does not bind: ${what}`, (t) => {
+    const read = readModel(file({ ...relu, ...graph }));
+    const before = process.memoryUsage.rss();
+    t.throws(() => bindGraph(read.graph, { batch: 2 }), { constructor: ShapeError, message });
+    t.ok(process.memoryUsage.rss() - before < 2 ** 26, 'no memory is taken');
+    t.end();
+  });
+}
+
+t.test('many nodes that each make a little are not all computed ahead', (t) => {
+  const count = 2000;
+  const names = Array.from({ length: count }, (_, i) => `c${i}`);
+  const { graph } = readModel(
+    file({
+      ...relu,
+      node: [
+        ...names.map((name) => node('ConstantOfShape', ['shape'], [name])),
+        node('Sum', names, ['all']),
+        node('ReduceSum', ['all'], ['one'], [int('keepdims', 0)]),
+        node('Add', ['x', 'one'], ['y']),
+      ],
+      initializer: [int64s('shape', 65536)],
+    }),
+  );
+  const before = process.memoryUsage.rss();
+  const typed = bindGraph(graph, { batch: 2 });
+  const elements = [...typed.constants.values()].reduce((sum, { data }) => sum + data.length, 0);
+  t.ok(elements <= 2 ** 23 + 64, `${elements} elements`);
+  t.ok(process.memoryUsage.rss() - before < 2 ** 29, 'memory is bounded');
+  t.end();
 });
