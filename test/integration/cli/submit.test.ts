@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { sha256 } from '../../../base/index.js';
@@ -55,6 +55,34 @@ t.test('uploads what is missing once, puts hashes where paths stood, claims the 
   });
   t.equal(submission.outputClaim?.directory, join(folder, 'out'));
   t.equal(readFileSync(join(folder, 'out/.dtrain-claim'), 'utf8'), submission.outputClaim?.token);
+});
+
+t.test('weights to start from are uploaded, and named where they do not fit', async (t) => {
+  const [fake, url] = await coordinator(t);
+  const weights = 'weights:\n  file: net/old.safetensors\n  rename: { model.: "" }\n  skip: head.*\n';
+  const net = { 'model.onnx': MODEL, 'old.safetensors': 'weights' };
+  const folder = t.testdir({ ...FILES, 'job.yaml': JOB + weights, net });
+  const submit = () => dtrain(['submit', join(folder, 'job.yaml'), '--coordinator', url], { cwd: folder });
+  const ended = await submit();
+  t.equal(ended.code, 0, ended.stderr);
+  t.ok(fake.puts.includes(sha256('weights')));
+  t.same(fake.submissions[0]!.submission.job.weights, {
+    file: `sha256:${sha256('weights')}`,
+    rename: { 'model.': '' },
+    skip: 'head.*',
+  });
+  const misfit = problem(422, 'bad_weights', 'weights.file: it does not fit the model: 1 missing');
+  fake.refusal = { status: 422, body: JSON.stringify(misfit) };
+  const refused = await submit();
+  t.equal(refused.code, 2);
+  t.match(refused.stderr, /job\.yaml:11: weights\.file: net\/old\.safetensors: it does not fit the model/);
+  rmSync(join(folder, 'net/old.safetensors'));
+  const absent = await submit();
+  t.equal(absent.code, 2);
+  t.match(
+    absent.stderr,
+    /job\.yaml:11: weights\.file: net\/old\.safetensors: there is no such file; expected a safetensors file/,
+  );
 });
 
 t.test(

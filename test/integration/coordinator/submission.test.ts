@@ -72,6 +72,14 @@ t.test('mistakes in the job file', async (t) => {
     code: 'artifact_missing',
     detail: /model \(0000/,
   });
+  await refused(t, wrong({ weights: { file: referenceTo('1'.repeat(64)) } }), 422, {
+    code: 'artifact_missing',
+    detail: /weights\.file \(1111/,
+  });
+  await refused(t, wrong({ weights: 'old.safetensors' }), 422, {
+    code: 'bad_reference',
+    detail: /weights: "old\.safetensors" does not name an artifact/,
+  });
 });
 
 t.test('mistakes in the model', async (t) => {

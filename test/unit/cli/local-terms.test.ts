@@ -8,12 +8,14 @@ const job: JobFile = {
   spec: {
     name: 'n',
     model: 'net.onnx',
+    weights: { file: 'old.safetensors', skip: 'head.*' },
     data: { train: { format: 'text', files: ['a.txt', 'b.txt'], tokens: 'byte', context: 4 } },
     loss: 'cross_entropy',
     optimizer: { kind: 'sgd', lr: 1 },
     batch: 4,
   },
-  where: (field) => (['model', 'batch', 'data.train.files.1'].includes(field) ? 'job.yaml:3' : 'job.yaml'),
+  where: (field) =>
+    ['model', 'weights.file', 'batch', 'data.train.files.1'].includes(field) ? 'job.yaml:3' : 'job.yaml',
 };
 
 t.test('fields become files and lines, everything else stays as it is', async (t) => {
@@ -22,6 +24,10 @@ t.test('fields become files and lines, everything else stays as it is', async (t
     'job.yaml:3: data.train.files[1]: b.txt: line 2: x',
   );
   t.equal(inLocalTerms('model: is truncated', job), 'job.yaml:3: model: net.onnx: is truncated');
+  t.equal(
+    inLocalTerms('weights.file: it does not fit', job),
+    'job.yaml:3: weights.file: old.safetensors: it does not fit',
+  );
   t.equal(inLocalTerms('batch: 4 is small:\nvery', job), 'job.yaml:3: batch: 4 is small:\nvery');
   t.equal(inLocalTerms('host/cpu:0 died', job), 'host/cpu:0 died');
   t.equal(inLocalTerms('rank: died', job), 'rank: died');
