@@ -199,7 +199,7 @@ function batchOf(f: Formula, node: Node) {
   const { mean, variance } = batchStatistics(f, node.inputs[0]!);
   const perChannel = (value: string, at: number) => ({
     buffer: node.inputs[at]!,
-    value: f.reshape(value, f.shapeOf(node.inputs[at]!)),
+    value: f.cast(f.reshape(value, f.shapeOf(node.inputs[at]!)), f.typeOf(node.inputs[at]!).dtype),
   });
   return {
     ...statisticsOf(node, f.shapeOf(node.inputs[0]!)),

@@ -79,7 +79,7 @@ function batchNormalization(g: GradientContext): (string | undefined)[] {
   const channels = keptChannels(shape);
   const training = intAttribute(g.node, 'training_mode', 0) === 1;
   const epsilon = floatAttribute(g.node, 'epsilon', 1e-5);
-  const perChannel = (value: string) => g.reshape(value, channels);
+  const perChannel = (value: string) => g.reshape(g.cast(value, g.typeOf(x).dtype), channels);
   const { mean, variance } = training
     ? batchStatistics(g, x)
     : { mean: perChannel(g.input(3)), variance: perChannel(g.input(4)) };
