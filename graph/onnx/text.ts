@@ -4,7 +4,6 @@ import { modelError, type Place } from './fail.js';
 const LONGEST = 4096;
 
 /** Control characters, line breaks, and marks that change the direction of writing. */
-// eslint-disable-next-line no-control-regex -- they are what is looked for
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
 
 /**

@@ -1,4 +1,6 @@
+import { mapNodes, outline } from '../ir/body.js';
 import { attribute, type Graph, type Node, type TypedGraph } from '../ir/graph.js';
+import { NameSpace } from '../ir/names.js';
 import { scalar, type Tensor } from '../ir/tensor.js';
 import { rewrite } from '../passes/index.js';
 
@@ -13,16 +15,22 @@ export interface DropoutMask {
 }
 
 /**
- * Says of every Dropout of a graph whether it drops, whatever mode the model was exported in: in training all do,
+ * Says of every Dropout of a graph and its bodies whether it drops, whatever mode the model was exported in: in training all do,
  * in evaluation none.
  */
 export function setDropout(graph: Graph, training: boolean): Graph {
-  if (!graph.nodes.some(isDropout)) return graph;
+  const all = outline(graph.nodes);
+  if (!all.some(isDropout)) return graph;
   const constants = new Map<string, Tensor>(graph.constants);
-  const mode = freshName('dropout.training', graph);
+  const mode = new NameSpace([
+    ...graph.parameters.keys(),
+    ...graph.constants.keys(),
+    ...graph.inputs.map(({ name }) => name),
+    ...all.flatMap(({ outputs }) => outputs),
+  ]).fresh('dropout.training');
   constants.set(mode, scalar('bool', training ? 1 : 0));
-  const nodes = graph.nodes.map((node) =>
-    isDropout(node) ? { ...node, inputs: [node.inputs[0]!, node.inputs[1] ?? '', mode] } : node,
+  const nodes = mapNodes(graph.nodes, (node) =>
+    isDropout(node) ? { ...node, inputs: [node.inputs[0] ?? '', node.inputs[1] ?? '', mode] } : node,
   );
   return { ...graph, nodes, constants };
 }
@@ -52,10 +60,4 @@ export function lowerDropout(typed: TypedGraph): {
 
 function isDropout(node: Node): boolean {
   return node.operator === 'Dropout' && node.domain === '';
-}
-
-function freshName(hint: string, graph: Graph): string {
-  let name = hint;
-  while (graph.constants.has(name) || graph.parameters.has(name)) name += '_';
-  return name;
 }

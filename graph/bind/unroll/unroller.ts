@@ -5,6 +5,7 @@ import type { OperatorRegistry, Reference } from '../../operators/index.js';
 import type { Binder } from '../binder.js';
 import { definitionsOf, liveValues } from '../live.js';
 import { Frame } from './frame.js';
+import { splitReads } from './reads.js';
 import { cannotUnroll } from './refuse.js';
 
 /** Nodes of a graph once its loops are written out, at most; a run of a body counts as one more. */
@@ -67,10 +68,16 @@ export class Unroller {
         'Return its tensors one by one, or stacked into one',
       );
     }
+    const { nodes: written, constants } = splitReads(this.nodes, {
+      typeOf: (value) => this.typeOf(value),
+      knownValue: (value) => this.knownValue(value),
+      values: this.values,
+      nodes: this.nodeNames,
+    });
     return {
       ...this.graph,
-      nodes: this.nodes,
-      constants: new Map([...this.graph.constants, ...this.constants]),
+      nodes: written,
+      constants: new Map([...this.graph.constants, ...this.constants, ...constants]),
     };
   }
 

@@ -51,5 +51,5 @@ t.test('a damaged model is refused in words, or is a model still', { timeout: 0 
   t.notOk(hung, `no model takes more than ${SLOWEST_SECONDS} s: ${last}`);
   t.equal(code, 0, `no crash: ${last} ${signal ?? ''} ${(await errors).slice(0, 4000)}`);
   const peak = result.peakMebibytes ?? Infinity;
-  t.ok(peak < MOST_MEBIBYTES, `${JSON.stringify(result)}`);
+  t.ok(peak < MOST_MEBIBYTES, JSON.stringify(result));
 });
