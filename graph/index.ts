@@ -14,6 +14,7 @@ export {
   loadModel,
   onePiece,
   readModel,
+  takesValue,
   withParameters,
   writeGraph,
   writeTypedGraph,

@@ -15,12 +15,16 @@ import {
   intAttribute,
   ModelError,
   readModel,
+  runningStatistics,
   setBatchNormalization,
+  takesValue,
   targetTypeOf,
   UnsupportedOperatorError,
   unsupportedOperators,
   type Graph,
   type LossKind,
+  type Model,
+  type Tensor,
   type TrainingGraph,
   type TypedGraph,
   bindGraph,
@@ -53,8 +57,8 @@ export interface Inspection {
  *   WeightsError
  */
 export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string>): Promise<Inspection> {
-  const { graph: exported } = readModel(await readFile(pathOf(paths, job.model)), { source: 'model' });
-  const graph = setBatchNormalization(exported, job.batchNormalization ?? 'exported');
+  const model = readModel(await readFile(pathOf(paths, job.model)), { source: 'model' });
+  const graph = setBatchNormalization(model.graph, job.batchNormalization ?? 'exported');
   const names = [...graph.parameters.keys()];
   const frozen = frozenParameters(job.frozen ?? [], names);
   parameterGroups(job.optimizer, names);
@@ -62,6 +66,7 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
   const missing = unsupportedOperators({ ...graph, parameters: thawed });
   if (missing.length > 0) throw new UnsupportedOperatorError(missing, 'gradient rule');
   refuseOtherTypes(graph);
+  refuseUnwritable(model, runningStatistics(graph));
   if (job.weights !== undefined) {
     const rules = weightsRules(job.weights);
     await checkWeights(graph, pathOf(paths, rules.file), rules, weightsPlace(job.weights));
@@ -112,6 +117,17 @@ function refuseOtherTypes({ parameters }: Graph): void {
   throw new ModelError(
     `model: parameter ${shown.join(', ')}${more}; dtrain trains float32: export the model in float32`,
     { ids: { parameters: others.map(([name]) => name) } },
+  );
+}
+
+/** What is learnt has to go back into the file. @throws ModelError naming what the file has no place for */
+function refuseUnwritable(model: Model, statistics: ReadonlyMap<string, Tensor>): void {
+  const homeless = [...statistics.keys()].filter((name) => !takesValue(model, name));
+  if (homeless.length === 0) return;
+  throw new ModelError(
+    `model: the running statistics "${homeless.join('", "')}" are made within a function or a body of the file; initializers ` +
+      'would be accepted, for training changes them. Or keep them, with batchNormalization: freeze',
+    { ids: { values: homeless } },
   );
 }
 

@@ -1,4 +1,4 @@
-export { withParameters } from './inject.js';
+export { takesValue, withParameters } from './inject.js';
 export { onePiece } from './one-piece.js';
 export { loadModel, readModel, type Model, type ReadOptions } from './read.js';
 export { NEWEST_OPSET, OLDEST_OPSET } from './normalize.js';

@@ -73,6 +73,12 @@ function withTensors(
   });
 }
 
+/** Whether `withParameters` has a place for a value of that name. */
+export function takesValue({ initializers, proto }: Model, name: string): boolean {
+  if (initializers.has(name)) return true;
+  return (proto.graph?.node ?? []).some((node) => givesConstant(node) && node.output[0] === name);
+}
+
 function givesConstant({ opType, output }: NodeProto): boolean {
   return (opType === 'Identity' || opType === 'Constant') && output.length === 1;
 }
