@@ -3,7 +3,12 @@ import { mergeCommonSubexpressions } from './common-subexpressions.js';
 import { removeDeadCode } from './dead-code.js';
 import { dropNeutralOperands, dropNoOps, joinReshapes, joinTransposes } from './needless.js';
 import { foldBias, foldScale, foldTransposes, matMulToGemm } from './products.js';
-import { recognizeGelu, recognizeLayerNormalization } from './recognize.js';
+import {
+  recognizeGelu,
+  recognizeGroupNormalization,
+  recognizeLayerNormalization,
+  recognizeRmsNormalization,
+} from './recognize.js';
 import { rewrite } from './rewrite.js';
 
 export { mergeCommonSubexpressions } from './common-subexpressions.js';
@@ -11,6 +16,12 @@ export { removeDeadCode } from './dead-code.js';
 export { rewrite, type RewriteRule, type Site } from './rewrite.js';
 
 const needless = [dropNoOps, joinReshapes, joinTransposes, dropNeutralOperands];
+const recognizers = [
+  recognizeLayerNormalization,
+  recognizeRmsNormalization,
+  recognizeGroupNormalization,
+  recognizeGelu,
+];
 const products = [matMulToGemm, foldTransposes, foldBias, foldScale];
 
 /**
@@ -19,7 +30,7 @@ const products = [matMulToGemm, foldTransposes, foldBias, foldScale];
  */
 export function simplify(typed: TypedGraph): TypedGraph {
   const cleaned = mergeCommonSubexpressions(rewrite(typed, needless));
-  const recognized = removeDeadCode(rewrite(cleaned, [recognizeLayerNormalization, recognizeGelu]));
+  const recognized = removeDeadCode(rewrite(cleaned, recognizers));
   return tidy(rewrite(recognized, [...needless, ...products]));
 }
 
