@@ -10,7 +10,7 @@ import {
   type CommunicatorOptions,
 } from '../../collectives/index.js';
 import { InvariantError, withDeadline, type Sha256 } from '../../base/index.js';
-import { loadWeights, writeSafetensors, type Loaded } from '../../graph/index.js';
+import { loadWeights, safetensorsChunks, type Loaded } from '../../graph/index.js';
 import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
 import type { ComputeThread } from '../engine/index.js';
@@ -282,7 +282,7 @@ export class RankRun {
   private async save(memory: RankMemory, model: RankModel, name: string): Promise<string> {
     const path = join(this.host.scratch, `${this.id.jobId}-${this.id.epoch}-${name}.safetensors`);
     try {
-      await writeFile(path, writeSafetensors(model.weights(memory.tensors())));
+      await writeFile(path, safetensorsChunks(model.weights(memory.tensors()))); // piece by piece: no copy of the whole
     } catch (cause) {
       throw new DiskError('writing the weights to', path, cause);
     }
