@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { ModelError, loadModel } from '../../../graph/index.js';
+import { ModelError, loadModel, unsupportedOperators } from '../../../graph/index.js';
 import { createEngine } from '../../../worker/engine/index.js';
 import { gradcheck, loadCase } from '../../../worker/gradcheck/index.js';
 import { repositoryRoot } from '../../root.js';
@@ -23,6 +23,7 @@ for (const name of cases) {
     const { graph } = await loadModel(join(folder, name, 'model.onnx'));
     const expected = [...found.checked, ...(BESIDES[name] ?? [])];
     t.same([...graph.parameters.keys()].sort(), expected.sort(), 'these are parameters, and nothing else');
+    t.same(unsupportedOperators(graph), [], 'a job takes it');
     const engine = await createEngine('onnxruntime', { threads: 1 });
     t.teardown(() => engine.dispose());
     const result = await gradcheck(found, engine, 1e-3);
