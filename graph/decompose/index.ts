@@ -1,8 +1,10 @@
 import { NodeFormula } from '../formula/index.js';
 import type { Node, TypedGraph } from '../ir/graph.js';
 import { rewrite } from '../passes/rewrite.js';
+import { attentions } from './attention.js';
 import { sums } from './einsum.js';
 import { elementwise } from './elementwise.js';
+import { sampling } from './grid-sample.js';
 import { loss } from './loss.js';
 import { microsoft } from './microsoft.js';
 import { movement } from './movement.js';
@@ -16,6 +18,7 @@ import type { DecompositionTable } from './table.js';
 /** By domain; '' is ai.onnx. */
 const tables: Readonly<Record<string, DecompositionTable>> = {
   '': {
+    ...attentions,
     ...elementwise,
     ...loss,
     ...normalization,
@@ -24,6 +27,7 @@ const tables: Readonly<Record<string, DecompositionTable>> = {
     ...pooling,
     ...reduction,
     ...resizing,
+    ...sampling,
     ...sums,
   },
   'com.microsoft': microsoft,

@@ -44,6 +44,7 @@ const STEPS: Readonly<Record<string, readonly Step[]>> = {
   Clip: [{ before: 11, rule: chain(likeToInput('min', 1), likeToInput('max', 2)) }],
   Dropout: [{ before: 12, rule: floatToInput('ratio', 1, 0.5) }],
   GroupNormalization: [{ before: 21, rule: groupNormalization }],
+  GridSample: [{ before: 20, rule: gridSample }],
   Hardmax: [{ before: 13, rule: flattened }],
   LogSoftmax: [{ before: 13, rule: flattened }],
   Pad: [{ before: 11, rule: chain(intsToInput('pads', 1), likeToInput('value', 2)) }],
@@ -249,6 +250,13 @@ function oldScan(node: Node, { place }: Rewriting): never {
     place,
     `node "${node.name}" (Scan) is in the form of opset 8; that of opset 9 or later would be accepted`,
   );
+}
+
+/** Interpolation of GridSample was named for two dimensions. */
+function gridSample(node: Node): readonly Node[] {
+  const mode = node.attributes['mode'];
+  const renamed = mode?.kind === 'string' ? mode.value.replace(/^bi/, '') : 'linear';
+  return [{ ...node, attributes: { ...node.attributes, mode: attribute.string(renamed) } }];
 }
 
 /** Resize of opset 10 had no region of interest and one rule for coordinates. */

@@ -1,4 +1,5 @@
 import { activationOperators } from './activation.js';
+import { attentionOperators } from './attention.js';
 import { binaryOperators, chooseOperators } from './binary.js';
 import { conversionOperators } from './conversion.js';
 import { convolutionOperators } from './convolution.js';
@@ -6,6 +7,7 @@ import { creationOperators } from './creation.js';
 import { cumulativeOperators } from './cumulative.js';
 import { einsumOperators } from './einsum.js';
 import { gatherOperators } from './gather.js';
+import { gridSampleOperators } from './grid-sample.js';
 import { groupNormalizationOperators } from './group-normalization.js';
 import { layoutOperators } from './layout.js';
 import { lossOperators } from './loss.js';
@@ -45,6 +47,7 @@ export const standardOperators = new OperatorRegistry([
   ...resizeOperators,
   ...padOperators,
   ...gatherOperators,
+  ...gridSampleOperators,
   ...scatterOperators,
   ...selectionOperators,
   ...matmulOperators,
@@ -59,6 +62,7 @@ export const standardOperators = new OperatorRegistry([
   ...lossOperators,
   ...microsoftOperators,
   ...recurrentOperators,
+  ...attentionOperators,
 ]);
 
 export type { OperatorDefinition, Reference } from './definition.js';

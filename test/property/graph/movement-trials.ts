@@ -30,6 +30,22 @@ export const MOVEMENT_TRIALS: Readonly<Record<string, (draw: Draw) => Trial>> = 
       ...(draw.flag() ? { dtype: int(elementCode(draw.one(['float32', 'int64', 'int32'] as const))) } : {}),
     },
   }),
+  GridSample: (draw) => {
+    const [batch, channels, tall, wide, height, width] = [2, 2, 4, 4, 3, 3].map((most) =>
+      draw.between(1, most),
+    );
+    return {
+      inputs: [
+        draw.floats([batch!, channels!, tall!, wide!]),
+        draw.floats([batch!, height!, width!, 2], -1.3, 1.3),
+      ],
+      attributes: {
+        mode: string(draw.one(['linear', 'nearest'])),
+        padding_mode: string(draw.one(['zeros', 'border'])),
+        align_corners: int(draw.below(2)),
+      },
+    };
+  },
   NonZero: (draw) => ({ inputs: [draw.ints(draw.shape(1, 3), 0, 1, 'float32')], known: [0] }),
   Pad: (draw) => {
     const mode = draw.one(['constant', 'edge', 'reflect', 'wrap']);

@@ -221,6 +221,13 @@ const CASES: readonly Old[] = [
     ],
     attributes: [text('reduction', 'mul')],
   },
+  ...['bilinear', 'nearest'].map((mode): Old => ({
+    operator: 'GridSample',
+    opsets: [16],
+    shape: [1, 2, 3, 3],
+    operands: [tensor('grid', [1, 1, 3, 2], [-1, -0.5, 0.3, 0.2, 1.1, 0.9])],
+    attributes: [text('mode', mode), text('padding_mode', 'border'), int('align_corners', 1)],
+  })),
   { operator: 'EyeLike', opsets: [9], shape: [2, 3], attributes: [int('k', 1)] },
   { operator: 'ReverseSequence', opsets: [10], shape: [3, 2], operands: [longs('lens', 3, 2)] },
   { operator: 'Einsum', opsets: [12], shape: [3, 3], attributes: [text('equation', 'ii->i')] },
