@@ -13,7 +13,7 @@ export interface ParameterSettings {
   /** The first are the optimizer's own; no two are equal. All need the same state. */
   readonly settings: readonly Settings[];
   /** Index of a parameter's settings; 0 for a name that no group knows. */
-  indexOf(name: string): number;
+  readonly indexOf: (name: string) => number;
 }
 
 /**

@@ -43,7 +43,7 @@ async function train(shares: readonly number[], change: Partial<RunPlan> = {}, g
   };
 }
 
-const from = (file: Uint8Array, rules: Exclude<WeightsField, string> | undefined = undefined) =>
+const from = (file: Uint8Array, rules?: Exclude<WeightsField, string>) =>
   weightsRules({ ...rules, file: referenceTo(artifacts.add(file)) });
 const same = (a: Tensor | undefined, b: Tensor | undefined) =>
   distance(a!.data as Float32Array, b!.data as Float32Array) === 0;
