@@ -57,6 +57,21 @@ t.test('the same seed gives the same bits, another seed others', async (t) => {
   t.notSame(first.losses, other.losses);
 });
 
+t.test('dropout: the same seed gives the same bits, another seed others', async (t) => {
+  const dropping = model({
+    input: tensor(6),
+    layers: sequential(linear(16), relu(), dropout(0.3), linear(4)),
+    seed: 3,
+  });
+  const still: Partial<RunPlan> = { optimizer: { kind: 'sgd', lr: 0 }, totalSteps: 3 }; // only masks differ then
+  const first = await train(dropping, [4, 2], still);
+  t.same((await train(dropping, [4, 2], still)).losses, first.losses);
+  t.notSame((await train(dropping, [4, 2], { ...still, seed: 6 })).losses, first.losses);
+  const single = await train(dropping, [6], still);
+  t.ok(distance(first.losses, single.losses) < 1e-6, 'a sample has its mask on whatever rank it is');
+  t.not(first.losses[0], first.losses[1], 'each step draws anew');
+});
+
 t.test('a short last batch may leave a rank without a sample', async (t) => {
   const rows = { ...table, rows: [0, 13] as [number, number] }; // batches of 6, 6 and 1
   const change = { totalSteps: 9, stepsPerEpoch: 3 };

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import t from 'tap';
 import { sha256 } from '../../../base/index.js';
 import { inspectJob } from '../../../coordinator/prepare/inspect.js';
-import { attribute, writeGraph, type Graph } from '../../../graph/index.js';
+import { attribute, tensorOf, writeGraph, type Graph } from '../../../graph/index.js';
 import { linear, model, tensor } from '../../../graph/nn/index.js';
-import { referenceTo } from '../../../protocol/index.js';
+import { referenceTo, type JobSpec } from '../../../protocol/index.js';
 
 const DOUBLE = 11; // TensorProto.DOUBLE
 const plain = model({ input: tensor(2), layers: linear(1) }).graph;
 
 /** Inspects a job of the model on three rows of two features and a target. */
-async function inspect(graph: Graph) {
+async function inspect(graph: Graph, change: Partial<JobSpec> = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'dtrain-test-'));
   const artifact = (name: string, bytes: Uint8Array): [string, string] => {
     writeFileSync(join(folder, name), bytes);
@@ -29,6 +29,7 @@ async function inspect(graph: Graph) {
         loss: 'mse',
         optimizer: { kind: 'sgd', lr: 0.1 },
         batch: 2,
+        ...change,
       },
       new Map([data, onnx]),
     );
@@ -71,4 +72,58 @@ t.test('and a model without anything to train', async (t) => {
     constants: new Map([['axes', { dtype: 'int64', shape: [1], data: BigInt64Array.of(1n) }]]),
   };
   await t.rejects(inspect(graph), { code: 'bad_model', message: /nothing to train/ });
+});
+
+/** `plain` behind a BatchNormalization of its two features. */
+function normalized(training: number): Graph {
+  const pair = (value: number) => tensorOf('float32', [2], [value, value]);
+  const [first] = plain.nodes;
+  const normalization = {
+    name: 'bn',
+    operator: 'BatchNormalization',
+    domain: '',
+    inputs: ['input', 'scale', 'shift', 'mean', 'variance'],
+    outputs: ['normal'],
+    attributes: { training_mode: attribute.int(training) },
+  };
+  const rest = plain.nodes.map((node) =>
+    node === first
+      ? { ...node, inputs: node.inputs.map((name) => (name === 'input' ? 'normal' : name)) }
+      : node,
+  );
+  return {
+    ...plain,
+    nodes: [normalization, ...rest],
+    parameters: new Map([...plain.parameters, ['scale', pair(1)], ['shift', pair(0)]]),
+    constants: new Map([...plain.constants, ['mean', pair(0)], ['variance', pair(1)]]),
+  };
+}
+
+t.test(
+  'BatchNormalization trains where the exporter or the job says so, and its statistics are accounted for',
+  async (t) => {
+    const bytes = async (training: number, batchNormalization?: JobSpec['batchNormalization']) => {
+      const change = batchNormalization ? { batchNormalization } : {};
+      const { model } = await inspect(normalized(training), { batch: 3, ...change });
+      return model.profile.batchBytes.base;
+    };
+    const without = await bytes(0);
+    const statistics = 2 * 4 * 2; // mean and variance of two channels
+    t.equal(await bytes(1), without + statistics);
+    t.equal(await bytes(0, 'train'), without + statistics);
+    t.equal(await bytes(1, 'freeze'), without);
+  },
+);
+
+t.test('steps that would have a single sample are refused where the job gets to them', async (t) => {
+  const refused = {
+    code: 'bad_model',
+    message: /node "bn" .*only 1 sample at once.*batchNormalization: freeze/,
+  };
+  await t.rejects(inspect(normalized(1)), refused, 'three rows in batches of two');
+  await t.rejects(inspect(normalized(1), { batch: 1 }), refused);
+  await t.resolves(inspect(normalized(1), { steps: 1 }));
+  await t.resolves(inspect(normalized(1), { batch: 3 }));
+  await t.resolves(inspect(normalized(1), { batchNormalization: 'freeze' }));
+  await t.resolves(inspect(normalized(0)));
 });
