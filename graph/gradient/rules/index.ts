@@ -61,7 +61,8 @@ const stops: ReadonlySet<string> = new Set([
 /** What is known of a node's derivative; undefined where nothing is. */
 export function differentiability(node: Node): Differentiability | undefined {
   // a Dropout becomes a product with a mask when the training graph is built
-  if (isDecomposed(node) || (node.operator === 'Dropout' && node.domain === '')) return { kind: 'decomposed' };
+  if (isDecomposed(node) || (node.operator === 'Dropout' && node.domain === ''))
+    return { kind: 'decomposed' };
   if (node.domain !== '') return undefined;
   if (stops.has(node.operator)) return { kind: 'stop' };
   if (node.operator === 'Cast' && !castKeepsGradient(intAttribute(node, 'to', 0))) return { kind: 'stop' };
