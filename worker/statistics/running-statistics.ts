@@ -8,6 +8,9 @@ interface Fields {
   readonly fields: ReadonlyMap<string, { readonly byteOffset: number }>;
 }
 
+/** What `average` needs of a Communicator. */
+export type Summing = Pick<Communicator, 'worldSize' | 'allReduceScalars'>;
+
 /**
  * The running statistics of a model's BatchNormalizations on one rank: state of the training beside the parameters,
  * float32, [C] each. Every step moves them towards those of the rank's own part of the batch; `average` makes them
@@ -69,7 +72,7 @@ export class RunningStatistics {
    * @param weight this rank's part of the samples; the ranks' weights sum to 1
    * @throws CollectiveError when the ring fails
    */
-  async average(communicator: Communicator, weight: number): Promise<void> {
+  async average(communicator: Summing, weight: number): Promise<void> {
     if (communicator.worldSize === 1 || this.values.size === 0) return;
     const all = [...this.values.values()];
     const weighted = new Float64Array(all.reduce((sum, { length }) => sum + length, 0));

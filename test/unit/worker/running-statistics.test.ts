@@ -1,5 +1,4 @@
 import t from 'tap';
-import type { Communicator } from '../../../collectives/index.js';
 import { tensorOf, type BatchStatistics } from '../../../graph/index.js';
 import { fold, foldsOf, RunningStatistics } from '../../../worker/statistics/index.js';
 
@@ -79,6 +78,41 @@ t.test('nodes that share statistics fold one after the other', (t) => {
 t.test('a model without them costs nothing', async (t) => {
   const none = new RunningStatistics(new Map());
   none.forStep([], [], layout).read(new ArrayBuffer(1)); // no float32 fits: it is not looked at
-  await none.average({ worldSize: 2 } as Communicator, 0.5);
+  await none.average({ worldSize: 2, allReduceScalars: () => Promise.reject(new Error('asked')) }, 0.5);
   t.equal(none.tensors().size, 0);
 });
+
+/** Ranks that add what they are given, once each has called. */
+function ring(worldSize: number) {
+  const given: Float64Array[] = [];
+  const answers: ((sums: Float64Array) => void)[] = [];
+  return {
+    worldSize,
+    allReduceScalars: (values: Float64Array) => {
+      given.push(values);
+      const answer = new Promise<Float64Array>((resolve) => answers.push(resolve));
+      if (given.length === worldSize) {
+        const sums = values.map((_, i) => given.reduce((sum, each) => sum + each[i]!, 0));
+        for (const resolve of answers) resolve(sums);
+      }
+      return answer;
+    },
+  };
+}
+
+t.test(
+  'ranks end with the mean by their shares, the same bits on all; one rank alone with its own',
+  async (t) => {
+    const communicator = ring(2);
+    const [one, two] = [new RunningStatistics(start), new RunningStatistics(start)];
+    one.of('m').set([4, 8]);
+    two.of('m').set([0, -4]);
+    await Promise.all([one.average(communicator, 0.75), two.average(communicator, 0.25)]);
+    t.same([...one.of('m')], [3, 5]);
+    for (const name of ['m', 'v']) t.same(one.of(name), two.of(name));
+    t.same([...one.of('v')], [1, 2], 'what is equal stays');
+    const alone = new RunningStatistics(start);
+    await alone.average(ring(1), 1);
+    t.same([...alone.of('m')], [1, -1]);
+  },
+);
