@@ -10,13 +10,14 @@ import {
 } from '../../../graph/index.js';
 import { Draw, type Trial } from '../graph/draw.js';
 import { distance } from '../graph/onnxruntime.js';
+import { JOINT_ATTENTION_TRIALS } from '../graph/attention-trials.js';
 import { BATCH_FIRST_TRIALS, RECURRENT_TRIALS } from '../graph/recurrent-trials.js';
 import { gradientError } from './check.js';
 
 const RUNS = 25;
 
-/** The distance between what a node means and what its unrolled form computes, over all outputs. */
-function unrolledError(operator: string, { inputs, attributes = {}, outputs = 1 }: Trial): number {
+/** The distance between what a node means and what its smaller operators compute, over all outputs. */
+function writtenError(operator: string, { inputs, attributes = {}, outputs = 1 }: Trial): number {
   const builder = new GraphBuilder(standardOperators);
   const values = new Map<string, Reference>();
   const names = inputs.map((tensor, i) => {
@@ -33,18 +34,24 @@ function unrolledError(operator: string, { inputs, attributes = {}, outputs = 1 
   return Math.max(...errors);
 }
 
-for (const [layout, trials] of [RECURRENT_TRIALS, BATCH_FIRST_TRIALS].entries()) {
+const TABLES = {
+  'steps first': RECURRENT_TRIALS,
+  'batch first': BATCH_FIRST_TRIALS,
+  joint: JOINT_ATTENTION_TRIALS,
+};
+
+for (const [form, trials] of Object.entries(TABLES)) {
   for (const [operator, make] of Object.entries(trials)) {
-    t.test(`${operator} of layout ${layout} unrolled is ${operator}`, (t) => {
+    t.test(`${operator} (${form}) written out is ${operator}`, (t) => {
       const property = fc.property(fc.nat(), (seed) => {
-        const error = unrolledError(operator, make(new Draw(seed)));
+        const error = writtenError(operator, make(new Draw(seed)));
         if (error > 1e-12) throw new Error(`the error is ${error}`);
       });
       fc.assert(property, { numRuns: RUNS, includeErrorInReport: true });
       t.end();
     });
 
-    t.test(`${operator} of layout ${layout} has the gradient that differences show`, (t) => {
+    t.test(`${operator} (${form}) has the gradient that differences show`, (t) => {
       const property = fc.property(fc.nat(), (seed) => {
         const { inputs, attributes = {}, outputs = 1 } = make(new Draw(seed));
         const operands = inputs.map(

@@ -4,6 +4,7 @@ import { differentiability } from '../../../graph/gradient/index.js';
 import { isFloat, standardOperators, toReference, type Tensor } from '../../../graph/index.js';
 import { gradientError, type Case, type Operand } from '../gradient/check.js';
 import { ACTIVATION_TRIALS } from './activation-trials.js';
+import { ATTENTION_TRIALS } from './attention-trials.js';
 import { Draw, keyOf, type Trial } from './draw.js';
 import { EINSUM_TRIALS } from './einsum-trials.js';
 import { LOSS_TRIALS } from './loss-trials.js';
@@ -27,6 +28,7 @@ const trials: Readonly<Record<string, (draw: Draw) => Trial>> = {
   ...MICROSOFT_TRIALS,
   ...NORMALIZATION_TRIALS,
   ...WINDOW_TRIALS,
+  ...ATTENTION_TRIALS,
   ...SMOOTH_RECURRENT_TRIALS,
 };
 

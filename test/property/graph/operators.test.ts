@@ -10,6 +10,7 @@ import {
   type Tensor,
 } from '../../../graph/index.js';
 import { ACTIVATION_TRIALS } from './activation-trials.js';
+import { ATTENTION_TRIALS } from './attention-trials.js';
 import { Draw, keyOf, type Trial } from './draw.js';
 import { EINSUM_TRIALS } from './einsum-trials.js';
 import { LOSS_TRIALS } from './loss-trials.js';
@@ -33,6 +34,7 @@ const trials: Readonly<Record<string, (draw: Draw) => Trial>> = {
   ...MICROSOFT_TRIALS,
   ...NORMALIZATION_TRIALS,
   ...WINDOW_TRIALS,
+  ...ATTENTION_TRIALS,
   ...RECURRENT_TRIALS,
 };
 
