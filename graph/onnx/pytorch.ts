@@ -8,6 +8,9 @@ import {
   type TensorProto,
 } from './gen/onnx_pb.js';
 
+/** Tensors that were merged take this much apart, at most: a small file must not ask for all memory. */
+const MOST_APART = 2 ** 31;
+
 /** Written beside each value by PyTorch's exporter (torch.export), and by us. */
 export const KIND_KEY = 'pkg.torch.export.graph_signature.InputSpec.kind';
 export type Kind = 'PARAMETER' | 'BUFFER' | 'CONSTANT_TENSOR';
@@ -40,15 +43,29 @@ export function asInModule(proto: ModelProto, source: string): ModelProto {
   const tensors = new Map(file.initializer.map((tensor) => [tensor.name ?? '', tensor]));
   const outputs = new Set(file.output.map(({ name }) => name ?? ''));
   const apart: TensorProto[] = [];
+  let bytes = 0;
   const node = file.node.flatMap((each): NodeProto[] => {
     if (takesBatchStatistics(each)) return [inTraining(each)];
     const [input = '', output = ''] = [each.input[0], each.output[0]];
     const merged = each.opType === 'Identity' && !outputs.has(output) ? tensors.get(input) : undefined;
     if (!merged || tensors.has(output)) return [each];
+    bytes += bytesIn(merged);
+    if (bytes > MOST_APART) {
+      throw modelError(
+        { source, node: each.name ?? '' },
+        `node "${each.name ?? ''}" (Identity) repeats "${input}": with it, equal tensors written apart take more than ${MOST_APART} bytes`,
+      );
+    }
     apart.push({ ...merged, name: output });
     return [];
   });
   return { ...proto, graph: { ...file, node, initializer: [...file.initializer, ...apart] } };
+}
+
+/** What a tensor's elements take, at most. */
+function bytesIn({ rawData, floatData, int32Data, int64Data, doubleData, uint64Data }: TensorProto): number {
+  const typed = [floatData, int32Data, int64Data, doubleData, uint64Data];
+  return (rawData?.length ?? 0) + 8 * typed.reduce((sum, { length }) => sum + length, 0);
 }
 
 export function isPyTorch(proto: ModelProto): boolean {

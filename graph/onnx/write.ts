@@ -1,6 +1,6 @@
 import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import { version } from '../../base/index.js';
-import { readsOf } from '../ir/body.js';
+import { outline, readsOf } from '../ir/body.js';
 import type { Graph, Node, TypedGraph } from '../ir/graph.js';
 import type { Tensor } from '../ir/tensor.js';
 import {
@@ -59,7 +59,7 @@ function encode(
     irVersion: IR_VERSION,
     producerName: 'dtrain',
     producerVersion: version,
-    opsetImport: opsetsOf(nodes),
+    opsetImport: opsetsOf(outline(nodes)),
     graph,
   });
   return toBinary(ModelProtoSchema, model);

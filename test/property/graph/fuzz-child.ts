@@ -4,7 +4,7 @@ import { writeSync } from 'node:fs';
 import { UserError } from '../../../base/index.js';
 import { bindGraph, buildTrainingGraph, readModel } from '../../../graph/index.js';
 import { Draw } from './draw.js';
-import { damaged, distorted } from './mutations.js';
+import { damaged, distorted, renumbered } from './mutations.js';
 import { specimens } from './specimens.js';
 
 const [first, runs] = process.argv.slice(2).map(Number) as [number, number];
@@ -14,7 +14,7 @@ let [read, bound, built, slowest] = [0, 0, 0, 0];
 for (let seed = first; seed < first + runs; seed++) {
   const draw = new Draw(seed);
   const { name, bytes, shapes } = draw.one(all);
-  const mutation = draw.below(3) === 0 ? damaged : distorted;
+  const mutation = draw.one([damaged, distorted, renumbered]);
   writeSync(1, `${JSON.stringify({ seed, name, mutation: mutation.name })}\n`);
   const started = performance.now();
   try {

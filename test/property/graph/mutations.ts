@@ -1,8 +1,9 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { clone, create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { standardOperators } from '../../../graph/index.js';
 import {
   AttributeProtoSchema,
   ModelProtoSchema,
+  NodeProtoSchema,
   type AttributeProto,
   type GraphProto,
   type NodeProto,
@@ -47,6 +48,7 @@ export const damaged: Mutation = (original, draw) => {
 };
 
 const EXTREMES = [
+  ...[3n, 4n, 5n, 8n, 64n, -2n, -3n],
   0n,
   1n,
   -1n,
@@ -85,7 +87,7 @@ export const distorted: Mutation = (original, draw) => {
         some.input.splice(draw.below(some.input.length + 1), 1);
         break;
       case 2:
-        some.input[draw.below(3)] = draw.one(values);
+        some.input[draw.below(some.input.length + 1)] = draw.one(values);
         break;
       case 3:
         for (const each of some.attribute) extreme(each, number);
@@ -100,12 +102,14 @@ export const distorted: Mutation = (original, draw) => {
         if (model.graph!.initializer.length > 0) {
           const tensor = draw.one(model.graph!.initializer);
           if (draw.flag()) tensor.dims = numbers(5);
-          else if (tensor.rawData?.length === 8)
-            tensor.rawData = new Uint8Array(BigInt64Array.of(number()).buffer);
-          else tensor.dataType = draw.below(20);
+          else if (tensor.dataType === 7 && tensor.rawData) {
+            const values = Array.from({ length: tensor.rawData.length / 8 }, number);
+            tensor.rawData = new Uint8Array(BigInt64Array.from(values).buffer);
+          } else tensor.dataType = draw.below(20);
         }
         break;
       case 6:
+        if (model.graph!.input.length === 0) break;
         for (const dim of draw.one(model.graph!.input).type?.tensorType?.shape?.dim ?? []) {
           if (draw.flag()) dim.value = { case: 'dimValue', value: number() };
         }
@@ -113,13 +117,11 @@ export const distorted: Mutation = (original, draw) => {
       case 7:
         node.splice(node.indexOf(some), 1);
         break;
-      case 8:
-        node.splice(
-          draw.below(node.length),
-          0,
-          draw.flag() ? some : draw.one(draw.one(places).node.concat(some)),
-        );
+      case 8: {
+        const other = draw.one(draw.one(places).node.concat(some));
+        node.splice(draw.below(node.length), 0, clone(NodeProtoSchema, other));
         break;
+      }
       case 9:
         some.attribute.splice(draw.below(some.attribute.length + 1), 1);
         break;
@@ -136,10 +138,41 @@ export const distorted: Mutation = (original, draw) => {
         ]);
         break;
       case 12:
-        some.output[draw.below(3)] = draw.flag() ? '' : draw.one([...values, '__proto__', 'constructor']);
+        some.output[draw.below(some.output.length + 1)] = draw.flag()
+          ? ''
+          : draw.one([...values, '__proto__', 'constructor']);
         break;
       default:
         shuffled(place, draw, number);
+    }
+  }
+  return toBinary(ModelProtoSchema, model);
+};
+
+/** Edits of numbers only: attributes, shapes and axes in tensors, dimensions of inputs. Most of these files can be read. */
+export const renumbered: Mutation = (original, draw) => {
+  const model = fromBinary(ModelProtoSchema, original);
+  const number = (): bigint => draw.one(EXTREMES);
+  const { initializer, input } = model.graph!;
+  const nodes = [...placesOf(model.graph!), ...model.functions].flatMap(({ node }) => node);
+  const attributes = nodes.flatMap(({ attribute }) => attribute);
+  const tensors = [...initializer, ...attributes.flatMap(({ t }) => (t ? [t] : []))];
+  const shapes = tensors.filter(({ dataType }) => dataType === 7);
+  for (let edits = draw.between(1, 4); edits > 0; edits--) {
+    const some = attributes.length > 0 && draw.flag() ? draw.one(attributes) : undefined;
+    if (some?.i !== undefined) some.i = number();
+    else if (some && some.ints.length > 0) some.ints[draw.below(some.ints.length)] = number();
+    else if (shapes.length > 0 && draw.below(4) > 0) {
+      const tensor = draw.one(shapes);
+      const count = (tensor.rawData?.length ?? 0) / 8 + tensor.int64Data.length;
+      const held = tensor.rawData
+        ? [...new BigInt64Array(Uint8Array.from(tensor.rawData).buffer)]
+        : tensor.int64Data;
+      if (count > 0) held[draw.below(count)] = number();
+      if (tensor.rawData) tensor.rawData = new Uint8Array(BigInt64Array.from(held).buffer);
+    } else if (input.length > 0) {
+      const dims = draw.one(input).type?.tensorType?.shape?.dim ?? [];
+      if (dims.length > 0) draw.one(dims).value = { case: 'dimValue', value: number() };
     }
   }
   return toBinary(ModelProtoSchema, model);

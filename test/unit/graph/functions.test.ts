@@ -2,15 +2,18 @@ import t, { type Test } from 'tap';
 import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import {
   bindGraph,
+  buildEvaluationGraph,
   buildTrainingGraph,
   ModelError,
   readModel,
+  standardOperators,
   tensorOf,
   toReference,
   withParameters,
   writeTypedGraph,
   type Tensor,
 } from '../../../graph/index.js';
+import { isDecomposed } from '../../../graph/decompose/index.js';
 import { ModelProtoSchema, type FunctionProtoSchema } from '../../../graph/onnx/gen/onnx_pb.js';
 import { distance, runModel } from '../../property/graph/onnxruntime.js';
 import { float, int, ints, node, tensor, value, type GraphInit, type NodeInit } from './file.js';
@@ -324,3 +327,35 @@ for (const [what, nodes, functions, message] of REFUSED) {
     t.end();
   });
 }
+
+t.test('operators of other domains that dtrain knows are read, and never reach an engine', (t) => {
+  const foreign = standardOperators.all().filter(({ domain }) => domain !== '');
+  t.ok(foreign.length > 0);
+  for (const { operator, domain } of foreign)
+    t.ok(isDecomposed({ operator, domain }), `${domain}.${operator}`);
+  const bytes = model(
+    around(
+      [{ ...node('QuickGelu', ['x'], ['h']), domain: 'com.microsoft' }, node('MatMul', ['h', 'w'], ['y'])],
+      {
+        initializer: [tensor('w', [3, 3], [1, 2, 3, -4, 5, 6, 7, -8, 9])],
+      },
+    ),
+    [],
+  );
+  const { graph } = readModel(bytes);
+  t.same(
+    graph.nodes.map(({ operator, domain }) => [operator, domain]),
+    [
+      ['QuickGelu', 'com.microsoft'],
+      ['MatMul', ''],
+    ],
+  );
+  const options = { loss: 'mse' as const, batch: 2 };
+  for (const { nodes } of [
+    buildTrainingGraph(graph, options).graph,
+    buildEvaluationGraph(graph, options).graph,
+  ]) {
+    t.ok(nodes.every(({ domain }) => domain === ''));
+  }
+  t.end();
+});
