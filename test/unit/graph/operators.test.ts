@@ -15,6 +15,7 @@ const { int, float, ints, string } = attribute;
 const vector = (...values: number[]): Tensor => tensorOf('float32', [values.length], values);
 const matrix = (columns: number, ...values: number[]): Tensor =>
   tensorOf('float32', [values.length / columns, columns], values);
+const bytes = (...values: number[]): Tensor => tensorOf('uint8', [values.length], values);
 const image = (shape: readonly number[], ...values: number[]): Tensor => tensorOf('float32', shape, values);
 
 /** One node with constant operands in the reference evaluator. */
@@ -44,6 +45,29 @@ const TABLE: readonly (readonly [string, readonly (Tensor | undefined)[], Attrib
     ['Mod', [int64s([-7, 7]), int64s([3, -3])], {}, [2, -2]],
     ['Mod', [vector(-7, 7), vector(3, -3)], { fmod: int(1) }, [-1, 1]],
     ['Mul', [tensorOf('int32', [1], [2 ** 30]), tensorOf('int32', [1], [6])], {}, [-(2 ** 31)]],
+    ['Round', [vector(0.5, 1.5, 2.5, -0.5, -1.5, 2.4)], {}, [0, 2, 2, -0, -2, 2]],
+    ['IsInf', [vector(Infinity, -Infinity, NaN)], { detect_negative: int(0) }, [1, 0, 0]],
+    ['BitShift', [bytes(129, 3), bytes(1, 7)], { direction: string('LEFT') }, [2, 128]],
+    ['BitShift', [bytes(129, 3), bytes(1, 7)], { direction: string('RIGHT') }, [64, 0]],
+    ['BitwiseNot', [bytes(0, 129)], {}, [255, 126]],
+    ['BitwiseXor', [int64s([-1, 2 ** 40]), int64s([2 ** 40, 2 ** 40])], {}, [-1 - 2 ** 40, 0]],
+    ['Mean', [vector(1, 2), vector(5)], {}, [3, 3.5]],
+    ['PRelu', [vector(-2, 4), vector(0.25)], {}, [-0.5, 4]],
+    ['ThresholdedRelu', [vector(1, 1.5)], {}, [0, 1.5]],
+    ['LpNormalization', [matrix(2, 3, -1, 0, 0)], { p: int(1) }, [0.75, -0.25, 0, 0]],
+    [
+      'LRN',
+      [image([1, 3, 1], 1, 2, 3)],
+      { size: int(3), alpha: float(3), beta: float(1) },
+      [1 / 6, 2 / 15, 3 / 14],
+    ],
+    ['NegativeLogLikelihoodLoss', [matrix(2, -1, -2), int64s([1])], {}, [2]],
+    [
+      'NegativeLogLikelihoodLoss',
+      [matrix(2, -1, -2, -3, -4), int64s([1, -7]), vector(1, 0.5)],
+      { ignore_index: int(-7), reduction: string('none') },
+      [1, 0],
+    ],
     ['Cast', [vector(-1.9, 300, 0)], { to: int(2) }, [255, 44, 0]],
     ['Cast', [vector(-1.9, 0.5, 0)], { to: int(9) }, [1, 1, 0]],
     ['Clip', [vector(-5, 5), scalar('float32', 2), scalar('float32', 1)], {}, [1, 1]],
@@ -175,5 +199,37 @@ t.test('operators of several outputs', (t) => {
     3,
   );
   t.same([normal, means, variances], [[-1, 1], [6], [10.5]]);
+  t.end();
+});
+
+t.test('a mean loss over ignored ids only is not a number, as in PyTorch', (t) => {
+  const [[loss]] = run('SoftmaxCrossEntropyLoss', [matrix(2, 1, 2), int64s([9])], {
+    ignore_index: int(9),
+  }) as [[number]];
+  t.ok(Number.isNaN(loss));
+  t.end();
+});
+
+t.test('operands of losses, PRelu and normalizations that do not fit are refused by what would', (t) => {
+  t.throws(() => run('PRelu', [vector(1, 2), matrix(2, 1, 2, 3, 4)]), {
+    message: /its slope is float32\[2,2\]/,
+  });
+  t.throws(() => run('NegativeLogLikelihoodLoss', [matrix(2, 1, 2), int64s([1, 1])]), {
+    message: /\[1\] would be accepted/,
+  });
+  t.throws(() => run('NegativeLogLikelihoodLoss', [matrix(2, 1, 2), int64s([2])]), {
+    message: /class id 2; 0 to 1 would be accepted/,
+  });
+  t.throws(
+    () =>
+      run('GroupNormalization', [matrix(3, 1, 2, 3), vector(1, 1, 1), vector(0, 0, 0)], {
+        num_groups: int(2),
+      }),
+    {
+      message: /a divisor of 3 would be accepted/,
+    },
+  );
+  t.throws(() => run('LpNormalization', [vector(1)], { p: int(3) }), { message: /1 or 2 would be accepted/ });
+  t.throws(() => run('RMSNormalization', [matrix(2, 1, 2), vector(1, 2, 3)]), { message: /broadcast/ });
   t.end();
 });
