@@ -1,6 +1,7 @@
 import { attribute, intAttribute, stringAttribute } from '../ir/graph.js';
 import { sizeOf } from '../ir/tensor.js';
 import { tupleRows, type NodeFormula } from '../formula/index.js';
+import { centredAxes } from '../operators/center-crop-pad.js';
 import type { DecompositionTable } from './table.js';
 
 /** Blocks of depth as blocks of space: the block's rows and columns are the first (DCR) or second (CRD) axes of depth. */
@@ -37,8 +38,20 @@ function scatterND(d: NodeFormula): string {
   return d.reshape(table, shape);
 }
 
+function centerCropPad(d: NodeFormula): string {
+  const shape = d.shapeOf(d.x);
+  const axes = centredAxes(d.node, shape, d.numbersOf(1) ?? []);
+  const after = axes.map(({ start, length }, axis) => length + start - shape[axis]!);
+  return d.pad(
+    d.x,
+    axes.map(({ start }) => -start),
+    after,
+  );
+}
+
 /** Operators that only move elements. */
 export const movement: DecompositionTable = {
+  CenterCropPad: (d) => [centerCropPad(d)],
   DepthToSpace: (d) => [depthToSpace(d)],
   SpaceToDepth: (d) => [spaceToDepth(d)],
   ScatterND: (d) => [scatterND(d)],

@@ -2,6 +2,7 @@ import { activationOperators } from './activation.js';
 import { attentionOperators } from './attention.js';
 import { binaryOperators, chooseOperators } from './binary.js';
 import { conversionOperators } from './conversion.js';
+import { centerCropPadOperators } from './center-crop-pad.js';
 import { convolutionOperators } from './convolution.js';
 import { creationOperators } from './creation.js';
 import { cumulativeOperators } from './cumulative.js';
@@ -46,6 +47,7 @@ export const standardOperators = new OperatorRegistry([
   ...sequenceOperators,
   ...resizeOperators,
   ...padOperators,
+  ...centerCropPadOperators,
   ...gatherOperators,
   ...gridSampleOperators,
   ...scatterOperators,

@@ -5,6 +5,15 @@ const { int, string } = attribute;
 
 /** Operators that move elements, take some, or put some in. */
 export const MOVEMENT_TRIALS: Readonly<Record<string, (draw: Draw) => Trial>> = {
+  CenterCropPad: (draw) => {
+    const shape = draw.shape(1);
+    const axes = draw.flag() ? draw.axes(shape.length) : undefined;
+    return {
+      inputs: [draw.floats(shape), int64s((axes ?? shape).map(() => draw.between(1, 6)))],
+      known: [1],
+      attributes: axes ? { axes: attribute.ints(axes) } : {},
+    };
+  },
   CumSum: (draw) => {
     const shape = draw.shape(1);
     return {
