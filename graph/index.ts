@@ -24,5 +24,25 @@ export {
 export { evaluate, fromReference, toReference } from './reference/index.js';
 export { differentiableOperators, unsupportedOperators, type UnsupportedOperator } from './gradient/index.js';
 export { IGNORED_TARGET, LOSS_KINDS, LossError, targetTypeOf, type LossKind } from './loss/index.js';
-export * from './training/index.js';
+export {
+  buildEvaluationGraph,
+  buildTrainingGraph,
+  checkCounts,
+  cutIntoSegments,
+  fixedStatistics,
+  gradientOrder,
+  LOSS_SCALE,
+  peakActivationBytes,
+  runningStatistics,
+  setBatchNormalization,
+  type BatchNormalizationMode,
+  type BatchStatistics,
+  type DropoutMask,
+  type EvaluationGraph,
+  type LossGraphOptions,
+  type Segments,
+  type TrainingGraph,
+  type TrainingOptions,
+} from './training/index.js';
+export { buildStages, StageError, type Edge, type StageGraphs, type StageOptions } from './pipeline/index.js';
 export * from './weights/index.js';

@@ -70,7 +70,7 @@ export function differentiate(
 }
 
 /** Values that depend smoothly on one of `from`, `from` included. */
-function reachable(
+export function reachable(
   nodes: readonly Node[],
   from: ReadonlySet<string>,
   smooth: (value: string) => boolean = () => true,

@@ -13,6 +13,7 @@ import { rewrite } from './rewrite.js';
 
 export { mergeCommonSubexpressions } from './common-subexpressions.js';
 export { removeDeadCode } from './dead-code.js';
+export { parameterPlaces, subgraph } from './subgraph.js';
 export { rewrite, type RewriteRule, type Site } from './rewrite.js';
 
 const needless = [dropNoOps, joinReshapes, joinTransposes, dropNeutralOperands];

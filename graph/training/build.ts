@@ -1,43 +1,34 @@
-import { bindGraph, type Binding } from '../bind/index.js';
 import { decompose } from '../decompose/index.js';
 import { Formula } from '../formula/index.js';
-import { batchStatistics, differentiate } from '../gradient/index.js';
+import { differentiate } from '../gradient/index.js';
 import { GraphBuilder } from '../ir/builder.js';
-import type { Graph, Node, TypedGraph } from '../ir/graph.js';
-import type { Tensor, TensorType } from '../ir/tensor.js';
-import { attachLoss, type LossKind } from '../loss/index.js';
+import type { Graph, TypedGraph } from '../ir/graph.js';
+import type { TensorType } from '../ir/tensor.js';
+import { attachLoss } from '../loss/index.js';
 import { standardOperators } from '../operators/index.js';
 import { rewrite, simplify, tidy } from '../passes/index.js';
-import { lowerDropout, setDropout, type DropoutMask } from './dropout.js';
-import { lowerBatchNormalization, lowerNormalization, lowerPRelu, saveRowStatistics } from './lowering.js';
+import { setDropout, type DropoutMask } from './dropout.js';
+import {
+  batchOf,
+  bindForward,
+  LOSS_SCALE,
+  lossOptions,
+  lowerForEngines,
+  prepareForward,
+  type LossGraphOptions,
+} from './forward.js';
+import { lowerNormalization, lowerPRelu } from './lowering.js';
 import { nameOutputs, type OutputName } from './name-outputs.js';
 import {
-  ownStatistics,
   runningStatistics,
   setBatchNormalization,
-  statisticsAsInputs,
-  statisticsOf,
   usesBatch,
   withoutUnreadStatistics,
   type BatchStatistics,
 } from './running-statistics.js';
 
-/**
- * The scalar input (float32; the output's type in a model of another) that every gradient is multiplied by: a
- * rank's share of the global batch.
- */
-export const LOSS_SCALE = 'loss_scale';
-/** The name of the target's input and of the loss, unless the model has such a name already. */
-const TARGET = 'target';
+/** The name of the loss, unless the model has such a name already. */
 const LOSS = 'loss';
-
-export interface LossGraphOptions extends Binding {
-  readonly loss: LossKind;
-  /** The target's shape, batch included, where the model's output does not tell it: see `targetTypeOf`. */
-  readonly targetShape?: readonly number[];
-  /** Which output of the model the loss compares; the first where absent. */
-  readonly output?: string;
-}
 
 export interface TrainingOptions extends LossGraphOptions {
   /** Whether the model's output is an output of the training graph too. */
@@ -96,9 +87,8 @@ export interface TrainingGraph {
  */
 export function buildTrainingGraph(graph: Graph, options: TrainingOptions): TrainingGraph {
   const state = runningStatistics(graph);
-  const bound = bind(setDropout(graph, true), state, options);
-  const { typed, masks } = lowerDropout(simplify(decompose(bound)));
-  const forward = rewrite(typed, [saveRowStatistics]);
+  const bound = bindForward(setDropout(graph, true), state, options);
+  const { forward, masks } = prepareForward(bound);
 
   const builder = new GraphBuilder(standardOperators, forward);
   const f = new Formula(builder);
@@ -126,10 +116,7 @@ export function buildTrainingGraph(graph: Graph, options: TrainingOptions): Trai
     graph.name,
     values.map(({ value }) => value),
   );
-  const lowered = withoutUnreadStatistics(
-    tidy(rewrite(whole, [lowerBatchNormalization, lowerNormalization, lowerPRelu])),
-    state,
-  );
+  const lowered = withoutUnreadStatistics(lowerForEngines(whole), state);
   const named = nameOutputs(
     lowered,
     values.map(({ as }) => as),
@@ -160,7 +147,7 @@ export function buildTrainingGraph(graph: Graph, options: TrainingOptions): Trai
  */
 export function buildEvaluationGraph(graph: Graph, options: LossGraphOptions): EvaluationGraph {
   const state = runningStatistics(graph);
-  const bound = bind(setBatchNormalization(setDropout(graph, false), 'freeze'), state, options);
+  const bound = bindForward(setBatchNormalization(setDropout(graph, false), 'freeze'), state, options);
   const forward = simplify(decompose(bound));
   const builder = new GraphBuilder(standardOperators, forward);
   const f = new Formula(builder);
@@ -181,34 +168,4 @@ export function buildEvaluationGraph(graph: Graph, options: LossGraphOptions): E
     output: named.outputs[1]!,
     running: named.inputs.filter((name) => state.has(name)),
   };
-}
-
-/** The typed graph with the one output that the loss compares, and the running statistics as inputs. */
-function bind(
-  graph: Graph,
-  state: ReadonlyMap<string, Tensor>,
-  { batch, shapes, output }: LossGraphOptions,
-): TypedGraph {
-  const binding = { ...(batch === undefined ? {} : { batch }), ...(shapes === undefined ? {} : { shapes }) };
-  const typed = statisticsAsInputs(bindGraph(ownStatistics(graph, state), binding), state);
-  return { ...typed, outputs: [output ?? typed.outputs[0]!] };
-}
-
-/** Writes down what a BatchNormalization that trains finds in the batch: tidying merges it with the node's own. */
-function batchOf(f: Formula, node: Node) {
-  const { mean, variance } = batchStatistics(f, node.inputs[0]!);
-  const perChannel = (value: string, at: number) => ({
-    buffer: node.inputs[at]!,
-    value: f.cast(f.reshape(value, f.shapeOf(node.inputs[at]!)), f.typeOf(node.inputs[at]!).dtype),
-  });
-  return {
-    ...statisticsOf(node, f.shapeOf(node.inputs[0]!)),
-    mean: perChannel(mean, 3),
-    variance: perChannel(variance, 4),
-  };
-}
-
-function lossOptions(builder: GraphBuilder, { targetShape }: LossGraphOptions) {
-  const target = builder.has(TARGET) ? builder.freshName(TARGET) : TARGET;
-  return targetShape === undefined ? { target } : { target, targetShape };
 }

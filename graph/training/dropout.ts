@@ -38,8 +38,12 @@ export function setDropout(graph: Graph, training: boolean): Graph {
 /**
  * Dropout becomes a product with a mask that is an input of the graph (engines differ in which training forms
  * they run, and a mask from a seed is the same on every device).
+ * @param first number of the first mask
  */
-export function lowerDropout(typed: TypedGraph): {
+export function lowerDropout(
+  typed: TypedGraph,
+  first = 0,
+): {
   readonly typed: TypedGraph;
   readonly masks: readonly DropoutMask[];
 } {
@@ -48,7 +52,7 @@ export function lowerDropout(typed: TypedGraph): {
     ({ node, f, type }) => {
       if (!isDropout(node)) return undefined;
       const ratio = node.inputs[1] ? (f.numberOf(node.inputs[1]) ?? 0.5) : 0.5;
-      const input = f.builder.input(`dropout.${masks.length}`, type);
+      const input = f.builder.input(`dropout.${first + masks.length}`, type);
       masks.push({ input, shape: type.shape, ratio });
       const outputs = [f.mul(node.inputs[0]!, input)];
       if (node.outputs[1]) outputs.push(f.one('Cast', [input], { to: attribute.int(9) }));

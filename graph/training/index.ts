@@ -1,19 +1,29 @@
 export {
   buildEvaluationGraph,
   buildTrainingGraph,
-  LOSS_SCALE,
   type EvaluationGraph,
-  type LossGraphOptions,
   type TrainingGraph,
   type TrainingOptions,
 } from './build.js';
-export type { DropoutMask } from './dropout.js';
+export { setDropout, type DropoutMask } from './dropout.js';
+export {
+  batchOf,
+  bindForward,
+  LOSS_SCALE,
+  lossOptions,
+  lowerForEngines,
+  prepareForward,
+  type LossGraphOptions,
+} from './forward.js';
+export { nameOutputs, type OutputName } from './name-outputs.js';
 export { gradientOrder, peakActivationBytes } from './order.js';
 export {
   checkCounts,
   fixedStatistics,
   runningStatistics,
   setBatchNormalization,
+  usesBatch,
+  withoutUnreadStatistics,
   type BatchNormalizationMode,
   type BatchStatistics,
 } from './running-statistics.js';

@@ -1,6 +1,7 @@
 import { InvariantError } from '../../base/index.js';
 import type { Node, TypedGraph } from '../ir/graph.js';
 import { byteLengthOf } from '../ir/tensor.js';
+import { subgraph } from '../passes/index.js';
 import type { TrainingGraph } from './build.js';
 
 /** A training graph as a sequence of graphs to run one after the other. */
@@ -58,7 +59,9 @@ export function cutIntoSegments(training: TrainingGraph, buckets: readonly (read
     return at === undefined ? undefined : segmentOf[at];
   });
   const place = new Map([...graph.parameters.keys()].map((name, i) => [name, i]));
-  const segments = nodes.map((part, i) => segmentGraph(graph, place, part, exported[i]!, i));
+  const segments = nodes.map((part, i) =>
+    subgraph(graph, part, [...exported[i]!], `${graph.name}.${i}`, place),
+  );
   const outputs = new Set(graph.outputs);
   const crossing = exported.flatMap((values, from) =>
     [...values]
@@ -84,39 +87,6 @@ function exportsOf(
   return nodes.map(
     (part) => new Set(part.flatMap((node) => node.outputs).filter((output) => needed.has(output))),
   );
-}
-
-/** Looks up only what the segment's nodes name, so that many segments cost no more than one. */
-function segmentGraph(
-  graph: TypedGraph,
-  place: ReadonlyMap<string, number>,
-  nodes: readonly Node[],
-  outputs: ReadonlySet<string>,
-  index: number,
-): TypedGraph {
-  const computed = new Set(nodes.flatMap((node) => node.outputs));
-  const used = new Set(nodes.flatMap((node) => node.inputs));
-  used.delete('');
-  computed.delete('');
-  const names = [...used];
-  const inModelOrder = names.filter((name) => place.has(name)).sort((a, b) => place.get(a)! - place.get(b)!);
-  const parameters = new Map(inModelOrder.map((name) => [name, graph.parameters.get(name)!]));
-  const constants = new Map(
-    names.flatMap((name) => (graph.constants.has(name) ? [[name, graph.constants.get(name)!]] : [])),
-  );
-  const inputs = names.filter((name) => !computed.has(name) && !parameters.has(name) && !constants.has(name));
-  const types = new Map(
-    [...used, ...computed].flatMap((name) => (graph.types.has(name) ? [[name, graph.types.get(name)!]] : [])),
-  );
-  return {
-    name: `${graph.name}.${index}`,
-    inputs,
-    outputs: [...outputs],
-    nodes,
-    parameters,
-    constants,
-    types,
-  };
 }
 
 function checkBuckets({ gradients }: TrainingGraph, buckets: readonly (readonly string[])[]): void {
