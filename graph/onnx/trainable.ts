@@ -38,8 +38,8 @@ const NO_GRADIENT: ReadonlyMap<string, readonly number[] | 'all'> = new Map(
  * 1. What no output depends on through a differentiable path is a constant: unused tensors, masks that are
  *    only compared, running statistics, bounds, scales.
  * 2. `chosen`, where the caller has a say.
- * 3. What PyTorch's exporter (or dtrain) wrote about each value, where it did: only a PARAMETER is one, or what is made of
- *    one alone.
+ * 3. What PyTorch's exporter (or dtrain) wrote about each value, where it did: only a PARAMETER is one, or what its
+ *    optimizer made of one.
  * 4. A tensor with an infinity or NaN is a mask. So is a square of two values, one on and below the diagonal
  *    and another above (or the reverse): nobody initializes a weight so.
  * 5. A scalar without dimensions is a literal, unless PyTorch wrote the file (it writes literals as nodes).
