@@ -2,9 +2,11 @@
 
 Usage: batch-normalization.py FOLDER OPSET training|inference
 Writes model.onnx as it was before the training, and result.json: the batch, a second batch, and after five steps of
-SGD on the first the state dict and the evaluation-mode output for the second.
+SGD on the first the state dict and the evaluation-mode output for the second. The five steps are also written as a
+case for gradcheck: case.json and case.safetensors.
 """
 import json
+import struct
 import sys
 import warnings
 
@@ -22,7 +24,8 @@ class Normalized(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(3, 4, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(4)
-        self.second = nn.Conv2d(4, 5, 2)
+        # no bias: before a normalization its gradient is zero, and rounding is all there is to compare
+        self.second = nn.Conv2d(4, 5, 2, bias=False)
         # used twice: its running statistics take a step for each use
         self.bn2 = nn.BatchNorm2d(5, momentum=0.3, eps=1e-3)
         self.bn3 = nn.BatchNorm1d(5, momentum=1.0)
@@ -53,12 +56,19 @@ torch.onnx.export(
 model.train()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 losses = []
-for _ in range(5):
+case = {"input": x, "target": target}
+for step in range(5):
     optimizer.zero_grad()
-    loss = nn.functional.cross_entropy(model(x), target)
+    output = model(x)
+    loss = nn.functional.cross_entropy(output, target)
     loss.backward()
+    if step == 0:
+        case.update({"output": output, "loss": loss})
+        case.update({f"grad.{name}": value.grad.clone() for name, value in model.named_parameters()})
     optimizer.step()
     losses.append(loss.item())
+case.update({f"after.{name}": value for name, value in model.state_dict().items() if value.dim() > 0})
+case = {name: value.detach().clone().contiguous() for name, value in case.items()}
 model.eval()
 with torch.no_grad():
     output = model(later)
@@ -84,3 +94,27 @@ with open(f"{folder}/result.json", "w") as file:
         },
         file,
     )
+
+with open(f"{folder}/case.json", "w") as file:
+    json.dump(
+        {
+            "loss": "cross_entropy",
+            "inputs": ["input"],
+            "target": "target",
+            "parameters": [name for name, _ in model.named_parameters()],
+            "optimizer": {"kind": "sgd", "lr": 0.1, "momentum": 0.9},
+            "lossAtStep": losses,
+        },
+        file,
+    )
+header, offset = {}, 0
+for name, value in case.items():
+    end = offset + value.numel() * value.element_size()
+    kind = "I64" if value.dtype == torch.int64 else "F32"
+    header[name] = {"dtype": kind, "shape": list(value.shape), "data_offsets": [offset, end]}
+    offset = end
+text = json.dumps(header).encode()
+with open(f"{folder}/case.safetensors", "wb") as file:
+    file.write(struct.pack("<Q", len(text)) + text)
+    for value in case.values():
+        file.write(value.numpy().tobytes())

@@ -6,6 +6,8 @@ import t, { type Test } from 'tap';
 import { exportModel } from '../../coordinator/prepare/export.js';
 import { readModel, readSafetensors } from '../../graph/index.js';
 import { referenceTo, type RunPlan } from '../../protocol/index.js';
+import { createEngine } from '../../worker/engine/index.js';
+import { gradcheck, loadCase } from '../../worker/gradcheck/index.js';
 import { npy } from '../e2e/digits.js';
 import { Artifacts, distance, planOf } from '../integration/worker/plans.js';
 import { trainOnRanks } from '../integration/worker/ranks.js';
@@ -114,6 +116,22 @@ for (const opset of [9, 13, 14, 17]) {
 t.test('a model exported in evaluation mode trains where the job asks for it', { skip }, (t) =>
   agrees(t, 15, 'inference'),
 );
+
+t.test('gradcheck compares running statistics where a case has them', { skip }, async (t) => {
+  const folder = t.testdir();
+  pytorch(folder, 17, 'training');
+  const found = await loadCase(folder);
+  t.equal(found.statistics.length, 6);
+  const engine = await createEngine('onnxruntime', { threads: 1 });
+  t.match(await gradcheck(found, engine, 1e-4), { pass: true });
+  const tensors = new Map(found.tensors);
+  const { dtype, shape } = tensors.get('after.bn2.running_var')!;
+  tensors.set('after.bn2.running_var', { dtype, shape, data: new Float32Array(5) });
+  t.match(await gradcheck({ ...found, tensors }, engine, 1e-3), {
+    pass: false,
+    worstGradient: { error: Number },
+  });
+});
 
 t.test('a trained model is submitted again, and goes on', { skip }, async (t) => {
   const folder = t.testdir();
