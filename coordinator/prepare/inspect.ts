@@ -21,6 +21,7 @@ import {
   targetTypeOf,
   UnsupportedOperatorError,
   unsupportedOperators,
+  WeightsError,
   type Graph,
   type LossKind,
   type Model,
@@ -36,6 +37,7 @@ import {
   parameterGroups,
   weightsPlace,
   weightsRules,
+  type WeightsField,
   type JobSpec,
 } from '../../protocol/index.js';
 import { InvariantError } from '../../base/index.js';
@@ -51,7 +53,8 @@ export interface Inspection {
 
 /**
  * Reads a job's model and data and makes sure that they go together: every operator has a gradient, every input is
- * fed, patterns name parameters, the weights are the model's, shapes and types fit, every value can be trained on, every label is a class.
+ * fed, patterns name parameters, the weights are the model's, shapes and types fit, every value can be trained on,
+ * every label is a class.
  * @param paths where each artifact lies
  * @throws ModelError, UnsupportedOperatorError, BindingError, ShapeError, LossError, DataError, ParameterNameError,
  *   WeightsError
@@ -67,10 +70,7 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
   if (missing.length > 0) throw new UnsupportedOperatorError(missing, 'gradient rule');
   refuseOtherTypes(graph);
   refuseUnwritable(model, runningStatistics(graph));
-  if (job.weights !== undefined) {
-    const rules = weightsRules(job.weights);
-    await checkWeights(graph, pathOf(paths, rules.file), rules, weightsPlace(job.weights));
-  }
+  if (job.weights !== undefined) await refuseOtherWeights(model, graph, job.weights, paths);
   const wishes = dataWishes(graph, job.loss);
   const open = (spec: DatasetSpec, field: string, context?: DataContext) => {
     const names = new Map(filesOf(spec).map(({ field: at, file }) => [file, `${field}.${at}`]));
@@ -127,6 +127,25 @@ function refuseUnwritable(model: Model, statistics: ReadonlyMap<string, Tensor>)
   throw new ModelError(
     `model: the running statistics "${homeless.join('", "')}" are made within a function or a body of the file; initializers ` +
       'would be accepted, for training changes them. Or keep them, with batchNormalization: freeze',
+    { ids: { values: homeless } },
+  );
+}
+
+/** Header and names only. @throws WeightsError when the file does not fit, or cannot come back with the results */
+async function refuseOtherWeights(
+  model: Model,
+  graph: Graph,
+  field: WeightsField,
+  paths: ReadonlyMap<string, string>,
+): Promise<void> {
+  const rules = weightsRules(field);
+  const place = weightsPlace(field);
+  const matches = await checkWeights(graph, pathOf(paths, rules.file), rules, place);
+  const homeless = matches.map(({ name }) => name).filter((name) => !takesValue(model, name));
+  if (homeless.length === 0) return;
+  throw new WeightsError(
+    `${place}: "${homeless.join('", "')}" are made within a function or a body of the model's file, which cannot take ` +
+      'other values: leave them out with skip',
     { ids: { values: homeless } },
   );
 }

@@ -2,18 +2,18 @@ import { InvariantError } from '../../base/index.js';
 import type { Graph } from '../ir/graph.js';
 import { sizeOf, type Tensor } from '../ir/tensor.js';
 import { SafetensorsFile } from './file.js';
-import { matchWeights, type MatchRules } from './match.js';
+import { matchWeights, type Match, type MatchRules } from './match.js';
 
-/** Whether a weights file fits a model: its header is read, none of its values. @throws as `matchWeights` */
+/** What a model takes of a weights file. Its header is read, none of its values. @throws as `matchWeights` */
 export async function checkWeights(
   graph: Graph,
   path: string,
   rules: MatchRules,
   source: string,
-): Promise<void> {
+): Promise<readonly Match[]> {
   const file = await SafetensorsFile.open(path, source);
   await file.close();
-  matchWeights(graph, file.entries, rules, source);
+  return matchWeights(graph, file.entries, rules, source);
 }
 
 /** A model that starts from a weights file. */
