@@ -90,6 +90,8 @@ for (const definition of standardOperators.all()) {
   const key = keyOf(definition);
   const make = trials[key];
   const known = differentiability({ ...definition, attributes: {}, name: '', inputs: [], outputs: [''] });
+  // its mask is drawn when a training graph is built
+  if (definition.operator === 'Dropout') continue;
   if (!make || !known || known.kind === 'stop') continue;
   t.test(`the backward pass of ${key} runs in onnxruntime`, async () => {
     const property = fc.asyncProperty(fc.nat(), async (seed) => compare(key, make(new Draw(seed))));

@@ -66,6 +66,8 @@ function valuesOf(tensor: Tensor): number[] {
 for (const { operator, domain } of standardOperators.all()) {
   const make = trials[keyOf({ operator, domain })];
   const known = differentiability({ operator, domain, attributes: {}, name: '', inputs: [], outputs: [''] });
+  // its mask is drawn when a training graph is built
+  if (operator === 'Dropout') continue;
   if (!make || !known) continue;
   t.test(`${keyOf({ operator, domain })} has the gradient that differences show`, async () => {
     fc.assert(
