@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { permutation, Sampler, sharesOf, splitBatch } from '../../../data/index.js';
+import { leastShare, permutation, Sampler, sharesOf, splitBatch } from '../../../data/index.js';
 
 const seeds = fc.integer({ min: 0, max: 2 ** 32 });
 const weights = fc
@@ -157,5 +157,25 @@ t.test('a permutation is fair: every sample is as likely at every place', (t) =>
   const expected = trials / places;
   const chiSquare = counts.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);
   t.ok(chiSquare < 45, `chi-square ${chiSquare.toFixed(1)} with 16 degrees of freedom`);
+  t.end();
+});
+
+t.test('leastShare: the fewest samples that a rank has in any step that is reached', (t) => {
+  const run = fc.record({
+    rows: fc.integer({ min: 1, max: 60 }),
+    batch: fc.integer({ min: 1, max: 20 }),
+    steps: fc.integer({ min: 1, max: 70 }),
+    list: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 4 }),
+  });
+  fc.assert(
+    fc.property(run, ({ rows, batch, steps, list }) => {
+      const sampler = new Sampler({ length: rows, batch, order: 'sequential', seed: 0 });
+      const counts = Array.from({ length: steps }, (_, step) =>
+        splitBatch(sampler.batch(sampler.positionOf(step)).length, list),
+      ).flat();
+      const least = Math.min(...counts.filter((count) => count > 0));
+      return leastShare(rows, { batch, steps, weights: list }) === least;
+    }),
+  );
   t.end();
 });
