@@ -42,7 +42,8 @@ export const sequenceOperators: Readonly<Record<string, Expansion>> = {
   SplitToSequence: (unroller, node, frame) => {
     const [value = '', split = ''] = node.inputs;
     const axis = intAttribute(node, 'axis', 0);
-    const length = unroller.sequences.has(value) ? undefined : unroller.typeOf(value).shape.at(axis);
+    const isTensor = value !== '' && !unroller.sequences.has(value);
+    const length = isTensor ? unroller.typeOf(value).shape.at(axis) : undefined;
     if (length === undefined) throw cannotUnroll(node, `its input has no axis ${axis}`, INSTEAD);
     const sizes = sizesOf(unroller, node, split, length);
     if (sizes.length === 0) {

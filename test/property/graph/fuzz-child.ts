@@ -9,7 +9,7 @@ import { specimens } from './specimens.js';
 
 const [first, runs] = process.argv.slice(2).map(Number) as [number, number];
 const all = specimens();
-let [read, bound, built, slowest] = [0, 0, 0, 0];
+let [read, bound, built, slowest, slowestSeed] = [0, 0, 0, 0, first];
 
 for (let seed = first; seed < first + runs; seed++) {
   const draw = new Draw(seed);
@@ -28,7 +28,11 @@ for (let seed = first; seed < first + runs; seed++) {
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
   }
-  slowest = Math.max(slowest, performance.now() - started);
+  const milliseconds = performance.now() - started;
+  if (milliseconds > slowest) [slowest, slowestSeed] = [milliseconds, seed];
 }
 const { maxRSS } = process.resourceUsage();
-writeSync(1, `${JSON.stringify({ read, bound, built, slowest, peakMebibytes: maxRSS / 1024 })}\n`);
+writeSync(
+  1,
+  `${JSON.stringify({ read, bound, built, slowest, slowestSeed, peakMebibytes: maxRSS / 1024 })}\n`,
+);

@@ -90,6 +90,11 @@ const REFUSED: readonly (readonly [string, GraphInit, RegExp])[] = [
     /output "y" is a list of tensors/,
   ],
   [
+    'a list of nothing',
+    { node: [node('SplitToSequence', [''], ['s']), node('ConcatFromSequence', ['s'], ['y'])] },
+    /"SplitToSequence:s".*its input has no axis 0/,
+  ],
+  [
     'an operator on a list',
     { node: [node('SplitToSequence', ['x'], ['s']), node('Neg', ['s'], ['y'])] },
     /"Neg:y" \(Neg\).*reads a list of tensors/,
