@@ -96,8 +96,9 @@ const SUBJECTS: Readonly<Record<string, (nodes: number) => Subject>> = {
   lstm,
 };
 
-const PHASES = ['read', 'bind', 'build', 'write', 'compile'] as const;
-type Seconds = Record<(typeof PHASES)[number], number>;
+const ALL_PHASES = ['read', 'bind', 'build', 'write', 'compile'] as const;
+const PHASES = options['no-compile'] ? ALL_PHASES.slice(0, -1) : ALL_PHASES;
+type Seconds = Record<(typeof ALL_PHASES)[number], number>;
 
 async function measure({ graph, binding, loss }: Subject): Promise<{ seconds: Seconds; nodes: number }> {
   const file = writeGraph(graph);
@@ -114,7 +115,7 @@ async function measure({ graph, binding, loss }: Subject): Promise<{ seconds: Se
     const session = await ort.InferenceSession.create(bytes, { intraOpNumThreads: 1, interOpNumThreads: 1 });
     lap(session);
     await session.release();
-  } else lap(undefined);
+  }
   const seconds = Object.fromEntries(
     PHASES.map((phase, i) => [phase, (times[i + 1]! - times[i]!) / 1e3]),
   ) as Seconds;
