@@ -68,7 +68,8 @@ function readOf(
   const { shape } = known.typeOf(data);
   const axis = normalizeAxis(intAttribute(node, 'axis', 0), shape.length);
   const length = shape[axis]!;
-  return { data, axis, length, position: normalizeAxis(index.data[0]!, length) };
+  const position = normalizeAxis(index.data[0]!, length);
+  return position >= 0 && position < length ? { data, axis, length, position } : undefined;
 }
 
 /** Writes the Split and what makes a step of each part; returns the steps. */
