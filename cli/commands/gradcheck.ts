@@ -53,11 +53,15 @@ function describe(result: GradcheckResult): string {
     if (error === null || error === undefined) return '-';
     return `${error.toExponential(2)}${error <= result.rtol ? '' : '  over'}`;
   };
+  const zero = new Set(result.zeroGradients);
   const rows = [
     ['output', show(result.outputError)],
     ['loss', show(result.lossError)],
     ['trajectory', show(result.trajectoryError)],
-    ...Object.entries(result.gradients).map(([name, error]) => [`gradient of ${name}`, show(error)]),
+    ...Object.entries(result.gradients).map(([name, error]) => [
+      `gradient of ${name}${zero.has(name) ? ' (zero up to rounding)' : ''}`,
+      show(error),
+    ]),
   ];
   const skipped =
     result.skipped.length > 0 ? `\nnot in model.onnx, not compared: ${result.skipped.join(', ')}` : '';

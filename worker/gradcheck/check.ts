@@ -10,7 +10,16 @@ import type { Engine } from '../engine/index.js';
 import type { GradcheckCase } from './case.js';
 import { LocalTrainer } from './trainer.js';
 
-/** How far a model's numbers are from the reference's; every error is ||a - b|| / (||b|| + 1e-8). */
+/**
+ * A gradient this small beside all of them together is zero up to float32 rounding, as that of a bias right before a
+ * normalization: the reference's own is noise, in which no two programs agree.
+ */
+const ROUNDING = 1e-5;
+
+/**
+ * How far a model's numbers are from the reference's. Every error is ||a - b|| / (||b|| + 1e-8), but for gradients
+ * that are zero on both sides (`zeroGradients`): theirs is relative to all gradients together.
+ */
 export interface GradcheckResult {
   readonly case: string;
   /** Whether every error is at most `rtol` and nothing is unsupported. */
@@ -21,6 +30,8 @@ export interface GradcheckResult {
   readonly worstGradient: { readonly name: string; readonly error: number } | null;
   /** By parameter. */
   readonly gradients: Readonly<Record<string, number>>;
+  /** Parameters whose gradient is zero up to rounding, here and in the reference. */
+  readonly zeroGradients: readonly string[];
   /**
    * After all optimizer steps: the larger of the error of the losses before each step, as a vector, and the error
    * of all parameters (and running statistics, where the case has them) together.
@@ -56,6 +67,7 @@ export async function gradcheck(
       lossError: null,
       worstGradient: null,
       gradients: {},
+      zeroGradients: [],
       trajectoryError: null,
     };
     return { ...base, ...nothing, pass: false, unsupported: error.operators };
@@ -89,9 +101,12 @@ async function measure(found: GradcheckCase, training: TrainingGraph, engine: En
     await trainer.run();
     const outputError = distance([[trainer.output, wanted('output')]]);
     const lossError = distance([[[trainer.loss], wanted('loss')]]);
-    const gradients = Object.fromEntries(
-      checked.map((name) => [name, distance([[trainer.gradients.get(name)!, wanted(`grad.${name}`)]])]),
-    );
+    const compared = checked.map((name) => ({
+      name,
+      ours: trainer.gradients.get(name)!,
+      theirs: wanted(`grad.${name}`),
+    }));
+    const { gradients, zeroGradients } = compareGradients(compared);
     const losses: number[] = [];
     for (let step = 1; step <= lossAtStep.length; step++) {
       if (step > 1) await trainer.run();
@@ -103,7 +118,7 @@ async function measure(found: GradcheckCase, training: TrainingGraph, engine: En
       ...statistics.map((name) => [trainer.statistics.of(name), wanted(`after.${name}`)] as const),
     ];
     const trajectoryError = Math.max(distance([[losses, lossAtStep]]), distance(after));
-    return { outputError, lossError, gradients, trajectoryError };
+    return { outputError, lossError, gradients, zeroGradients, trajectoryError };
   } finally {
     await trainer.dispose();
   }
@@ -111,19 +126,46 @@ async function measure(found: GradcheckCase, training: TrainingGraph, engine: En
 
 type Values = TensorData | readonly number[];
 
+/** One parameter's gradient, and the reference's. */
+export interface GradientPair {
+  readonly name: string;
+  readonly ours: Values;
+  readonly theirs: Values;
+}
+
+/** The error of each gradient by name, and which are zero up to rounding. */
+export function compareGradients(
+  pairs: readonly GradientPair[],
+): Pick<GradcheckResult, 'gradients' | 'zeroGradients'> {
+  const whole = Math.hypot(...pairs.map(({ theirs }) => norm(theirs)));
+  const isZero = ({ ours, theirs }: GradientPair) => norm(ours) + norm(theirs) <= ROUNDING * whole;
+  const errorOf = (pair: GradientPair) =>
+    distance([[pair.ours, pair.theirs]]) * (isZero(pair) ? (norm(pair.theirs) + 1e-8) / (whole + 1e-8) : 1);
+  return {
+    gradients: Object.fromEntries(pairs.map((pair) => [pair.name, errorOf(pair)])),
+    zeroGradients: pairs.filter(isZero).map(({ name }) => name),
+  };
+}
+
+function norm(values: Values): number {
+  let squares = 0;
+  for (const value of values) squares += Number(value) ** 2;
+  return Math.sqrt(squares);
+}
+
 /** ||a - b|| / (||b|| + 1e-8) over all pairs together, in float64. */
 export function distance(pairs: readonly (readonly [Values, Values])[]): number {
   let difference = 0;
-  let norm = 0;
+  let size = 0;
   for (const [a, b] of pairs) {
     if (a.length !== b.length) throw new InvariantError(`${a.length} values are compared with ${b.length}`);
     for (let i = 0; i < a.length; i++) {
       const wanted = Number(b[i]!);
       difference += (Number(a[i]!) - wanted) ** 2;
-      norm += wanted ** 2;
+      size += wanted ** 2;
     }
   }
-  return Math.sqrt(difference) / (Math.sqrt(norm) + 1e-8);
+  return Math.sqrt(difference) / (Math.sqrt(size) + 1e-8);
 }
 
 /** The largest error; one that is not a number is worse than any. */
