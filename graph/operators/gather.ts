@@ -19,10 +19,11 @@ export function indexIn(node: Node, index: number, length: number): number {
 /** Gather: whole slices of `axis`, one for every index. */
 const gather = define(
   'Gather',
-  (node, inputs) => {
+  (node, inputs, constants) => {
     const { dtype, shape } = operand(node, inputs, 0);
     const indices = operand(node, inputs, 1, 'integer');
     const axis = axisIn(node, intAttribute(node, 'axis', 0), shape.length);
+    constants[1]?.data.forEach((index) => indexIn(node, index, shape[axis]!));
     return [{ dtype, shape: [...shape.slice(0, axis), ...indices.shape, ...shape.slice(axis + 1)] }];
   },
   (node, inputs, [type]) => {

@@ -1,5 +1,6 @@
 import { intAttribute, intsAttribute } from '../../ir/graph.js';
 import { normalizeAxis, sizeOf } from '../../ir/tensor.js';
+import { splitLengths } from '../../operators/movement.js';
 import type { GradientContext, GradientRule, RuleTable } from '../context.js';
 
 /** The input has the output's elements in the same order. */
@@ -10,7 +11,7 @@ function transpose(g: GradientContext): string[] {
   const permutation = intsAttribute(g.node, 'perm') ?? Array.from({ length: rank }, (_, i) => rank - 1 - i);
   const inverse = new Array<number>(rank);
   permutation.forEach((from, to) => {
-    inverse[from] = to;
+    inverse[normalizeAxis(from, rank)] = to;
   });
   return [g.transpose(g.dy, inverse)];
 }
@@ -38,10 +39,14 @@ function concat(g: GradientContext): (string | undefined)[] {
   });
 }
 
-/** A part of the outputs may have no gradient: it is zero there. */
+/** A part of the outputs may have no gradient, or no name: it is zero there. */
 function split(g: GradientContext): (string | undefined)[] {
-  const axis = normalizeAxis(intAttribute(g.node, 'axis', 0), g.rankOf(g.x));
-  const parts = g.node.outputs.map((output, i) => g.gradients[i] ?? g.zeros(g.typeOf(output)));
+  const { dtype, shape } = g.typeOf(g.x);
+  const axis = normalizeAxis(intAttribute(g.node, 'axis', 0), shape.length);
+  const lengths = splitLengths(g.node, shape[axis]!, g.numbersOf(1));
+  const parts = lengths.map(
+    (length, i) => g.gradients[i] ?? g.zeros({ dtype, shape: shape.with(axis, length) }),
+  );
   return [g.concat(parts, axis), undefined];
 }
 
