@@ -1,4 +1,4 @@
-import type { Bytes, Flops } from '../base/index.js';
+import type { Bytes, Flops, Seconds } from '../base/index.js';
 
 export type DeviceKind = 'cpu' | 'webgpu' | 'cuda' | 'webgl' | 'wasm';
 
@@ -12,7 +12,19 @@ export interface Device {
   readonly memoryBytes: Bytes;
   /** Measured rate of a float32 matrix product, throttling included, in floating-point operations per second. */
   readonly flops: Flops;
+  /** Rate of convolutions where it was measured; default: that of matrix products. */
+  readonly convolutionFlops?: Flops;
+  /** At what rate operators that only move numbers read and write; default: `DEFAULT_MEMORY_BANDWIDTH`. */
+  readonly memoryBandwidthBytesPerSecond?: number;
+  /** What starting one operator costs; default: `DEFAULT_LAUNCH_SECONDS`. */
+  readonly launchSeconds?: Seconds;
 }
+
+/** Assumed of a device whose memory was not measured: one channel of DDR4 as elementwise operators see it. */
+export const DEFAULT_MEMORY_BANDWIDTH = 10e9;
+
+/** Assumed of a device whose launches were not measured: what onnxruntime takes for an empty operator on a CPU. */
+export const DEFAULT_LAUNCH_SECONDS: Seconds = 5e-6;
 
 /** What moving bytes between two hosts costs: seconds = latency + bytes / bandwidth. */
 export interface Link {
@@ -22,3 +34,16 @@ export interface Link {
 
 /** Assumed between devices until a link has been measured: 1 GB/s and 0.2 ms, a wired local network. */
 export const DEFAULT_LINK: Link = { bandwidthBytesPerSecond: 1e9, latencySeconds: 0.0002 };
+
+/** Assumed between devices of one host until it has been measured: shared memory. */
+export const DEFAULT_LOCAL_LINK: Link = { bandwidthBytesPerSecond: 4e9, latencySeconds: 0.00005 };
+
+/** How the devices of a cluster reach each other. */
+export interface Topology {
+  /** Links that were measured or given, each in both directions. */
+  readonly links: readonly (Link & { readonly between: readonly [string, string] })[];
+  /** Between hosts that no link names; default: `DEFAULT_LINK`. */
+  readonly defaultLink?: Link;
+  /** Within a host; default: `DEFAULT_LOCAL_LINK`. */
+  readonly localLink?: Link;
+}

@@ -1,0 +1,168 @@
+import type { Seconds } from '../../base/index.js';
+import { transferSeconds } from './cost.js';
+import type { Family } from './family.js';
+import type { Cut } from './layers.js';
+import type { Choice, Group, Slicing, StageModel, StageOptions } from './stage.js';
+
+/** What a search over pipelines is for. */
+export interface ChainSearch {
+  readonly model: StageModel;
+  readonly family: Family;
+  readonly slicing: Slicing;
+  readonly options: StageOptions;
+  /** Stages a pipeline may have. */
+  readonly least: number;
+  readonly most: number;
+  /** Micro-batches in flight on the k-th stage from the end, the last being 1. */
+  readonly inFlight: (fromEnd: number) => number;
+  /** Only what takes less is of interest. */
+  readonly below: Seconds;
+}
+
+export interface Chain {
+  readonly seconds: Seconds;
+  /** First stage first. */
+  readonly choices: readonly Choice[];
+}
+
+/** A pipeline's end: stages from some unit to the last. */
+interface Tail {
+  readonly sum: Seconds;
+  readonly longest: Seconds;
+  readonly after: Seconds;
+  readonly choice: Choice;
+  readonly next: Tail | undefined;
+}
+
+/**
+ * Seconds of a pipeline in which every micro-batch takes `sum` through all stages and back, and follows the one before
+ * by `longest`: a bound that no simulation of GPipe with equal ratios or of 1F1B exceeds, reached where stages are
+ * equal; `after` is what the slowest stage does when the pipeline has run dry.
+ */
+export function pipelineSeconds(
+  microBatches: number,
+  { sum, longest, after }: Pick<Tail, 'sum' | 'longest' | 'after'>,
+): Seconds {
+  return sum + (microBatches - 1) * longest + after;
+}
+
+/**
+ * The fastest 1F1B pipeline among the paths of a family and all cuts, by `pipelineSeconds`: exact.
+ *
+ * Dynamic programming from the last stage to the first over (first unit, node of the family, number of stages), keeping
+ * what is not worse in all of sum, longest and after. O(stages x edges x units^2 x kept), kept being a handful;
+ * a stage that alone would take longer than the best plan so far ends its loop.
+ */
+export function bestChain(search: ChainSearch): Chain | undefined {
+  const { model, family, slicing, options, least, most } = search;
+  const units = model.layers.units.length;
+  const { microBatches } = slicing;
+  let best: Tail | undefined;
+  let bestSeconds = search.below;
+  const links = new Map<number, number>();
+  const crossing = (from: Group, to: Group, unit: number) => {
+    const key = (from.index * family.groups.length + to.index) * units + unit;
+    const known = links.get(key);
+    if (known !== undefined) return known;
+    const seconds = crossingSeconds(model, from, to, model.layers.cuts[unit - 1]!, slicing.samples);
+    links.set(key, seconds);
+    return seconds;
+  };
+  const offer = (partial: Tail, depth: number, into: Tail[] | undefined) => {
+    const seconds = pipelineSeconds(microBatches, partial);
+    if (seconds >= bestSeconds) return;
+    if (into) keep(into, partial);
+    else if (depth >= least) [best, bestSeconds] = [partial, seconds];
+  };
+
+  let layer: Tail[][][] = family.nodes.map(() => []);
+  for (const node of family.last) {
+    const group = family.groups[family.nodes[node]!.group]!;
+    for (let from = units - 1; from >= 0; from--) {
+      const stages = [{ from, to: units, inFlight: search.inFlight(1) }];
+      const choice = model.choose(group, stages, slicing, from === 0, options);
+      if (!choice) continue;
+      const partial = {
+        sum: choice.seconds,
+        longest: choice.seconds,
+        after: choice.after,
+        choice,
+        next: undefined,
+      };
+      offer(partial, 1, from === 0 ? undefined : (layer[node]![from] ??= []));
+    }
+  }
+  for (let depth = 2; depth <= most; depth++) {
+    const inFlight = search.inFlight(depth);
+    const chosen = new Map<number, Choice | null>();
+    const choose = (group: Group, from: number, to: number) => {
+      const key = (group.index * (units + 1) + from) * (units + 1) + to;
+      const known = chosen.get(key);
+      if (known !== undefined) return known;
+      const made = model.choose(group, [{ from, to, inFlight }], slicing, false, options) ?? null;
+      chosen.set(key, made);
+      return made;
+    };
+    const earlier: Tail[][][] = family.nodes.map(() => []);
+    layer.forEach((byUnit, node) => {
+      const after = family.nodes[node]!;
+      byUnit.forEach((partials, unit) => {
+        for (const before of after.before) {
+          const group = family.groups[family.nodes[before]!.group]!;
+          const transfer = crossing(group, family.groups[after.group]!, unit);
+          for (let from = depth < most ? unit - 1 : 0; from >= 0; from--) {
+            const choice = choose(group, from, unit);
+            if (!choice) continue;
+            const seconds = choice.seconds + transfer;
+            if (group.size === 1 && microBatches * seconds >= bestSeconds) break;
+            for (const next of partials) {
+              const partial = {
+                sum: next.sum + seconds,
+                longest: Math.max(next.longest, seconds),
+                after: Math.max(next.after, choice.after),
+                choice,
+                next,
+              };
+              offer(partial, depth, from === 0 ? undefined : (earlier[before]![from] ??= []));
+            }
+          }
+        }
+      });
+    });
+    layer = earlier;
+  }
+  return best && { seconds: bestSeconds, choices: choicesOf(best) };
+}
+
+/** Both ways over a cut: activations, later their gradients, from all replicas of a stage to those of the next at once. */
+export function crossingSeconds(
+  model: StageModel,
+  from: Group,
+  to: Group,
+  cut: Cut,
+  samples: number,
+): Seconds {
+  const link = model.linkAcross(from, to);
+  const each = Math.ceil(samples / Math.min(from.size, to.size));
+  return (
+    transferSeconds(link, each * cut.activationBytesPerSample) +
+    transferSeconds(link, each * cut.gradientBytesPerSample)
+  );
+}
+
+function choicesOf(first: Tail): readonly Choice[] {
+  const choices: Choice[] = [];
+  for (let at: Tail | undefined = first; at; at = at.next) choices.push(at.choice);
+  return choices;
+}
+
+/** Adds a partial plan unless one is there that is nowhere worse, and drops those that it is nowhere worse than. */
+function keep(partials: Tail[], added: Tail): void {
+  const covers = (a: Tail, b: Tail) =>
+    a.sum <= b.sum && a.longest <= b.longest && a.after <= b.after;
+  if (partials.some((each) => covers(each, added))) return;
+  let kept = 0;
+  for (const each of partials) if (!covers(added, each)) partials[kept++] = each;
+  partials.length = kept;
+  partials.push(added);
+}

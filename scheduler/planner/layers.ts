@@ -1,0 +1,119 @@
+import type { Bytes, Flops } from '../../base/index.js';
+
+/** A model as the planner sees it: what each unit computes and holds, and what crosses between them. */
+export interface LayerProfile {
+  /** In the model's topological order; a unit is never cut. */
+  readonly units: readonly Unit[];
+  /** Cut i lies between unit i and i + 1: one entry less than there are units. */
+  readonly cuts: readonly Cut[];
+  /** Parameters used in several units: every stage that uses one holds a copy, and their gradients are summed. */
+  readonly tied: readonly { readonly parameter: string; readonly units: readonly number[] }[];
+}
+
+export interface Unit {
+  /** ONNX node names. */
+  readonly nodes: readonly string[];
+  readonly parameters: readonly UnitParameter[];
+  readonly forward: Work;
+  readonly backwardInput: Work;
+  readonly backwardWeight: Work;
+  /** Bytes a sample that the forward pass leaves for the backward pass. */
+  readonly savedBytesPerSample: Bytes;
+  /** Most bytes a sample that computing holds beside what is saved. */
+  readonly workBytesPerSample: Bytes;
+}
+
+export interface UnitParameter {
+  readonly name: string;
+  readonly bytes: Bytes;
+  readonly trained: boolean;
+}
+
+export interface Work {
+  /** Operations of matrix products and convolutions, per sample. */
+  readonly productFlops: Flops;
+  /** Those among them that belong to convolutions; default: none. */
+  readonly convolutionFlops?: Flops;
+  /** Bytes that other operators read and write, per sample. */
+  readonly movedBytes: Bytes;
+  /** Operators launched, per micro-batch. */
+  readonly launches: number;
+}
+
+/** What crosses a cut: everything made before it and used after it, skip connections included. */
+export interface Cut {
+  readonly activationBytesPerSample: Bytes;
+  readonly gradientBytesPerSample: Bytes;
+}
+
+/** Units [from, to). */
+export interface UnitRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Merges neighbouring units until at most `most` are left, the lightest pair first; work here is
+ * operations and, at a tenth, moved and parameter bytes. Depends on the model alone, never on devices, so that all
+ * clusters choose among the same cuts. O(units^2).
+ * @returns the ranges of the original units
+ */
+export function mergeUnits({ units }: LayerProfile, most: number): readonly UnitRange[] {
+  const weigh = (unit: Unit) => {
+    const works = [unit.forward, unit.backwardInput, unit.backwardWeight];
+    const computed = works.reduce((sum, work) => sum + work.productFlops + 10 * work.movedBytes, 0);
+    return computed + unit.parameters.reduce((sum, each) => sum + each.bytes, 0);
+  };
+  const ranges = units.map((unit, i) => ({ from: i, to: i + 1, weight: weigh(unit) }));
+  while (ranges.length > Math.max(1, most)) {
+    let lightest = 0;
+    for (let i = 1; i + 1 < ranges.length; i++) {
+      if (pair(ranges, i) < pair(ranges, lightest)) lightest = i;
+    }
+    const [a, b] = [ranges[lightest]!, ranges[lightest + 1]!];
+    ranges.splice(lightest, 2, { from: a.from, to: b.to, weight: a.weight + b.weight });
+  }
+  return ranges.map(({ from, to }) => ({ from, to }));
+}
+
+function pair(ranges: readonly { readonly weight: number }[], i: number): number {
+  return ranges[i]!.weight + ranges[i + 1]!.weight;
+}
+
+/**
+ * The profile whose units are the given ranges of another's: works and saved bytes add up, of working memory the
+ * most counts, and a tied parameter that a range uses several times is there once. O(units).
+ */
+export function merged(layers: LayerProfile, ranges: readonly UnitRange[]): LayerProfile {
+  const home = ranges.flatMap(({ from, to }, i) => new Array<number>(to - from).fill(i));
+  return {
+    units: ranges.map(({ from, to }) => layers.units.slice(from, to).reduce(joined)),
+    cuts: ranges.slice(0, -1).map(({ to }) => layers.cuts[to - 1]!),
+    tied: layers.tied.map(({ parameter, units }) => ({
+      parameter,
+      units: [...new Set(units.map((unit) => home[unit]!))],
+    })),
+  };
+}
+
+function joined(a: Unit, b: Unit): Unit {
+  const known = new Set(a.parameters.map(({ name }) => name));
+  return {
+    nodes: [...a.nodes, ...b.nodes],
+    parameters: [...a.parameters, ...b.parameters.filter(({ name }) => !known.has(name))],
+    forward: added(a.forward, b.forward),
+    backwardInput: added(a.backwardInput, b.backwardInput),
+    backwardWeight: added(a.backwardWeight, b.backwardWeight),
+    savedBytesPerSample: a.savedBytesPerSample + b.savedBytesPerSample,
+    workBytesPerSample: Math.max(a.workBytesPerSample, b.workBytesPerSample),
+  };
+}
+
+function added(a: Work, b: Work): Work {
+  return {
+    productFlops: a.productFlops + b.productFlops,
+    convolutionFlops: (a.convolutionFlops ?? 0) + (b.convolutionFlops ?? 0),
+    movedBytes: a.movedBytes + b.movedBytes,
+    launches: a.launches + b.launches,
+  };
+}

@@ -1,0 +1,81 @@
+import type { Seconds } from '../../base/index.js';
+import {
+  makeSchedule,
+  mostInFlight,
+  simulate,
+  type PipelineSchedule,
+  type ScheduleKind,
+  type Simulation,
+} from '../pipeline/index.js';
+import { transferSeconds } from './cost.js';
+import type { Choice, Slicing, StageModel } from './stage.js';
+
+/** What a pipeline is made of, before anybody says how long it takes. */
+export interface Pipeline {
+  readonly schedule: PipelineSchedule;
+  readonly slicing: Slicing;
+  /** Of each rank. */
+  readonly choices: readonly Choice[];
+}
+
+export interface Played {
+  readonly simulation: Simulation;
+  /** Until the last rank has exchanged gradients and updated its parameters. */
+  readonly seconds: Seconds;
+}
+
+/**
+ * Plays a pipeline on the simulator: stages take what was chosen for them, messages go over the worst link
+ * between their groups, and each rank exchanges its gradients when its own last backward pass is done.
+ * O(stages x micro-batches).
+ */
+export function play(model: StageModel, { schedule, slicing, choices }: Pipeline): Played {
+  const costs = choices.map((choice) => model.costs(choice));
+  const simulation = simulate(schedule, {
+    stages: Array.from(
+      { length: schedule.stages },
+      (_, stage) => costs[stage % schedule.ranks]![Math.floor(stage / schedule.ranks)]!,
+    ),
+    transfer: (from, to, kind, stage) => {
+      const [a, b] = [choices[from]!.group, choices[to]!.group];
+      const cut = model.layers.cuts[
+        boundary(choices, schedule.ranks, kind === 'activation' ? stage : stage - 1) - 1
+      ]!;
+      const bytes = kind === 'activation' ? cut.activationBytesPerSample : cut.gradientBytesPerSample;
+      const link = model.linkAcross(a, b);
+      const each = Math.ceil(slicing.samples / Math.min(a.size, b.size));
+      const wire = transferSeconds({ ...link, latencySeconds: 0 }, each * bytes);
+      return { latency: link.latencySeconds, wire };
+    },
+  });
+  const ends = new Array<number>(schedule.ranks).fill(0);
+  for (const { rank, end } of simulation.events) ends[rank] = Math.max(ends[rank]!, end);
+  const seconds = ends.reduce((most, end, rank) => Math.max(most, end + choices[rank]!.after), 0);
+  return { simulation, seconds };
+}
+
+/** The first unit after a stage. */
+function boundary(choices: readonly Choice[], ranks: number, stage: number): number {
+  return choices[stage % ranks]!.stages[Math.floor(stage / ranks)]!.to;
+}
+
+/** A schedule, and how many micro-batches each of its stages has in flight at most. */
+export interface Timetable {
+  readonly schedule: PipelineSchedule;
+  readonly inFlight: readonly number[];
+}
+
+/** undefined where the numbers do not fit the kind. */
+export function timetable(
+  kind: ScheduleKind,
+  ranks: number,
+  stagesPerRank: number,
+  microBatches: number,
+): Timetable | undefined {
+  if (kind === 'interleaved' && (microBatches % ranks !== 0 || stagesPerRank < 2)) return undefined;
+  const schedule = makeSchedule(kind, { ranks, microBatches, stagesPerRank });
+  return {
+    schedule,
+    inFlight: Array.from({ length: schedule.stages }, (_, stage) => mostInFlight(schedule, stage)),
+  };
+}

@@ -1,0 +1,113 @@
+import { formatBytes, type Bytes } from '../../base/index.js';
+import { totalOf } from '../account.js';
+import type { Device } from '../device.js';
+import { BudgetTooSmallError } from '../errors.js';
+import { UnitBytes } from './memory.js';
+import type { PlanRequest } from './request.js';
+import { search } from './search.js';
+import { microBatchCounts } from './slicing.js';
+
+/** Advice is given to this many bytes. */
+const STEP_BYTES: Bytes = 2 ** 20;
+/** The devices for which the least addition is looked for: those that have most. */
+const MOST_ASKED = 4;
+
+/** What one device needs for the model with the smallest micro-batches and recomputation. O(units). */
+export function leastNeedAlone({ layers, job, batch, parallelism = {} }: PlanRequest): Bytes {
+  const bytes = new UnitBytes(layers, job);
+  const counts =
+    parallelism.microBatches === undefined ? microBatchCounts(batch) : [parallelism.microBatches];
+  const needs = counts.flatMap((microBatches) =>
+    [false, true]
+      .filter((recompute) => recompute === (parallelism.recompute ?? recompute))
+      .map((recompute) => {
+        const stages = [{ from: 0, to: layers.units.length, inFlight: 1 }];
+        const accumulates = microBatches > 1;
+        const holding = { stages, recompute, accumulates, shards: 1, communicates: false };
+        return totalOf(bytes.account(holding, Math.ceil(batch / microBatches)));
+      }),
+  );
+  return Math.min(...needs) + ROUNDING;
+}
+
+/** Accounts round every item up. */
+const ROUNDING = 16;
+
+/**
+ * Why nothing fits, and what would: first what the job forces, loosened one at a time, then the least memory that one device
+ * needs more, by bisection over whole plans (a larger budget never makes a plan impossible).
+ * Takes at most a hundred searches of the request's own size.
+ */
+export function refuse(request: PlanRequest): BudgetTooSmallError {
+  const { devices, parallelism } = request;
+  const largest = [...devices].sort((a, b) => b.memoryBytes - a.memoryBytes).slice(0, MOST_ASKED);
+  const additions = largest.flatMap((device) => {
+    const enough = leastMemory(request, device);
+    return enough === undefined ? [] : [{ device, enough, more: enough - device.memoryBytes }];
+  });
+  const least = additions.reduce<(typeof additions)[number] | undefined>(
+    (a, b) => (a && a.more <= b.more ? a : b),
+    undefined,
+  );
+  const alone = leastNeedAlone(request);
+  const [first] = largest;
+  const who =
+    `no plan fits: the model needs ${formatBytes(alone)} at least on one device, ` +
+    `the largest budget is ${formatBytes(first!.memoryBytes)} (${first!.id})`;
+  const loosened = parallelism && loosen(request);
+  const advice = [
+    ...(loosened ? [loosened] : []),
+    ...(least ? [`give ${least.device.id} memory=${least.enough / STEP_BYTES}MiB`] : []),
+  ];
+  const short = least?.more ?? Math.max(STEP_BYTES, alone - first!.memoryBytes);
+  return new BudgetTooSmallError(
+    short,
+    who,
+    advice.length > 0 ? advice.join(', or ') : 'give every device more memory, or train a smaller model',
+  );
+}
+
+/** The least budget of a device, in whole MiB, with which the request has a plan. */
+function leastMemory(request: PlanRequest, device: Device): Bytes | undefined {
+  const fits = (mebibytes: number) => hasPlan(withMemory(request, device, mebibytes * STEP_BYTES));
+  let low = Math.floor(device.memoryBytes / STEP_BYTES); // does not fit
+  let high = Math.max(low + 1, Math.ceil(leastNeedAlone(request) / STEP_BYTES)) * 2;
+  if (!fits(high)) return undefined;
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) high = middle;
+    else low = middle;
+  }
+  return high * STEP_BYTES;
+}
+
+function withMemory(request: PlanRequest, device: Device, memoryBytes: Bytes): PlanRequest {
+  const devices = request.devices.map((each) => (each === device ? { ...each, memoryBytes } : each));
+  return { ...request, devices };
+}
+
+function hasPlan(request: PlanRequest): boolean {
+  return search(request).length > 0;
+}
+
+/** The first of what the job forces that would let it fit if it were left to the planner. */
+function loosen(request: PlanRequest): string | undefined {
+  const { parallelism = {} } = request;
+  const without = (field: keyof typeof parallelism) =>
+    search({ ...request, parallelism: { ...parallelism, [field]: undefined } })[0];
+  if (parallelism.microBatches !== undefined) {
+    const found = without('microBatches');
+    if (found) return `use microBatches: ${found.slicing.microBatches}`;
+  }
+  if (parallelism.recompute === false && without('recompute')) return 'use recompute: true';
+  if (parallelism.shares && without('shares')) return 'leave parallelism.shares out';
+  if (parallelism.shardOptimizer === false && without('shardOptimizer')) return 'use shardOptimizer: true';
+  if (parallelism.schedule && parallelism.schedule !== '1f1b' && without('schedule')) {
+    return 'use schedule: 1f1b, which has fewer micro-batches in flight';
+  }
+  if (parallelism.pipeline !== undefined) {
+    const found = without('pipeline');
+    if (found) return `use pipeline: ${found.choices.length}`;
+  }
+  return undefined;
+}
