@@ -26,7 +26,8 @@ function graphOf(operator: string, { inputs, attributes = {}, outputs = 1, known
   const parameters = given.filter(({ tensor, i }) => i === 1 && isFloat32(tensor));
   const constants = given.filter(({ i }) => known.includes(i));
   const data = given.filter((each) => !parameters.includes(each) && !constants.includes(each));
-  const names = Array.from({ length: outputs }, (_, i) => `y${i}`);
+  const names =
+    typeof outputs === 'number' ? Array.from({ length: outputs }, (_, i) => `y${i}`) : [...outputs];
   const info = ({ name, tensor }: { name: string; tensor: Tensor }): ValueInfo => ({
     name,
     dtype: tensor.dtype,
@@ -35,7 +36,7 @@ function graphOf(operator: string, { inputs, attributes = {}, outputs = 1, known
   return {
     name: operator,
     inputs: data.map(info),
-    outputs: names.map((name) => ({ name, dtype: 'float32', shape: ['rows'] })),
+    outputs: names.filter((name) => name !== '').map((name) => ({ name, dtype: 'float32', shape: ['rows'] })),
     nodes: [
       {
         name: `${operator}.1`,
