@@ -131,7 +131,11 @@ const concat = define(
 );
 
 /** The lengths of a Split: given, or even, with a shorter last part where they do not divide. */
-export function splitLengths(node: Node, dim: number, given: readonly number[] | undefined): readonly number[] {
+export function splitLengths(
+  node: Node,
+  dim: number,
+  given: readonly number[] | undefined,
+): readonly number[] {
   const count = node.outputs.length;
   const share = Math.ceil(dim / count);
   const lengths =

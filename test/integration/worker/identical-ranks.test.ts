@@ -30,7 +30,16 @@ for (const wire of ['float32', 'float16', 'bfloat16'] as const) {
         const { rule } = settings[0]!;
         const memory = new RankMemory(arena, rankModel.buckets, rule, 3, rank);
         memory.load(graph.parameters);
-        const trainer = new Trainer(plan, rank, dataset, memory, communicator, rankModel.training, settings, []);
+        const trainer = new Trainer(
+          plan,
+          rank,
+          dataset,
+          memory,
+          communicator,
+          rankModel.training,
+          settings,
+          [],
+        );
         return { trainer, memory };
       }),
     );

@@ -23,10 +23,7 @@ const net = model({
 }).graph;
 
 /** Inspects a job of the model on three rows of two features and a target. */
-async function inspect(
-  change: Partial<JobSpec>,
-  weights?: ReadonlyMap<string, Tensor>,
-): Promise<Inspection> {
+async function inspect(change: Partial<JobSpec>, weights?: ReadonlyMap<string, Tensor>): Promise<Inspection> {
   const folder = mkdtempSync(join(tmpdir(), 'dtrain-test-'));
   const paths = new Map<string, string>();
   const artifact = (bytes: Uint8Array): string => {
