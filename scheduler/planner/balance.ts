@@ -17,6 +17,8 @@ export interface Balance {
   /** When the last device is done. */
   readonly seconds: number;
   readonly shares: readonly LaneShare[];
+  /** Some device would take more if it had the memory. */
+  readonly limited: boolean;
 }
 
 /**
@@ -44,6 +46,7 @@ export function balance(samples: number, lanes: readonly Lane[], least: 0 | 1): 
   return {
     seconds: lanes.reduce((most, lane) => Math.max(most, lane.constant + lane.perSample), rest.seconds),
     shares: rest.shares.map(({ each, more }) => ({ each: each + 1, more })),
+    limited: rest.limited,
   };
 }
 
@@ -66,7 +69,7 @@ function fill(samples: number, lanes: readonly Lane[]): Balance | undefined {
     const mine = each + (more > 0 ? 1 : 0);
     return mine === 0 ? most : Math.max(most, lanes[i]!.constant + lanes[i]!.perSample * mine);
   }, 0);
-  return { seconds, shares };
+  return { seconds, shares, limited: shares.some(({ each }, i) => each >= lanes[i]!.capacity) };
 }
 
 /** Where the next sample would be done first. */

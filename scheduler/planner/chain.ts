@@ -68,11 +68,15 @@ export function bestChain(search: ChainSearch): Chain | undefined {
     links.set(key, seconds);
     return seconds;
   };
-  const offer = (partial: Tail, depth: number, into: Tail[] | undefined) => {
-    const seconds = pipelineSeconds(microBatches, partial);
-    if (seconds >= bestSeconds) return;
-    if (into) keep(into, partial);
-    else if (depth >= least) [best, bestSeconds] = [partial, seconds];
+  const complete = (tail: Tail, depth: number) => {
+    const seconds = pipelineSeconds(microBatches, tail);
+    if (seconds < bestSeconds && depth >= least) [best, bestSeconds] = [tail, seconds];
+  };
+  /** Whether units before `unit` can still be added, by devices of a speed, and the whole be faster than the best. */
+  const promising = ({ sum, longest, after }: Tail, unit: number, speed: number) => {
+    const rest = model.leastSeconds(0, unit, slicing.samples, speed);
+    const whole = { sum: sum + rest, longest: Math.max(longest, rest), after };
+    return pipelineSeconds(microBatches, whole) < bestSeconds;
   };
 
   let layer: Tail[][][] = family.nodes.map(() => []);
@@ -82,14 +86,17 @@ export function bestChain(search: ChainSearch): Chain | undefined {
       const stages = [{ from, to: units, inFlight: search.inFlight(1) }];
       const choice = model.choose(group, stages, slicing, from === 0, options);
       if (!choice) continue;
-      const partial = {
+      const tail = {
         sum: choice.seconds,
         longest: choice.seconds,
         after: choice.after,
         choice,
         next: undefined,
       };
-      offer(partial, 1, from === 0 ? undefined : (layer[node]![from] ??= []));
+      if (from === 0) complete(tail, 1);
+      else if (most > 1 && promising(tail, from, family.nodes[node]!.ahead)) {
+        keep((layer[node]![from] ??= []), tail);
+      }
     }
   }
   for (let depth = 2; depth <= most; depth++) {
@@ -107,7 +114,10 @@ export function bestChain(search: ChainSearch): Chain | undefined {
     layer.forEach((byUnit, node) => {
       const after = family.nodes[node]!;
       byUnit.forEach((partials, unit) => {
+        const hopeful = partials.filter((tail) => promising(tail, unit, after.ahead));
+        if (hopeful.length === 0) return;
         for (const before of after.before) {
+          const { ahead } = family.nodes[before]!;
           const group = family.groups[family.nodes[before]!.group]!;
           const transfer = crossing(group, family.groups[after.group]!, unit);
           for (let from = depth < most ? unit - 1 : 0; from >= 0; from--) {
@@ -115,15 +125,16 @@ export function bestChain(search: ChainSearch): Chain | undefined {
             if (!choice) continue;
             const seconds = choice.seconds + transfer;
             if (group.size === 1 && microBatches * seconds >= bestSeconds) break;
-            for (const next of partials) {
-              const partial = {
+            for (const next of hopeful) {
+              const tail = {
                 sum: next.sum + seconds,
                 longest: Math.max(next.longest, seconds),
                 after: Math.max(next.after, choice.after),
                 choice,
                 next,
               };
-              offer(partial, depth, from === 0 ? undefined : (earlier[before]![from] ??= []));
+              if (from === 0) complete(tail, depth);
+              else if (promising(tail, from, ahead)) keep((earlier[before]![from] ??= []), tail);
             }
           }
         }

@@ -42,6 +42,9 @@ export type Part = (typeof PARTS)[number];
 export class UnitSeconds {
   readonly #perSample: Readonly<Record<Part, Float64Array>>;
   readonly #constant: Readonly<Record<Part, Float64Array>>;
+  /** All parts together. */
+  readonly #wholePerSample: Float64Array;
+  readonly #wholeConstant: Float64Array;
 
   constructor(units: readonly Unit[], rates: Rates) {
     const sums = (of: (work: Work) => number) =>
@@ -59,6 +62,10 @@ export class UnitSeconds {
       return products + convolutionFlops * rates.convolution + movedBytes * rates.byte;
     });
     this.#constant = sums(({ launches }) => launches * rates.launch);
+    const added = ({ forward, backwardInput, backwardWeight }: Record<Part, Float64Array>) =>
+      forward.map((seconds, i) => seconds + backwardInput[i]! + backwardWeight[i]!);
+    this.#wholePerSample = added(this.#perSample);
+    this.#wholeConstant = added(this.#constant);
   }
 
   of(part: Part, { from, to }: UnitRange): Duration {
@@ -68,14 +75,14 @@ export class UnitSeconds {
 
   /** Forward and backward; with `recompute` the forward pass twice. */
   step(ranges: readonly UnitRange[], recompute: boolean): Duration {
-    let [constant, perSample] = [0, 0];
-    for (const range of ranges) {
-      for (const part of PARTS) {
-        const times = recompute && part === 'forward' ? 2 : 1;
-        const one = this.of(part, range);
-        constant += times * one.constant;
-        perSample += times * one.perSample;
-      }
+    let constant = 0;
+    let perSample = 0;
+    for (const { from, to } of ranges) {
+      constant += this.#wholeConstant[to]! - this.#wholeConstant[from]!;
+      perSample += this.#wholePerSample[to]! - this.#wholePerSample[from]!;
+      if (!recompute) continue;
+      constant += this.#constant.forward[to]! - this.#constant.forward[from]!;
+      perSample += this.#perSample.forward[to]! - this.#perSample.forward[from]!;
     }
     return { constant, perSample };
   }

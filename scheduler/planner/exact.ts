@@ -12,8 +12,19 @@ export interface CutSearch {
   readonly timetable: Timetable;
   readonly slicing: Slicing;
   readonly options: StageOptions;
+  /** What was found for stages before, with the same slicing and options. */
+  readonly known: KnownWays;
   /** Only what takes less is of interest. */
   readonly below: Seconds;
+}
+
+/** Ways to compute stages, by group, units and micro-batches in flight. */
+export type KnownWays = Map<string, readonly Way[]>;
+
+interface Way {
+  readonly choice: Choice;
+  /** Of the first of its stages. */
+  readonly forward: Seconds;
 }
 
 export interface SimulatedChain {
@@ -27,7 +38,7 @@ export interface SimulatedChain {
  * O(units ^ (stages - 1)) at worst: for small models, or ones merged to be small.
  */
 export function bestCuts(search: CutSearch): SimulatedChain | undefined {
-  const { model, groups, timetable, slicing, options } = search;
+  const { model, groups, timetable, slicing } = search;
   const { schedule, inFlight } = timetable;
   const { ranks, stages, microBatches } = schedule;
   const units = model.layers.units.length;
@@ -40,62 +51,59 @@ export function bestCuts(search: CutSearch): SimulatedChain | undefined {
     const { seconds } = play(model, { schedule, slicing, choices });
     if (seconds < bestSeconds) [best, bestSeconds] = [[...choices], seconds];
   };
-  const choose = (rank: number, then: () => void) => {
+  /** Speed of the ranks from one on, together. */
+  const speeds = groups.map((_, rank) => groups.slice(rank).reduce((sum, { speed }) => sum + speed, 0));
+  /** Whether the rest, from a unit on, may be computed by these ranks in time, after what comes before them. */
+  const promising = (from: number, rank: number, ahead: Seconds) =>
+    ahead + microBatches * model.leastSeconds(from, units, slicing.samples, speeds[rank] ?? 0) < bestSeconds;
+  const choose = (rank: number, ahead: Seconds, then: (ahead: Seconds) => void) => {
     const group = groups[rank]!;
     const held = ranges.flatMap((range, stage) =>
       stage % ranks === rank ? [{ ...range, inFlight: inFlight[stage]! }] : [],
     );
-    for (const choice of waysOf(model, group, held, slicing, ranks === 1, options)) {
-      if (microBatches * choice.seconds + choice.after >= bestSeconds) continue;
+    const key = `${group.index}:${held.map(({ from, to, inFlight }) => `${from},${to},${inFlight}`).join(';')}`;
+    let ways = search.known.get(key);
+    if (!ways) search.known.set(key, (ways = waysOf(search, group, held)));
+    for (const { choice, forward } of ways) {
+      if (ahead + microBatches * choice.seconds + choice.after >= bestSeconds) continue;
       choices[rank] = choice;
-      if (leastSeconds(model, choices.slice(0, rank + 1), microBatches) < bestSeconds) then();
+      then(ahead + forward);
     }
     choices.length = rank;
   };
-  const place = (stage: number, from: number) => {
+  const place = (stage: number, from: number, ahead: Seconds) => {
     const rank = stage - (stages - ranks);
-    const next = (to: number) => {
-      if (stage + 1 === stages) leaf();
-      else place(stage + 1, to);
-    };
     const last = stage + 1 === stages;
     for (let to = last ? units : from + 1; to <= units - (stages - 1 - stage); to++) {
+      const next = (then: Seconds) => {
+        if (last) leaf();
+        else if (rank < 0 || stages > ranks || promising(to, rank + 1, then)) place(stage + 1, to, then);
+      };
       ranges[stage] = { from, to };
       ranges.length = stage + 1;
-      if (rank >= 0) choose(rank, () => next(to));
-      else next(to);
+      if (rank >= 0) choose(rank, ahead, next);
+      else next(0);
     }
   };
-  place(0, 0);
+  if (promising(0, 0, 0)) place(0, 0, 0);
   return best && { seconds: bestSeconds, choices: best };
 }
 
 /** With and without recomputation: replicas may be faster with it where memory is what limits their shares. */
 function waysOf(
-  model: StageModel,
+  { model, slicing, options, groups }: CutSearch,
   group: Group,
   held: Choice['stages'],
-  slicing: Slicing,
-  alone: boolean,
-  options: StageOptions,
-): readonly Choice[] {
+): readonly Way[] {
   const way = (recompute: boolean) =>
     options.recompute === undefined || options.recompute === recompute
-      ? model.evaluate(group, held, slicing, alone, recompute, options.shares)
+      ? model.evaluate(group, held, slicing, groups.length === 1, recompute, options.shares)
       : undefined;
   const kept = way(false);
-  if (kept && group.size === 1) return [kept];
-  return [kept, way(true)].filter((each) => each !== undefined);
-}
-
-/** What no simulation goes below: a rank computes all its micro-batches after the first has come to it. */
-function leastSeconds(model: StageModel, choices: readonly Choice[], microBatches: number): Seconds {
-  let [least, ahead] = [0, 0];
-  for (const choice of choices) {
-    least = Math.max(least, ahead + microBatches * choice.seconds + choice.after);
-    ahead += model.costs(choice)[0]!.forward;
-  }
-  return least;
+  const choices = kept && !kept.limited ? [kept] : [kept, way(true)];
+  return choices.flatMap((choice) =>
+    choice ? [{ choice, forward: model.costs(choice)[0]!.forward }] : [],
+  );
 }
 
 /**

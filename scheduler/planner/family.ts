@@ -19,6 +19,8 @@ export interface FamilyNode {
   readonly group: number;
   /** Nodes that may be the stage before. */
   readonly before: readonly number[];
+  /** Speed of all devices that stages before may have, together. */
+  readonly ahead: number;
 }
 
 /** Up to so many devices every order of every grouping is considered. */
@@ -73,7 +75,7 @@ function allOrders(
     const before = masks.flatMap((mask, earlier) =>
       (mask & used) === 0 ? [index.get(earlier * (all + 1) + (used | mask))!] : [],
     );
-    return { group, before };
+    return { group, before, ahead: model.speedOf(devices.filter((_, i) => !((used >> i) & 1))) };
   });
   const last = keys.flatMap(({ group, used }, i) => (used === masks[group] ? [i] : []));
   return { groups, nodes, last, complete: true };
@@ -102,6 +104,7 @@ function inOrder(
   const endingAt = blocks.map((_, end) => spans.flatMap((span, i) => (span.to === end ? [i] : [])));
   const nodes = spans.map(({ from }, group): FamilyNode => ({
     group,
+    ahead: model.speedOf(blocks.slice(0, from).flat()),
     before: gaps ? endingAt.slice(0, from + 1).flat() : (endingAt[from] ?? []),
   }));
   return { groups, nodes, last: nodes.map((_, i) => i), complete: false };

@@ -31,13 +31,6 @@ export interface Holding {
   readonly communicates: boolean;
 }
 
-/** Bytes = fixed + perSample x samples of a micro-batch. */
-interface Entry {
-  readonly what: string;
-  readonly fixed: number;
-  readonly perSample: number;
-}
-
 /** Of a range of units; the last two a sample. */
 interface RangeBytes {
   readonly parameters: Bytes;
@@ -50,6 +43,8 @@ interface RangeBytes {
 const EDGE_BUFFERS = 2;
 /** The micro-batch that is computed, and the one that is read meanwhile. */
 const BATCH_BUFFERS = 2;
+/** Every item of an account is rounded up: at most a byte each. */
+export const ROUNDED_BYTES = 16;
 
 /**
  * What ranges of units take in memory, from prefix sums: O(units log units) to make. The first question about
@@ -119,56 +114,72 @@ export class UnitBytes {
 
   /** What a replica holds, by name, when its share of a micro-batch is `samples`. */
   account(holding: Holding, samples: number): readonly AccountItem[] {
-    return this.#entries(holding)
-      .map(({ what, fixed, perSample }) => ({ what, bytes: Math.ceil(fixed + perSample * samples) }))
-      .filter(({ bytes }) => bytes > 0);
+    const { fixed, perSample } = this.#held(holding);
+    const items = [
+      ...Object.entries(fixed).map(([what, bytes]) => ({ what, bytes: Math.ceil(bytes) })),
+      ...Object.entries(perSample).map(([what, bytes]) => ({ what, bytes: Math.ceil(bytes * samples) })),
+    ];
+    return items.filter(({ bytes }) => bytes > 0);
   }
 
   /** The most samples a micro-batch that fit; 0 where none does, Infinity where samples are free. */
   samplesWithin(budget: Bytes, holding: Holding): number {
-    const entries = this.#entries(holding);
-    let [fixed, perSample] = [entries.length, 0]; // a byte each for rounding up
-    for (const entry of entries) {
-      fixed += entry.fixed;
-      perSample += entry.perSample;
-    }
-    if (fixed > budget) return 0;
-    return perSample === 0 ? Infinity : Math.floor((budget - fixed) / perSample);
+    const { fixed, perSample } = this.#held(holding);
+    const room =
+      budget -
+      ROUNDED_BYTES -
+      fixed.runtime -
+      fixed.parameters -
+      fixed.gradients -
+      fixed['gradients of one micro-batch'] -
+      fixed['optimizer state'] -
+      fixed['data set'] -
+      fixed.messages;
+    if (room < 0) return 0;
+    const each = perSample['saved activations'] + perSample.work + perSample.edges + perSample.batches;
+    return each === 0 ? Infinity : Math.floor(room / each);
   }
 
-  #entries({ stages, recompute, accumulates, shards, communicates }: Holding): readonly Entry[] {
-    const { units, cuts } = this.layers;
-    let [parameters, trained, saved, work, edges, ends] = [0, 0, 0, 0, 0, 0];
+  /** Bytes = fixed + perSample x samples, by name. */
+  #held({ stages, recompute, accumulates, shards, communicates }: Holding) {
+    const { cuts } = this.layers;
+    let parameters = 0;
+    let trained = 0;
+    let saved = 0;
+    let work = 0;
+    let edges = 0;
+    let ends = 0;
     for (const range of stages) {
       const { from, to, inFlight } = range;
       const figures = this.#of(range);
+      const [left, right] = [cuts[from - 1], cuts[to - 1]];
       parameters += figures.parameters;
       trained += figures.trained;
-      const all = figures.saved;
-      const left = cuts[from - 1];
       // computing again begins with what came in, and ends with everything there at once, for one micro-batch
-      saved += recompute ? inFlight * (left?.activationBytesPerSample ?? this.job.batchBytesPerSample) : inFlight * all;
-      work = Math.max(work, figures.work + (recompute ? all : 0));
-      for (const cut of [left, cuts[to - 1]]) {
-        if (cut) edges += EDGE_BUFFERS * (cut.activationBytesPerSample + cut.gradientBytesPerSample);
-      }
-      ends += (from === 0 ? 1 : 0) + (to === units.length ? 1 : 0);
+      const kept = recompute ? (left?.activationBytesPerSample ?? this.job.batchBytesPerSample) : figures.saved;
+      saved += inFlight * kept;
+      work = Math.max(work, figures.work + (recompute ? figures.saved : 0));
+      if (left) edges += EDGE_BUFFERS * (left.activationBytesPerSample + left.gradientBytesPerSample);
+      if (right) edges += EDGE_BUFFERS * (right.activationBytesPerSample + right.gradientBytesPerSample);
+      if (!left || !right) ends++;
     }
-    const fixed = (what: string, bytes: number): Entry => ({ what, fixed: bytes, perSample: 0 });
-    const perSample = (what: string, bytes: number): Entry => ({ what, fixed: 0, perSample: bytes });
-    return [
-      fixed('runtime', RUNTIME_BYTES),
-      fixed('parameters', 2 * parameters),
-      fixed('gradients', 2 * trained),
-      fixed('gradients of one micro-batch', accumulates ? trained : 0),
-      fixed('optimizer state', (this.job.stateFactor * trained) / shards),
-      perSample('saved activations', saved),
-      perSample('work', ARENA_OVERHEAD * work),
-      perSample('edges', edges),
-      perSample('batches', ends > 0 ? BATCH_BUFFERS * this.job.batchBytesPerSample : 0),
-      fixed('data set', ends > 0 ? this.job.datasetBytes : 0),
-      fixed('messages', communicates ? MESSAGE_BYTES : 0),
-    ];
+    return {
+      fixed: {
+        runtime: RUNTIME_BYTES,
+        parameters: 2 * parameters,
+        gradients: 2 * trained,
+        'gradients of one micro-batch': accumulates ? trained : 0,
+        'optimizer state': (this.job.stateFactor * trained) / shards,
+        'data set': ends > 0 ? this.job.datasetBytes : 0,
+        messages: communicates ? MESSAGE_BYTES : 0,
+      },
+      perSample: {
+        'saved activations': saved,
+        work: ARENA_OVERHEAD * work,
+        edges,
+        batches: ends > 0 ? BATCH_BUFFERS * this.job.batchBytesPerSample : 0,
+      },
+    };
   }
 }
 

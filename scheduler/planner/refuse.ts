@@ -2,7 +2,7 @@ import { formatBytes, type Bytes } from '../../base/index.js';
 import { totalOf } from '../account.js';
 import type { Device } from '../device.js';
 import { BudgetTooSmallError } from '../errors.js';
-import { UnitBytes } from './memory.js';
+import { ROUNDED_BYTES, UnitBytes } from './memory.js';
 import type { PlanRequest } from './request.js';
 import { search } from './search.js';
 import { microBatchCounts } from './slicing.js';
@@ -27,11 +27,8 @@ export function leastNeedAlone({ layers, job, batch, parallelism = {} }: PlanReq
         return totalOf(bytes.account(holding, Math.ceil(batch / microBatches)));
       }),
   );
-  return Math.min(...needs) + ROUNDING;
+  return Math.min(...needs) + ROUNDED_BYTES;
 }
-
-/** Accounts round every item up. */
-const ROUNDING = 16;
 
 /**
  * Why nothing fits, and what would: first what the job forces, loosened one at a time, then the least memory that one device

@@ -1,7 +1,7 @@
 import type { Seconds } from '../../base/index.js';
 import { SCHEDULE_KINDS, type ScheduleKind } from '../pipeline/index.js';
 import { bestChain } from './chain.js';
-import { bestCuts, pathsOf } from './exact.js';
+import { bestCuts, pathsOf, type KnownWays } from './exact.js';
 import { Grains, type Grain } from './grain.js';
 import { play, timetable } from './played.js';
 import type { Forced, PlanRequest } from './request.js';
@@ -190,10 +190,13 @@ function* simulated(
         if (slicing.microBatches > MOST_SIMULATED && forced.microBatches === undefined) continue;
         const table = timetable(kind, ranks, stagesPerRank, slicing.microBatches);
         if (!table) continue;
+        const known: KnownWays = new Map();
         for (const groups of pathsOf(family, ranks)) {
+          const shares = groups.some(({ size }) => size > 1);
+          if (!shares && !slicing.shardOptimizer && forced.shardOptimizer === undefined) continue;
           const options = optionsOf(forced);
           const below = fastest();
-          const cut = bestCuts({ model, groups, timetable: table, slicing, options, below });
+          const cut = bestCuts({ model, groups, timetable: table, slicing, options, known, below });
           if (cut) yield { ...grain, ...cut, kind, stagesPerRank, slicing };
         }
       }

@@ -5,6 +5,7 @@ import { splitShares } from '../shares.js';
 import { balance, type Balance, type Lane } from './balance.js';
 import {
   PARTS,
+  prefixSums,
   ratesOf,
   ringSeconds,
   transferSeconds,
@@ -23,6 +24,8 @@ export interface Group {
   readonly size: number;
   /** The worst of the links between its devices. */
   readonly link: Link;
+  /** How many times as fast as the reference its devices are together, at most, whatever they compute. */
+  readonly speed: number;
 }
 
 interface GroupLane {
@@ -30,6 +33,12 @@ interface GroupLane {
   readonly memory: Bytes;
   readonly rates: Rates;
   readonly units: UnitSeconds;
+}
+
+/** The seconds of a kind of device, and its speed beside the reference. */
+interface DeviceClass {
+  readonly units: UnitSeconds;
+  readonly speed: number;
 }
 
 /** How the samples of a step are cut, and what else is the same for all stages. */
@@ -53,6 +62,8 @@ export interface Choice {
   readonly recompute: boolean;
   /** Samples of the largest micro-batch for each lane of the group. */
   readonly shares: Balance['shares'];
+  /** Memory keeps some device from taking more: recomputing may then be faster. */
+  readonly limited: boolean;
   /** Forward and backward of the largest micro-batch, until the last replica is done. */
   readonly seconds: Seconds;
   /** After the last micro-batch: gradients meet, parameters are updated. */
@@ -69,8 +80,10 @@ const REFERENCE: Rates = { product: 1e-11, convolution: 1e-11, byte: 1e-10, laun
 /** What stages of one model take on groups of devices. All answers fall with speed and memory, none grows. */
 export class StageModel {
   readonly bytes: UnitBytes;
-  readonly #classes = new Map<string, UnitSeconds>();
+  readonly #classes = new Map<string, DeviceClass>();
   readonly #reference: UnitSeconds;
+  /** Of the first units, on the reference, a sample. */
+  readonly #prices: Float64Array;
   readonly #network: Network;
   readonly #worst: Link;
 
@@ -82,6 +95,8 @@ export class StageModel {
   ) {
     this.bytes = new UnitBytes(layers, job);
     this.#reference = new UnitSeconds(layers.units, REFERENCE);
+    const all = layers.units.map((_, from) => this.#reference.step([{ from, to: from + 1 }], false).perSample);
+    this.#prices = prefixSums(all, (seconds) => seconds);
     this.#network = new Network(topology);
     this.#worst = this.#network.among(devices);
   }
@@ -100,16 +115,38 @@ export class StageModel {
     }
     const lanes = [...byClass.values()].map((equal): GroupLane => {
       const rates = ratesOf(equal[0]!);
-      return { devices: equal, memory: equal[0]!.memoryBytes, rates, units: this.#unitsOf(equal[0]!, rates) };
+      const { units } = this.#classOf(equal[0]!);
+      return { devices: equal, memory: equal[0]!.memoryBytes, rates, units };
     });
-    return { index, devices, lanes, size: devices.length, link: this.#network.among(devices) };
+    const link = this.#network.among(devices);
+    return { index, devices, lanes, size: devices.length, link, speed: this.speedOf(devices) };
   }
 
-  #unitsOf(device: Device, rates: Rates): UnitSeconds {
+  /** How many times as fast as the reference devices are together, at most, whatever they compute. */
+  speedOf(devices: readonly Device[]): number {
+    return devices.reduce((sum, device) => sum + this.#classOf(device).speed, 0);
+  }
+
+  /**
+   * Seconds below which devices of a speed together do not compute units [from, to) for so many samples, however they
+   * share them (the duality of `lowerBound`, with the reference's seconds as prices). O(1).
+   */
+  leastSeconds(from: number, to: number, samples: number, speed: number): Seconds {
+    return speed > 0 ? (samples * (this.#prices[to]! - this.#prices[from]!)) / speed : Infinity;
+  }
+
+  #classOf(device: Device): DeviceClass {
     const key = classOf(device);
     const known = this.#classes.get(key);
     if (known) return known;
-    const made = new UnitSeconds(this.layers.units, rates);
+    const units = new UnitSeconds(this.layers.units, ratesOf(device));
+    let speed = 0;
+    for (let unit = 0; unit < this.layers.units.length; unit++) {
+      const price = this.#prices[unit + 1]! - this.#prices[unit]!;
+      const seconds = units.step([{ from: unit, to: unit + 1 }], false).perSample;
+      if (price > 0) speed = Math.max(speed, price / seconds);
+    }
+    const made = { units, speed };
     this.#classes.set(key, made);
     return made;
   }
@@ -135,7 +172,7 @@ export class StageModel {
       return this.evaluate(group, stages, slicing, alone, options.recompute, options.shares);
     }
     const kept = this.evaluate(group, stages, slicing, alone, false, options.shares);
-    if (kept && group.size === 1) return kept;
+    if (kept && !kept.limited) return kept;
     const again = this.evaluate(group, stages, slicing, alone, true, options.shares);
     return again && (!kept || again.seconds < kept.seconds) ? again : kept;
   }
@@ -157,11 +194,11 @@ export class StageModel {
       shards: shardOptimizer ? group.size : 1,
       communicates: !alone || group.size > 1,
     };
-    const lanes = group.lanes.map(({ devices, memory, units }): Lane => ({
-      ...units.step(stages, recompute),
-      count: devices.length,
-      capacity: this.bytes.samplesWithin(memory, holding),
-    }));
+    const lanes = group.lanes.map(({ devices, memory, units }): Lane => {
+      const { constant, perSample } = units.step(stages, recompute);
+      const capacity = this.bytes.samplesWithin(memory, holding);
+      return { count: devices.length, constant, perSample, capacity };
+    });
     const balanced = weights
       ? forcedShares(samples, group, lanes, weights)
       : balance(samples, lanes, shardOptimizer && group.size > 1 ? 1 : 0);
@@ -229,5 +266,6 @@ function forcedShares(
       0,
     ),
     shares: group.lanes.map((_, i) => ({ each: shares[i]!, more: 0 })),
+    limited: false,
   };
 }
