@@ -62,8 +62,8 @@ export class Binder {
    */
   bindNode(original: Node, definition: OperatorDefinition): void {
     const inputs = original.inputs.map((name) => this.aliases.get(name) ?? name);
-    const outputs = original.outputs.map((name) =>
-      this.live.has(name) || keepsOutputs(original) ? name : '',
+    const outputs = original.outputs.map((name, at) =>
+      this.live.has(name) || keepsOutput(original, at) ? name : '',
     );
     const node: Node = { ...original, inputs, outputs };
     if (this.isPassThrough(node)) {
@@ -215,9 +215,18 @@ export class Binder {
   }
 }
 
-/** The running statistics of BatchNormalization are wanted although nothing in the graph reads them. */
-function keepsOutputs({ operator, domain }: Node): boolean {
-  return domain === '' && operator === 'BatchNormalization';
+/** Operators of which every output has its name: they have no optional ones, or state that nothing reads. */
+const KEEPS_ALL: ReadonlySet<string> = new Set(['BatchNormalization', 'TopK']);
+/** Operators whose first output may be left out as well. */
+const NONE_REQUIRED: ReadonlySet<string> = new Set(['LSTM', 'GRU', 'RNN']);
+
+/**
+ * Whether an output is named although nothing in the graph reads it: an engine takes no node that leaves a required
+ * output out, and the running statistics of BatchNormalization are wanted by whoever trains.
+ */
+function keepsOutput({ operator, domain }: Node, at: number): boolean {
+  if (domain !== '') return false;
+  return KEEPS_ALL.has(operator) || (at === 0 && !NONE_REQUIRED.has(operator));
 }
 
 /** A stand-in for a value of which only the type is looked at. */

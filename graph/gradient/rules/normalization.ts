@@ -71,7 +71,10 @@ export function sumPerChannel(f: Formula, value: string): string {
 
 /**
  * BatchNormalization with the statistics of the batch (training form) or with those it was given.
- * The running statistics are state, not parameters: they get no gradient, as in PyTorch.
+ *
+ * Running statistics are state and get no gradient, as in PyTorch. Statistics that the model computes itself (exporters
+ * write a normalization without running statistics so) do: with w = scale / std and h = (x - mean) / std,
+ * dmean = -sum(dy) w and dvariance = -sum(dy h) w / (2 std).
  */
 function batchNormalization(g: GradientContext): (string | undefined)[] {
   const { x, dy } = g;
@@ -97,12 +100,14 @@ function batchNormalization(g: GradientContext): (string | undefined)[] {
     );
     return g.mul(g.sub(dy, correction), scale);
   };
+  const given = (input: number, sum: string, factor: string) =>
+    g.cast(g.mul(sum, g.reshape(factor, g.shapeOf(sum))), g.typeOf(g.input(input)).dtype);
   return [
     g.needs(0) ? dx() : undefined,
     g.needs(1) ? dScale() : undefined,
     g.needs(2) ? dBias() : undefined,
-    undefined,
-    undefined,
+    !training && g.needs(3) ? given(3, g.neg(dBias()), scale) : undefined,
+    !training && g.needs(4) ? given(4, g.mul(dScale(), -0.5), g.mul(scale, inverse)) : undefined,
   ];
 }
 
