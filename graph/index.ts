@@ -35,6 +35,7 @@ export {
   peakActivationBytes,
   runningStatistics,
   setBatchNormalization,
+  setLossOutput,
   type BatchNormalizationMode,
   type BatchStatistics,
   type DropoutMask,

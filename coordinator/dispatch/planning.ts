@@ -75,6 +75,7 @@ export function runPlanOf(
     frozen: [...patternsIn(job.frozen ?? [])],
     data: { train: job.data.train, validation: job.data.validation ?? null },
     loss: job.loss,
+    lossOutput: job.lossOutput ?? null,
     batchNormalization: job.batchNormalization ?? 'exported',
     optimizer: job.optimizer,
     schedule: job.schedule ?? { kind: 'constant' },

@@ -17,6 +17,7 @@ import {
   readModel,
   runningStatistics,
   setBatchNormalization,
+  setLossOutput,
   takesValue,
   targetTypeOf,
   UnsupportedOperatorError,
@@ -61,7 +62,8 @@ export interface Inspection {
  */
 export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string>): Promise<Inspection> {
   const model = readModel(await readFile(pathOf(paths, job.model)), { source: 'model' });
-  const graph = setBatchNormalization(model.graph, job.batchNormalization ?? 'exported');
+  const seen = setLossOutput(model.graph, job.lossOutput);
+  const graph = setBatchNormalization(seen, job.batchNormalization ?? 'exported');
   const names = [...graph.parameters.keys()];
   const frozen = frozenParameters(job.frozen ?? [], names);
   parameterGroups(job.optimizer, names);

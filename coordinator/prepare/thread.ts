@@ -37,9 +37,9 @@ export class PreparationThreads implements Preparation {
   async inspect(job: JobSpec, paths: ReadonlyMap<string, string>): Promise<Inspection> {
     // everything that the answer depends on: artifacts go by their hash
     const { model, weights, frozen, data, loss, batch, steps, optimizer, communication } = job;
-    const { batchNormalization } = job;
+    const { batchNormalization, lossOutput } = job;
     const what = [model, weights, frozen, data, loss, batch, steps, optimizer, communication];
-    const key = JSON.stringify([...what, batchNormalization]);
+    const key = JSON.stringify([...what, batchNormalization, lossOutput ?? null]);
     const known = this.remembered.get(key);
     if (known) return known;
     const answer = await this.inspector.ask({ kind: 'inspect', job, paths });

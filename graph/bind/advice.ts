@@ -20,13 +20,13 @@ export function explainShape(
   if (baked !== undefined && baked !== batch) {
     return new ShapeError(
       node,
-      `${error.reason}. The file reshapes to a fixed size that fits a batch of ${baked} only, and ${batch} was asked. ${MEND}, or train with a batch of ${baked}`,
+      `${error.reason}. The file reshapes to a fixed size that fits a batch of ${baked} only, and not the share of ${batch} that was tried. ${MEND}`,
     );
   }
   if (exportedBatch === undefined) return error;
   return new ShapeError(
     node,
-    `${error.reason}. The file was exported for a batch of ${exportedBatch}, and ${batch} was asked. ${MEND}, or train with a batch of ${exportedBatch}`,
+    `${error.reason}. The file was exported for a batch of ${exportedBatch} and does not take the share of ${batch} that was tried. ${MEND}`,
   );
 }
 
@@ -63,7 +63,7 @@ export function checkOutputs(
     const rows = typeOf(output.name).shape[0];
     if (!isBatch || rows === undefined || rows % batch === 0) continue;
     throw new BindingError(
-      `for a batch of ${batch} the output "${output.name}" has ${rows} rows: the exporter wrote a batch of ${rows} into the graph. ${MEND}, or train with a batch of ${rows}`,
+      `for a batch of ${batch} the output "${output.name}" has ${rows} rows: the exporter wrote a batch of ${rows} into the graph. ${MEND}`,
     );
   }
 }

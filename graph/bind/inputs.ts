@@ -29,13 +29,19 @@ export interface BoundInputs {
 export function bindInputs(graph: Graph, { batch, shapes = {} }: Binding): BoundInputs {
   checkAsked(graph, batch, shapes);
   const symbols = new Map<string, number>();
+  let exportedBatch: number | undefined;
+  let samples = batch;
   for (const input of graph.inputs) {
     const given = shapes[input.name];
-    if (given) bindGiven(input, given, symbols);
+    if (!given) continue;
+    bindGiven(input, given, symbols);
+    // the first dimension may be another than the file's: then it is a batch
+    const first = input.shape[0];
+    if (typeof first === 'number' && first !== given[0]) exportedBatch = first;
+    samples ??= given[0];
   }
   const isBatch = batchTest(graph, shapes);
   const types = new Map<string, TensorType>();
-  let exportedBatch: number | undefined;
   // First the batch, so that its symbol is known to inputs which name it on another axis.
   for (const input of graph.inputs) {
     const first = input.shape[0];
@@ -52,7 +58,7 @@ export function bindInputs(graph: Graph, { batch, shapes = {} }: Binding): Bound
   return {
     types,
     symbols,
-    ...(batch === undefined ? {} : { batch }),
+    ...(samples === undefined ? {} : { batch: samples }),
     ...(exportedBatch === undefined ? {} : { exportedBatch }),
   };
 }

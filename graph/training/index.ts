@@ -15,6 +15,7 @@ export {
   prepareForward,
   type LossGraphOptions,
 } from './forward.js';
+export { setLossOutput } from './loss-output.js';
 export { nameOutputs, type OutputName } from './name-outputs.js';
 export { gradientOrder, peakActivationBytes } from './order.js';
 export {

@@ -71,6 +71,12 @@ export const JobSpecSchema = Type.Object(
     frozen: Type.Optional(PatternsSchema),
     data: Type.Object({ train: DatasetSchema, validation: Type.Optional(DatasetSchema) }, strict),
     loss: LossSchema,
+    lossOutput: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: 'which output of the model the loss compares; default: the first',
+      }),
+    ),
     optimizer: OptimizerSchema,
     schedule: Type.Optional(ScheduleSchema),
     batch: count('samples of a step, over all devices'),

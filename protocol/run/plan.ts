@@ -41,6 +41,8 @@ export const RunPlanSchema = Type.Object(
     frozen: Type.Array(Type.String()),
     data: Type.Object({ train: DatasetSchema, validation: Type.Union([DatasetSchema, Type.Null()]) }, strict),
     loss: LossSchema,
+    /** Which output of the model the loss compares; null: the first. */
+    lossOutput: Type.Union([Type.String(), Type.Null()]),
     batchNormalization: BatchNormalizationSchema,
     optimizer: OptimizerSchema,
     schedule: ScheduleSchema,

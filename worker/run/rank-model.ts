@@ -12,6 +12,7 @@ import {
   readModel,
   runningStatistics,
   setBatchNormalization,
+  setLossOutput,
   type Graph,
   type Loaded,
   type Tensor,
@@ -86,9 +87,12 @@ export class RankModel {
   }
 
   /** The model as the job has it train, and the statistics that stay as they are: they are saved with the others. */
-  static async read(path: string, mode: RunPlan['batchNormalization']): Promise<Loaded> {
+  static async read(
+    path: string,
+    { batchNormalization, lossOutput }: Pick<RunPlan, 'batchNormalization' | 'lossOutput'>,
+  ): Promise<Loaded> {
     const { graph: exported, initializers } = readModel(await readFile(path));
-    const graph = setBatchNormalization(exported, mode);
+    const graph = setBatchNormalization(setLossOutput(exported, lossOutput ?? undefined), batchNormalization);
     const kept = [...fixedStatistics(graph)].filter(([name]) => initializers.has(name));
     return { graph, constants: new Map(kept) };
   }

@@ -172,7 +172,7 @@ export class RankRun {
 
   /** The model as training starts from it, and the constants that belong to its weights. */
   private async read(plan: RunPlan, paths: ReadonlyMap<Sha256, string>): Promise<Loaded> {
-    const model = await RankModel.read(paths.get(plan.model.sha256)!, plan.batchNormalization);
+    const model = await RankModel.read(paths.get(plan.model.sha256)!, plan);
     const note = normalizationNote(this.id, plan, model.graph);
     if (note && this.id.rank === 0) this.host.report(note);
     if (!plan.weights) return model;

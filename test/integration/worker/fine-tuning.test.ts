@@ -38,6 +38,7 @@ async function train(shares: readonly number[], change: Partial<RunPlan> = {}, g
   return {
     steps,
     losses: steps.map(({ loss }) => loss),
+    validated: steps.flatMap(({ validationLoss }) => validationLoss ?? []),
     file: weights,
     tensors: readSafetensors(weights).tensors,
   };
@@ -161,4 +162,37 @@ t.test('running statistics come with the weights, and leave with them', async (t
   const change: Partial<RunPlan> = { totalSteps: 1, weights: from(file), batchNormalization: 'freeze' };
   const again = await train([6], change, normalized);
   for (const name of buffers) t.ok(same(again.tensors.get(name), first.tensors.get(name)), name);
+});
+
+t.test('the loss compares the output that the job names; what only others need stays as it is', async (t) => {
+  const [output] = net.graph.outputs;
+  const other = {
+    name: 'other',
+    operator: 'MatMul',
+    domain: '',
+    inputs: ['input', 'side'],
+    outputs: ['other'],
+  };
+  const side = tensorOf(
+    'float32',
+    [6, 4],
+    Array.from({ length: 24 }, (_, i) => Math.sin(i)),
+  );
+  const graph: Graph = {
+    ...net.graph,
+    nodes: [...net.graph.nodes, { ...other, attributes: {} }],
+    outputs: [{ ...output!, name: 'other' }, output!],
+    parameters: new Map([...net.graph.parameters, ['side', side]]),
+  };
+  const validated = { data: { train: table, validation: table }, validateEverySteps: 5 } as const;
+  const alone = await train([4, 2], validated);
+  const named = await train([4, 2], { ...validated, lossOutput: output!.name }, graph);
+  t.same(named.losses, alone.losses);
+  t.same(named.validated, alone.validated);
+  t.equal(named.validated.length, 2);
+  t.ok(same(named.tensors.get('side'), side), 'in the results as it was');
+  const first = await train([4, 2], {}, graph);
+  t.not(first.losses[0], alone.losses[0]);
+  t.notOk(same(first.tensors.get('side'), side), 'the first, where none is named');
+  for (const [name, { data }] of net.graph.parameters) t.same(first.tensors.get(name)?.data, data, name);
 });

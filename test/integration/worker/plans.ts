@@ -58,6 +58,7 @@ export function planOf(
     frozen: [],
     data: { train, validation: null },
     loss: 'cross_entropy',
+    lossOutput: null,
     batchNormalization: 'exported',
     optimizer: { kind: 'adamw', lr: 0.01 },
     schedule: { kind: 'constant' },

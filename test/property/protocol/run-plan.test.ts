@@ -42,6 +42,7 @@ const plan: fc.Arbitrary<RunPlan> = fc.record({
   frozen: fc.array(fc.string(), { maxLength: 2 }),
   data: fc.record({ train: dataset, validation: fc.option(dataset) }),
   loss: fc.constantFrom('cross_entropy' as const, 'mse' as const),
+  lossOutput: fc.option(fc.string()),
   batchNormalization: fc.constantFrom('exported' as const, 'train' as const, 'freeze' as const),
   optimizer: fc.record({ kind: fc.constant('sgd' as const), lr: number }),
   schedule: fc.record({ kind: fc.constantFrom('constant' as const, 'cosine' as const) }),

@@ -127,3 +127,28 @@ t.test('steps that would have a single sample are refused where the job gets to 
   await t.resolves(inspect(normalized(1), { batchNormalization: 'freeze' }));
   await t.resolves(inspect(normalized(0)));
 });
+
+t.test('the loss compares the output that the job names', async (t) => {
+  const [first] = plain.outputs;
+  const doubled = { name: 'double', operator: 'Add', domain: '', attributes: {} };
+  const hardmax = { name: 'hardmax', operator: 'Hardmax', domain: '', attributes: {} };
+  const graph: Graph = {
+    ...plain,
+    nodes: [
+      ...plain.nodes,
+      { ...doubled, inputs: ['output', 'output'], outputs: ['doubled'] },
+      { ...hardmax, inputs: ['output'], outputs: ['hard'] },
+    ],
+    outputs: ['hard', 'output', 'doubled'].map((name) => ({ ...first!, name })),
+  };
+  t.match(await inspect(graph, { lossOutput: 'doubled' }), { rows: 3 });
+  t.match(await inspect(graph, { lossOutput: 'output' }), { rows: 3 }, 'nothing is asked of the others');
+  const refused = { code: 'bad_model', message: /nothing to train/ };
+  await t.rejects(inspect(graph), refused, 'the first, where none is named: no gradient passes a Hardmax');
+  await t.rejects(inspect(graph, { lossOutput: 'dubled' }), {
+    family: 'user',
+    code: 'bad_loss',
+    message:
+      'lossOutput: the model has no output "dubled"; it has "doubled", "hard", "output". Without this key the loss compares the first, "hard"',
+  });
+});

@@ -97,6 +97,7 @@ t.test('what the ranks are told', (t) => {
     stepsPerEpoch: 10,
     seed: 0,
     clipNorm: null,
+    lossOutput: null,
     batchNormalization: 'exported',
     wire: 'float32',
     schedule: { kind: 'constant' },
