@@ -6,3 +6,5 @@ export * from './errors.js';
 export * from './plan.js';
 export * from './profile.js';
 export * from './shares.js';
+export * from './pipeline/index.js';
+export * from './planner/index.js';

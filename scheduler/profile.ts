@@ -47,8 +47,14 @@ export function flopsOf(graph: TypedGraph): Flops {
 }
 
 function flopsOfNode(graph: TypedGraph, node: Node): Flops {
+  const first = node.outputs.find((name) => name !== '');
+  return productFlopsOf(graph, node) ?? sizeOf(graph.types.get(first ?? '')?.shape ?? []);
+}
+
+/** Arithmetic of a matrix product or a convolution; undefined for any other operator. */
+export function productFlopsOf(graph: TypedGraph, node: Node): Flops | undefined {
   const shape = (name: string | undefined) => (name ? (graph.types.get(name)?.shape ?? []) : []);
-  const output = sizeOf(shape(node.outputs.find((name) => name !== '')));
+  const output = sizeOf(shape(node.outputs[0]));
   switch (node.operator) {
     case 'MatMul':
       return 2 * output * (shape(node.inputs[0]).at(-1) ?? 1);
@@ -63,6 +69,6 @@ function flopsOfNode(graph: TypedGraph, node: Node): Flops {
     case 'ConvTranspose':
       return 2 * sizeOf(shape(node.inputs[0])) * sizeOf(shape(node.inputs[1]).slice(1));
     default:
-      return output;
+      return undefined;
   }
 }

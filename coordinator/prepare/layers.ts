@@ -1,0 +1,91 @@
+import {
+  buildStages,
+  byteLengthOf,
+  peakActivationBytes,
+  unitsOf,
+  type Edge,
+  type Graph,
+  type LossKind,
+  type StageGraphs,
+} from '../../graph/index.js';
+import type { LayerProfile, Unit } from '../../scheduler/index.js';
+import type { SampleShapes } from './profile.js';
+import { workOf } from './work.js';
+
+/** Samples that the numbers are read at: enough that nothing folds away, few enough to be quick. */
+const SAMPLES = 2;
+
+/**
+ * A model as the pipeline planner sees it, read off the training graphs of its units: each is cut out and
+ * differentiated by itself, as the stages of a run are. Costs what building the training graph costs.
+ * @param trained parameters that are differentiated by
+ * @throws what buildTrainingGraph throws
+ */
+export function layerProfile(
+  graph: Graph,
+  shapes: SampleShapes,
+  loss: LossKind,
+  trained: readonly string[],
+): LayerProfile {
+  const options = {
+    loss,
+    shapes: Object.fromEntries([...shapes.inputs].map(([name, shape]) => [name, [SAMPLES, ...shape]])),
+    targetShape: [SAMPLES, ...shapes.target],
+    parameters: trained,
+  };
+  const names = unitsOf(graph, options);
+  const stages = buildStages(graph, { ...options, stages: names, splitBackward: true });
+  const isTrained = new Set(trained);
+  const units = stages.map((stage, i) => unitOf(graph, stage, names[i]!, isTrained));
+  const bytes = (edges: readonly Edge[]) =>
+    edges.reduce((sum, { type }) => sum + byteLengthOf(type), 0) / SAMPLES;
+  return {
+    units,
+    cuts: stages.slice(1).map((stage) => ({
+      activationBytesPerSample: bytes(stage.receives),
+      gradientBytesPerSample: bytes(stage.sendsGradients),
+    })),
+    tied: tiedIn(stages, isTrained),
+  };
+}
+
+function unitOf(
+  graph: Graph,
+  stage: StageGraphs,
+  nodes: readonly string[],
+  trained: ReadonlySet<string>,
+): Unit {
+  const [input, weight] = stage.backward;
+  const typeOf = (name: string) => stage.forward.types.get(name)!;
+  const kept = stage.kept.reduce((sum, { type }) => sum + byteLengthOf(type), 0);
+  const reread = stage.reread.reduce((sum, name) => sum + byteLengthOf(typeOf(name)), 0);
+  const work = Math.max(
+    peakActivationBytes(stage.forward) - kept,
+    ...[input, weight].map((program) => (program ? peakActivationBytes(program) : 0)),
+  );
+  return {
+    nodes,
+    parameters: stage.parameters.map((name) => ({
+      name,
+      bytes: byteLengthOf(graph.parameters.get(name)!),
+      trained: trained.has(name),
+    })),
+    forward: workOf(stage.forward, SAMPLES),
+    backwardInput: workOf(input, SAMPLES),
+    backwardWeight: workOf(weight, SAMPLES),
+    savedBytesPerSample: (kept + reread) / SAMPLES,
+    workBytesPerSample: Math.max(0, work) / SAMPLES,
+  };
+}
+
+function tiedIn(stages: readonly StageGraphs[], trained: ReadonlySet<string>): LayerProfile['tied'] {
+  const users = new Map<string, number[]>();
+  stages.forEach(({ parameters }, unit) => {
+    for (const name of parameters.filter((each) => trained.has(each))) {
+      users.set(name, [...(users.get(name) ?? []), unit]);
+    }
+  });
+  return [...users]
+    .filter(([, units]) => units.length > 1)
+    .map(([parameter, units]) => ({ parameter, units }));
+}

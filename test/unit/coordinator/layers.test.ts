@@ -1,0 +1,55 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { layerProfile } from '../../../coordinator/prepare/layers.js';
+import { byteLengthOf, readModel } from '../../../graph/index.js';
+import { repositoryRoot } from '../../root.js';
+
+const load = (name: string) =>
+  readModel(readFileSync(join(repositoryRoot, 'test/fixtures/models', name, 'model.onnx'))).graph;
+
+t.test('every node is in one unit, every parameter in the units that use it', async (t) => {
+  const graph = load('gpt');
+  const shapes = { inputs: new Map([['input', [16]]]), target: [16] };
+  const { units, cuts, tied } = layerProfile(graph, shapes, 'cross_entropy', [...graph.parameters.keys()]);
+  t.strictSame(
+    units.flatMap(({ nodes }) => nodes),
+    graph.nodes.map(({ name }) => name),
+  );
+  t.ok(units.length > 8, `${units.length} units`);
+  t.equal(cuts.length, units.length - 1);
+  t.ok(cuts.every((cut) => cut.activationBytesPerSample > 0));
+  const bytes = new Map(units.flatMap(({ parameters }) => parameters).map((each) => [each.name, each.bytes]));
+  for (const [name, type] of graph.parameters) t.equal(bytes.get(name), byteLengthOf(type), name);
+  t.strictSame(tied, []);
+  const products = (of: 'forward' | 'backwardInput' | 'backwardWeight') =>
+    units.reduce((sum, unit) => sum + unit[of].productFlops, 0);
+  const ratio = (products('backwardInput') + products('backwardWeight')) / products('forward');
+  t.ok(ratio > 1.8 && ratio < 2.3, `backward has ${ratio} times the products`);
+});
+
+t.test('a tied parameter is named with all its units', async (t) => {
+  const graph = load('gpt-tied');
+  const shapes = { inputs: new Map([['input', [16]]]), target: [16] };
+  const { tied, units } = layerProfile(graph, shapes, 'cross_entropy', [...graph.parameters.keys()]);
+  t.equal(tied.length, 1);
+  t.strictSame(tied[0]!.units, [0, units.length - 1]);
+});
+
+t.test('what is not trained has no gradient to compute', async (t) => {
+  const graph = load('lenet');
+  const shapes = { inputs: new Map([['input', [1, 28, 28]]]), target: [] };
+  const all = [...graph.parameters.keys()];
+  const last = all.slice(-2);
+  const whole = layerProfile(graph, shapes, 'cross_entropy', all);
+  const head = layerProfile(graph, shapes, 'cross_entropy', last);
+  const work = ({ units }: typeof whole) =>
+    units.reduce((sum, unit) => sum + unit.backwardInput.productFlops, 0);
+  t.ok(work(whole) > 0);
+  t.equal(work(head), 0, 'nothing below the head is differentiated');
+  t.ok(
+    head.units
+      .flatMap(({ parameters }) => parameters)
+      .every(({ name, trained }) => trained === last.includes(name)),
+  );
+});
