@@ -17,6 +17,8 @@ export interface ChainSearch {
   readonly inFlight: (fromEnd: number) => number;
   /** Only what takes less is of interest. */
   readonly below: Seconds;
+  /** Whether to end with what was found. */
+  readonly spent: () => boolean;
 }
 
 export interface Chain {
@@ -36,8 +38,9 @@ interface Tail {
 
 /**
  * Seconds of a pipeline in which every micro-batch takes `sum` through all stages and back, and follows the one before
- * by `longest`: a bound that no simulation of GPipe with equal ratios or of 1F1B exceeds, reached where stages are
- * equal; `after` is what the slowest stage does when the pipeline has run dry.
+ * by `longest`; `after` is what the slowest stage does when the pipeline has run dry. No simulation of 1F1B takes longer
+ * as long as stages spend the same share of their time forwards and what crosses a cut is as large both ways (property
+ * test); it is reached where stages are equal.
  */
 export function pipelineSeconds(
   microBatches: number,
@@ -113,6 +116,7 @@ export function bestChain(search: ChainSearch): Chain | undefined {
     const earlier: Tail[][][] = family.nodes.map(() => []);
     layer.forEach((byUnit, node) => {
       const after = family.nodes[node]!;
+      if (search.spent()) return;
       byUnit.forEach((partials, unit) => {
         const hopeful = partials.filter((tail) => promising(tail, unit, after.ahead));
         if (hopeful.length === 0) return;

@@ -33,7 +33,7 @@ export function leastNeedAlone({ layers, job, batch, parallelism = {} }: PlanReq
 /**
  * Why nothing fits, and what would: first what the job forces, loosened one at a time, then the least memory that one device
  * needs more, by bisection over whole plans (a larger budget never makes a plan impossible).
- * Takes at most a hundred searches of the request's own size.
+ * Takes some dozens of searches that end with the first plan found.
  */
 export function refuse(request: PlanRequest): BudgetTooSmallError {
   const { devices, parallelism } = request;
@@ -83,15 +83,24 @@ function withMemory(request: PlanRequest, device: Device, memoryBytes: Bytes): P
   return { ...request, devices };
 }
 
+/**
+ * Whether any plan fits: memory falls with the number of micro-batches, but for the gradients that are added up as soon
+ * as there are two, so the most and one are enough to ask about; of schedules 1F1B holds least.
+ */
 function hasPlan(request: PlanRequest): boolean {
-  return search(request).length > 0;
+  const { parallelism, batch } = request;
+  const ask = (microBatches: number) =>
+    search({ ...request, parallelism: { ...parallelism, microBatches } }, true).length > 0;
+  if (parallelism?.microBatches !== undefined) return ask(parallelism.microBatches);
+  const counts = microBatchCounts(batch);
+  return ask(counts.at(-1)!) || ask(1);
 }
 
 /** The first of what the job forces that would let it fit if it were left to the planner. */
 function loosen(request: PlanRequest): string | undefined {
   const { parallelism = {} } = request;
   const without = (field: keyof typeof parallelism) =>
-    search({ ...request, parallelism: { ...parallelism, [field]: undefined } })[0];
+    search({ ...request, parallelism: { ...parallelism, [field]: undefined } }, true)[0];
   if (parallelism.microBatches !== undefined) {
     const found = without('microBatches');
     if (found) return `use microBatches: ${found.slicing.microBatches}`;

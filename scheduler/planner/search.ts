@@ -38,13 +38,14 @@ export const INTERLEAVED_STAGES = 2;
  *
  * Where a job forces another schedule on more than five devices, the pipeline of the first search is simulated with it; then,
  * and where the time limit cuts a search short, the promise does not hold.
- * Time grows as `bestChain` does, times the counts of micro-batches (at most 12).
+ * Time grows as `bestChain` does, times the counts of micro-batches (at most 10).
+ * @param any ends with the first plan found
  */
-export function search(request: PlanRequest): readonly Candidate[] {
+export function search(request: PlanRequest, any = false): readonly Candidate[] {
   const { parallelism: forced = {}, timeLimitSeconds = Infinity, now = () => 0 } = request;
   const end = now() + timeLimitSeconds;
-  const spent = () => now() >= end;
   const found = new Map<string, Candidate>();
+  const spent = () => now() >= end || (any && found.size > 0);
   const fastest = () => [...found.values()].reduce((least, { seconds }) => Math.min(least, seconds), Infinity);
   const offer = (key: string, candidate: Candidate | undefined) => {
     const known = found.get(key);
@@ -61,7 +62,8 @@ export function search(request: PlanRequest): readonly Candidate[] {
   for (const slicing of slicings) {
     if (spent()) break;
     const kind = forced.schedule ?? '1f1b';
-    for (const chain of pipelines(request, chains, slicing, { least, most, kind, below: fastest() })) {
+    const below = fastest();
+    for (const chain of pipelines(request, chains, slicing, { least, most, kind, below, spent })) {
       offer(nameOf(chain), chain);
     }
   }
@@ -131,6 +133,7 @@ interface Wanted {
   readonly most: number;
   readonly kind: ScheduleKind;
   readonly below: Seconds;
+  readonly spent: () => boolean;
 }
 
 /** Pipelines by dynamic programming; those of another schedule than 1F1B are simulated then. */
@@ -138,7 +141,7 @@ function* pipelines(
   request: PlanRequest,
   grain: Grain,
   slicing: Slicing,
-  { least, most, kind, below }: Wanted,
+  { least, most, kind, below, spent }: Wanted,
 ): Generator<Candidate> {
   const options = optionsOf(request.parallelism ?? {});
   const { model, family } = grain;
@@ -146,7 +149,7 @@ function* pipelines(
   const common = { ...grain, slicing, stagesPerRank: 1 };
   if (kind === '1f1b') {
     const inFlight = (fromEnd: number) => Math.min(microBatches, fromEnd);
-    const chain = bestChain({ model, family, slicing, options, least, most, inFlight, below });
+    const chain = bestChain({ model, family, slicing, options, least, most, inFlight, below, spent });
     if (!chain) return;
     yield { ...common, ...chain, kind: chain.choices.length === 1 ? 'data-parallel' : kind };
     return;
@@ -156,8 +159,8 @@ function* pipelines(
     const table = timetable(kind, ranks, 1, microBatches);
     if (!table) continue;
     const inFlight = (fromEnd: number) => table.inFlight[ranks - fromEnd] ?? microBatches;
-    const search = { model, family, slicing, options, least: ranks, most: ranks, inFlight, below: Infinity };
-    const chain = bestChain(search);
+    const limits = { least: ranks, most: ranks, inFlight, below: Infinity, spent };
+    const chain = bestChain({ model, family, slicing, options, ...limits });
     if (!chain) continue;
     const { seconds } = play(model, { schedule: table.schedule, slicing, choices: chain.choices });
     yield { ...common, ...chain, seconds, kind };

@@ -1,7 +1,7 @@
 /** More micro-batches than this gain nothing: the bubble of 16 stages is then below 3 %. */
 const MOST_MICRO_BATCHES = 512;
 /** So many counts are tried at most. */
-const MOST_COUNTS = 12;
+const MOST_COUNTS = 10;
 
 /**
  * Numbers of micro-batches worth a try: divisors of the batch and powers of two, 1 and the largest among them, evenly
