@@ -64,6 +64,11 @@ export interface CollectiveIds extends Readonly<Record<string, unknown>> {
   readonly collective?: number;
   readonly kind?: string;
   readonly bucket?: number;
+  /** The message that was waited for, where a stream failed. */
+  readonly channel?: string;
+  readonly step?: number;
+  readonly microBatch?: number;
+  readonly part?: number;
 }
 
 /**
@@ -77,6 +82,8 @@ export class CollectiveError extends PeerError {
     message: string,
     override readonly ids: CollectiveIds,
     cause?: unknown,
+    /** What was wrong, in the words of the rank that noticed: for those to whom it is passed on. */
+    readonly reason: string = message,
   ) {
     super(fault, message, { retryable: true, ids, cause });
   }

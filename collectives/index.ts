@@ -19,6 +19,11 @@ export { wasmKernels } from './kernels/wasm.js';
 export { shardBounds, type Range } from './ring/bounds.js';
 export { busBandwidth, ringCost, type RingCost } from './ring/cost.js';
 export type { CollectiveKind } from './ring/program.js';
+export { Inbox, type InboxOptions } from './stream/inbox.js';
+export { DEFAULT_STREAM, streamQueueBytes, type StreamOptions } from './stream/options.js';
+export { Outbox, type OutboxOptions } from './stream/outbox.js';
+export type { MessageTag } from './stream/tag.js';
+export { failTogether, type Failing } from './together.js';
 export { MemoryNetwork, type MemoryNetworkOptions, type Tamper } from './transport/memory.js';
 export {
   DEFAULT_LIMITS,

@@ -167,9 +167,9 @@ export class Communicator {
     return sums;
   }
 
-  /** Gives up all that is in flight, on every rank. The communicator is of no use afterwards. */
-  abort(reason: string): void {
-    this.ring?.abort('aborted', reason);
+  /** Gives up all that is in flight, on every rank; an error of another ring or a stream passes on whom it blames. The communicator is of no use afterwards. */
+  abort(reason: string | CollectiveError): void {
+    this.ring?.abort(reason);
     this.release();
   }
 

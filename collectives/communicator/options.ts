@@ -32,6 +32,9 @@ export const DEFAULT_RING: RingOptions = {
   clock: systemClock,
 };
 
+/** Shorter payloads travel in the frame: two system calls for a slot of the lane would cost more. */
+export const LANE_THRESHOLD_BYTES: Bytes = 16384;
+
 /** Bytes of the arena that a communicator takes for itself: one piece to receive into, and staging for 16-bit wires. */
 export function ringArenaBytes(
   options: Pick<RingOptions, 'wire' | 'maxPieceBytes' | 'window' | 'inFlight'>,

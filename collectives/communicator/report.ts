@@ -6,32 +6,34 @@ import { OPERATION_CODE, type Operation } from './operation.js';
 /** What was wrong, as the rank that noticed it puts it. */
 export interface Trouble {
   readonly fault: CollectiveFault;
+  /** In the words of the rank that noticed it. */
   readonly what: string;
   readonly operation?: Operation | undefined;
   /** The rank whose frame or acknowledgement was awaited or refused. */
   readonly expectedRank?: number | undefined;
   /** The rank that noticed first, when it was not this one. */
-  readonly origin?: number;
+  readonly origin?: number | undefined;
   readonly cause?: unknown;
 }
 
 /** The error that every call in flight is rejected with. */
 export function errorOf(trouble: Trouble, member: Member): CollectiveError {
   const { job, epoch, rank } = member;
-  const { operation, expectedRank, fault, what } = trouble;
+  const { operation, expectedRank, fault, what, origin = rank } = trouble;
   const ids: CollectiveIds = {
     job,
     epoch,
     rank,
-    origin: trouble.origin ?? rank,
+    origin,
     ...(expectedRank === undefined ? {} : { expectedRank }),
     ...(operation ? { collective: operation.id, kind: operation.kind, bucket: operation.bucket } : {}),
   };
   const subject = operation ? `${operation.kind} ${operation.id} of bucket ${operation.bucket}` : 'the ring';
+  const gaveUp = origin === rank ? '' : `rank ${origin} gave up: `;
   const message =
-    `job ${job}, epoch ${epoch}, rank ${rank}: ${subject} was aborted: ${what}. ` +
+    `job ${job}, epoch ${epoch}, rank ${rank}: ${subject} was aborted: ${gaveUp}${what}. ` +
     'No partial sum may be used; form a new membership epoch and run it again';
-  return new CollectiveError(fault, message, ids, trouble.cause);
+  return new CollectiveError(fault, message, ids, trouble.cause, what);
 }
 
 /** What should have come, where it differs from what the frame says of itself; undefined where it does not. */

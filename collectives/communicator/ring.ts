@@ -11,15 +11,13 @@ import type { Member } from '../transport/transport.js';
 import type { Channel } from './channel.js';
 import { decodeAbort, encodeAbort } from './notice.js';
 import { OPERATION_CODE, type Operation } from './operation.js';
-import type { RingOptions } from './options.js';
+import { LANE_THRESHOLD_BYTES, type RingOptions } from './options.js';
 import { describeFrame, errorOf, expectedInsteadOf, type Trouble } from './report.js';
 import { Watchdog } from './watchdog.js';
 
 const NOTHING = new Uint8Array(0);
 /** How long a neighbour may take to confirm a goodbye before it counts as gone. */
 const GOODBYE_SECONDS = 2;
-/** Shorter payloads travel in the frame: two system calls for a slot of the lane would cost more. */
-const LANE_THRESHOLD_BYTES = 16384;
 
 /**
  * Runs the collectives of one rank over its two channels: sends pieces to the right as soon as they hold their
@@ -91,8 +89,15 @@ export class Ring {
   }
 
   /** Gives up everything in flight, here and on the other ranks. */
-  abort(fault: CollectiveFault, what: string): void {
-    this.fail({ fault, what, operation: this.oldest() });
+  abort(reason: string | CollectiveError): void {
+    const operation = this.oldest();
+    if (typeof reason === 'string') {
+      this.fail({ fault: 'aborted', what: reason, operation });
+      return;
+    }
+    const { fault, reason: what, ids } = reason;
+    const { expectedRank, origin } = ids;
+    this.fail({ fault, what, expectedRank, origin, operation, cause: reason });
   }
 
   /**
@@ -102,7 +107,7 @@ export class Ring {
   async close(): Promise<void> {
     if (this.closed || this.failure) return;
     if (this.operations.size > 0) {
-      this.abort('aborted', 'the communicator was closed while collectives were in flight');
+      this.abort('the communicator was closed while collectives were in flight');
       return;
     }
     this.closed = true;
@@ -224,8 +229,7 @@ export class Ring {
     switch (header.kind) {
       case FrameKind.abort: {
         const { fault, origin, expectedRank, message } = decodeAbort(payload);
-        const what = `rank ${origin} gave up: ${message}`;
-        this.fail({ fault, what, origin, expectedRank, operation: this.oldest() });
+        this.fail({ fault, what: message, origin, expectedRank, operation: this.oldest() });
         return;
       }
       case FrameKind.goodbye:
@@ -245,6 +249,7 @@ export class Ring {
       case FrameKind.data:
       case FrameKind.lane:
       case FrameKind.acknowledge:
+      case FrameKind.grant:
         this.mismatch(channel, "a frame against the ring's direction");
     }
   }

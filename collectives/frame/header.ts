@@ -4,12 +4,12 @@ import { crc32 } from '@node-rs/crc32';
 /** The first bytes of every frame: "DTRF", read as little-endian. */
 export const FRAME_MAGIC = 0x46525444;
 /** Raised whenever the meaning of a frame's bytes changes. */
-export const FRAME_VERSION = 1;
+export const FRAME_VERSION = 2;
 export const HEADER_BYTES = 64;
 
 /**
- * What a frame is for. Data goes with the ring's direction, as payload or (`lane`) in a slot of the edge's lane;
- * an acknowledgement goes against it; the rest both ways.
+ * What a frame is for. Data goes with the edge's direction, as payload or (`lane`) in a slot of the edge's lane;
+ * an acknowledgement goes against it, as does (`grant`) the word that a message may come; the rest both ways.
  */
 export const FrameKind = {
   data: 1,
@@ -20,6 +20,7 @@ export const FrameKind = {
   ask: 6,
   answer: 7,
   lane: 8,
+  grant: 9,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
@@ -31,7 +32,10 @@ export interface FrameIdentity {
   readonly sender: number;
 }
 
-/** What a frame says of itself, besides its identity, sequence number and checksums. All are unsigned 32-bit. */
+/**
+ * What a frame says of itself, besides its identity, sequence number and checksums. All are unsigned 32-bit.
+ * Said here for collectives; what the frames of a stream put there is told in stream/wire.ts.
+ */
 export interface FrameFields {
   kind: FrameKind;
   /** The collective's kind and wire format as small numbers (see communicator/signature.ts). */

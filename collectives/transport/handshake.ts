@@ -11,6 +11,8 @@ export interface Hello {
   readonly worldSize: number;
   readonly from: number;
   readonly to: number;
+  /** What the edge is for: the other side waits for it under the same name. */
+  readonly purpose: string;
   /** The sizes that both must agree on: the longest message, the lane's slots and their bytes. */
   readonly limits: readonly [number, number, number];
 }
@@ -25,7 +27,13 @@ export interface Welcome {
 /** What the caller is told: how to come in, or why not. */
 export type Reply = { readonly welcome: Welcome } | { readonly refused: string };
 
-export function helloOf(member: Member, to: number, limits: EdgeLimits): Hello {
+/** Why a name cannot be the purpose of an edge; undefined when it can. */
+export function mistakeInPurpose(purpose: string): string | undefined {
+  if (purpose.length > 0 && purpose.length <= MAX_PURPOSE && !/\p{Cc}/u.test(purpose)) return undefined;
+  return `an edge's purpose is a name of 1 to ${MAX_PURPOSE} characters without control characters, not ${JSON.stringify(purpose.slice(0, MAX_PURPOSE))}`;
+}
+
+export function helloOf(member: Member, to: number, limits: EdgeLimits, purpose: string): Hello {
   return {
     dtrain: version,
     frames: FRAME_VERSION,
@@ -34,13 +42,14 @@ export function helloOf(member: Member, to: number, limits: EdgeLimits): Hello {
     worldSize: member.worldSize,
     from: member.rank,
     to,
+    purpose,
     limits: [limits.maxMessageBytes, limits.laneSlots, limits.laneSlotBytes],
   };
 }
 
 /** Why `member` does not let the sender of `hello` in; undefined when it does. */
 export function refusalOf(hello: Hello, member: Member, limits: EdgeLimits): string | undefined {
-  const mine = helloOf(member, member.rank, limits);
+  const mine = helloOf(member, member.rank, limits, hello.purpose);
   if (hello.dtrain !== mine.dtrain || hello.frames !== mine.frames) {
     return `version ${hello.dtrain} (frames ${hello.frames}) does not match ${mine.dtrain} (frames ${mine.frames}): install the same dtrain on every host`;
   }
@@ -60,6 +69,8 @@ export function refusalOf(hello: Hello, member: Member, limits: EdgeLimits): str
   ) {
     return `rank ${hello.from} cannot be a peer of rank ${member.rank} of ${mine.worldSize}`;
   }
+  const mistake = mistakeInPurpose(hello.purpose);
+  if (mistake !== undefined) return mistake;
   if (hello.limits.join() !== mine.limits.join()) {
     return `its limits ${hello.limits.join(', ')} (message bytes, lane slots, bytes of a slot) differ from ${mine.limits.join(', ')}`;
   }
@@ -70,7 +81,7 @@ export function refusalOf(hello: Hello, member: Member, limits: EdgeLimits): str
 export function parseHello(bytes: Uint8Array): Hello | undefined {
   const value = parseObject(bytes);
   if (value === undefined) return undefined;
-  const { dtrain, frames, job, epoch, worldSize, from, to, limits } = value;
+  const { dtrain, frames, job, epoch, worldSize, from, to, purpose, limits } = value;
   if (typeof dtrain !== 'string' || typeof job !== 'string') return undefined;
   if (typeof frames !== 'number' || typeof epoch !== 'number' || typeof worldSize !== 'number')
     return undefined;
@@ -78,7 +89,10 @@ export function parseHello(bytes: Uint8Array): Hello | undefined {
   if (!Array.isArray(limits)) return undefined;
   const [message, slots, slotBytes] = limits.map(Number);
   if (message === undefined || slots === undefined || slotBytes === undefined) return undefined;
-  return { dtrain, frames, job, epoch, worldSize, from, to, limits: [message, slots, slotBytes] };
+  // A build that knows no purposes has another version of frames, and is told so.
+  const named = typeof purpose === 'string' ? purpose : '';
+  const sizes = [message, slots, slotBytes] as const;
+  return { dtrain, frames, job, epoch, worldSize, from, to, purpose: named, limits: sizes };
 }
 
 /** Reads a reply; undefined when the bytes are not one. */
@@ -100,6 +114,8 @@ export function parseReply(bytes: Uint8Array): Reply | undefined {
 export function encodeJson(value: Hello | Reply): Uint8Array {
   return Buffer.from(JSON.stringify(value));
 }
+
+const MAX_PURPOSE = 200;
 
 /** Longer than any hello or reply; a stranger's longer message is not read. */
 export const MAX_HANDSHAKE_BYTES = 4096;

@@ -1,12 +1,14 @@
 import { systemClock, type Clock, type Seconds } from '../../base/index.js';
-import { TransportError } from '../errors.js';
-import { helloOf, refusalOf } from './handshake.js';
+import { CollectiveUsageError, TransportError } from '../errors.js';
+import { Admissions } from './admissions.js';
+import { helloOf, mistakeInPurpose, refusalOf } from './handshake.js';
 import type { Lane } from './lane.js';
 import { PendingEdges } from './pending.js';
 import { SendQueue } from './queue.js';
 import {
   DEFAULT_LIMITS,
   messageBytes,
+  WORLD_RING,
   type Edge,
   type EdgeLimits,
   type EdgeListener,
@@ -73,7 +75,7 @@ export class MemoryNetwork {
 class MemoryTransport implements Transport {
   readonly pending: PendingEdges;
   private readonly edges: MemoryEdge[] = [];
-  private readonly peersSeen = new Set<number>();
+  private readonly admissions = new Admissions();
 
   constructor(
     readonly member: Member,
@@ -86,34 +88,33 @@ class MemoryTransport implements Transport {
     this.pending = new PendingEdges(member, clock);
   }
 
-  async connect(peer: number, address: string, timeout: Seconds): Promise<Edge> {
+  async connect(peer: number, address: string, timeout: Seconds, purpose = WORLD_RING): Promise<Edge> {
     const there = this.find(address);
     const { rank } = this.member;
+    const mistake = mistakeInPurpose(purpose);
+    if (mistake !== undefined) throw new CollectiveUsageError(mistake, { rank, peer });
     await Promise.resolve();
     if (!there)
       throw new TransportError('handshake_timeout', `nobody answers at ${address} within ${timeout} s`, {
         ids: { rank, peer },
       });
-    const hello = helloOf(this.member, peer, this.limits);
-    const refusal =
-      refusalOf(hello, there.member, there.limits) ??
-      (there.peersSeen.has(rank) ? `rank ${rank} has already joined` : undefined);
+    const hello = helloOf(this.member, peer, this.limits, purpose);
+    const refusal = refusalOf(hello, there.member, there.limits) ?? there.admissions.admit(hello);
     if (refusal !== undefined) {
       there.pending.refused(refusal);
       throw new TransportError('refused', `rank ${peer} at ${address} refused rank ${rank}: ${refusal}`, {
         ids: { rank, peer },
       });
     }
-    there.peersSeen.add(rank);
     const { near, far } = this.makeEdge(rank, peer);
     this.edges.push(near);
     there.edges.push(far);
-    there.pending.offer(far);
+    there.pending.offer(far, purpose);
     return near;
   }
 
-  accept(peer: number, timeout: Seconds): Promise<Edge> {
-    return this.pending.take(peer, timeout);
+  accept(peer: number, timeout: Seconds, purpose = WORLD_RING): Promise<Edge> {
+    return this.pending.take(peer, timeout, purpose);
   }
 
   close(): Promise<void> {

@@ -49,8 +49,12 @@ export interface Edge {
   abort(last?: Message): void;
 }
 
+/** What an edge is for, unless told otherwise: the ring of all ranks. */
+export const WORLD_RING = 'ring';
+
 /**
- * Edges between the ranks of one membership. Opening one includes a handshake in which each side proves to be
+ * Edges between the ranks of one membership. Two ranks may have several, one for each purpose (a name that both
+ * give: the ring of a group, a stream), in each direction. Opening one includes a handshake in which each side proves to be
  * of the same job, epoch, world size, version and profile, and the rank that it is taken for.
  */
 export interface Transport {
@@ -58,15 +62,17 @@ export interface Transport {
   /** Where other ranks reach this one; published to them by the control plane. */
   readonly address: string;
   /**
-   * Opens the edge from this rank to `peer`.
-   * @throws TransportError `refused` (the peer said why), `handshake_timeout`
+   * Opens the edge from this rank to `peer` that serves `purpose`.
+   * @throws TransportError `refused` (the peer said why), `handshake_timeout`; CollectiveUsageError for a purpose
+   *   that cannot be one
    */
-  connect(peer: number, address: string, timeout: Seconds): Promise<Edge>;
+  connect(peer: number, address: string, timeout: Seconds, purpose?: string): Promise<Edge>;
   /**
-   * Waits for the edge from `peer` to this rank.
-   * @throws TransportError `handshake_timeout` (names strangers that were refused meanwhile)
+   * Waits for the edge from `peer` to this rank that serves `purpose`.
+   * @throws TransportError `handshake_timeout` (names strangers that were refused meanwhile, and edges of that peer
+   *   that nobody came for); CollectiveUsageError for a purpose that cannot be one
    */
-  accept(peer: number, timeout: Seconds): Promise<Edge>;
+  accept(peer: number, timeout: Seconds, purpose?: string): Promise<Edge>;
   /** Closes what is left open and removes every trace (sockets, files). */
   close(): Promise<void>;
 }

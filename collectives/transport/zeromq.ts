@@ -3,21 +3,31 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Dealer, Pair, Router } from 'zeromq';
 import { systemClock, withDeadline, type Clock, type Seconds } from '../../base/index.js';
-import { TransportError } from '../errors.js';
+import { CollectiveUsageError, TransportError } from '../errors.js';
+import { Admissions } from './admissions.js';
 import {
   encodeJson,
   helloOf,
   MAX_HANDSHAKE_BYTES,
+  mistakeInPurpose,
   parseHello,
   parseReply,
   refusalOf,
+  type Hello,
   type Reply,
   type Welcome,
 } from './handshake.js';
 import { FileLane, privateFolder } from './lane.js';
 import { PendingEdges } from './pending.js';
 import { SocketEdge } from './socket-edge.js';
-import { DEFAULT_LIMITS, type Edge, type EdgeLimits, type Member, type Transport } from './transport.js';
+import {
+  DEFAULT_LIMITS,
+  WORLD_RING,
+  type Edge,
+  type EdgeLimits,
+  type Member,
+  type Transport,
+} from './transport.js';
 
 export interface ZeroMqOptions extends Partial<EdgeLimits> {
   /** The interface to listen on. Loopback unless told otherwise. */
@@ -70,7 +80,7 @@ export class ZeroMqTransport implements Transport {
   private readonly pending: PendingEdges;
   private readonly edges = new Set<SocketEdge>();
   private readonly folders = new Set<string>();
-  private readonly joined = new Set<number>();
+  private readonly admissions = new Admissions();
   /** Those who wait at another rank's door. */
   private readonly callers = new Set<Dealer>();
   private closed = false;
@@ -105,10 +115,12 @@ export class ZeroMqTransport implements Transport {
     return new ZeroMqTransport(member, settings, doorman);
   }
 
-  async connect(peer: number, address: string, timeout: Seconds): Promise<Edge> {
+  async connect(peer: number, address: string, timeout: Seconds, purpose = WORLD_RING): Promise<Edge> {
     const { rank } = this.member;
-    const ids = { ...this.member, peer, address };
-    const reply = await this.call(peer, address, timeout);
+    const ids = { ...this.member, peer, address, purpose };
+    const mistake = mistakeInPurpose(purpose);
+    if (mistake !== undefined) throw new CollectiveUsageError(mistake, ids);
+    const reply = await this.call(peer, address, timeout, purpose);
     if (reply === undefined) {
       throw new TransportError('refused', `what answers at ${address} is not a dtrain rank`, { ids });
     }
@@ -119,8 +131,8 @@ export class ZeroMqTransport implements Transport {
     return this.enter(peer, reply.welcome, timeout);
   }
 
-  accept(peer: number, timeout: Seconds): Promise<Edge> {
-    return this.pending.take(peer, timeout);
+  accept(peer: number, timeout: Seconds, purpose = WORLD_RING): Promise<Edge> {
+    return this.pending.take(peer, timeout, purpose);
   }
 
   async close(): Promise<void> {
@@ -134,7 +146,12 @@ export class ZeroMqTransport implements Transport {
   }
 
   /** Says hello at the peer's door; undefined when the answer makes no sense. */
-  private async call(peer: number, address: string, timeout: Seconds): Promise<Reply | undefined> {
+  private async call(
+    peer: number,
+    address: string,
+    timeout: Seconds,
+    purpose: string,
+  ): Promise<Reply | undefined> {
     const caller = new Dealer({
       linger: 0,
       immediate: true,
@@ -145,7 +162,7 @@ export class ZeroMqTransport implements Transport {
     this.callers.add(caller);
     try {
       caller.connect(address);
-      await caller.send(encodeJson(helloOf(this.member, peer, this.settings)));
+      await caller.send(encodeJson(helloOf(this.member, peer, this.settings, purpose)));
       const [bytes] = await caller.receive();
       return bytes && parseReply(bytes);
     } catch (cause) {
@@ -201,10 +218,8 @@ export class ZeroMqTransport implements Transport {
     const hello = parseHello(bytes);
     if (hello === undefined) return this.refuse('that is no hello of dtrain');
     const { laneSlots, laneSlotBytes } = this.settings;
-    const refusal = refusalOf(hello, this.member, this.settings);
+    const refusal = refusalOf(hello, this.member, this.settings) ?? this.admissions.admit(hello);
     if (refusal !== undefined) return this.refuse(refusal);
-    if (this.joined.has(hello.from)) return this.refuse(`rank ${hello.from} has already joined`);
-    this.joined.add(hello.from);
     const edge = this.makeEdge(hello.from);
     const endpoints: string[] = [];
     let folder: string | undefined;
@@ -226,7 +241,7 @@ export class ZeroMqTransport implements Transport {
     }
     const token = randomBytes(16).toString('hex');
     // Not awaited: the door stays open for other ranks. It reports through `accept`, and cannot reject.
-    void this.admit(edge, token, folder);
+    void this.admit(edge, hello, token, folder);
     return { welcome: { endpoints, token, ...(edge.lane && lane !== undefined ? { lane } : {}) } };
   }
 
@@ -236,13 +251,18 @@ export class ZeroMqTransport implements Transport {
   }
 
   /** Waits until the peer has said the word; the edge is then open, and its files are no longer needed. */
-  private async admit(edge: SocketEdge<Pair>, token: string, folder: string | undefined): Promise<void> {
+  private async admit(
+    edge: SocketEdge<Pair>,
+    hello: Hello,
+    token: string,
+    folder: string | undefined,
+  ): Promise<void> {
     try {
       const [word, lane] = await edge.socket.receive();
       if (word?.toString() !== token) {
         edge.abort();
         this.pending.refused(`somebody else came to the edge of rank ${edge.peer}`);
-        this.joined.delete(edge.peer);
+        this.admissions.forget(hello);
         return;
       }
       if (lane?.toString() !== 'lane') {
@@ -250,7 +270,7 @@ export class ZeroMqTransport implements Transport {
         edge.lane = undefined;
       }
       await edge.socket.send(Buffer.from(token));
-      this.pending.offer(edge);
+      this.pending.offer(edge, hello.purpose);
     } catch (error) {
       this.pending.refused(`rank ${edge.peer} said hello but did not open its edge: ${String(error)}`);
     } finally {

@@ -12,7 +12,7 @@ import { SendQueue } from '../../../collectives/transport/queue.js';
 
 const member: Member = { job: 'job', epoch: 2, rank: 1, worldSize: 3 };
 const caller: Member = { ...member, rank: 0 };
-const hello = helloOf(caller, 1, DEFAULT_LIMITS);
+const hello = helloOf(caller, 1, DEFAULT_LIMITS, 'ring');
 
 void t.test('a hello that belongs here is let in; any difference is told', (t) => {
   t.equal(refusalOf(hello, member, DEFAULT_LIMITS), undefined);
@@ -23,6 +23,8 @@ void t.test('a hello that belongs here is let in; any difference is told', (t) =
   t.match(refused({ frames: 99 }), /frames 99/);
   t.match(refused({ from: 1 }), /rank 1 cannot be a peer of rank 1/);
   t.match(refused({ from: 3 }), /rank 3 cannot be a peer/);
+  t.match(refused({ purpose: '' }), /purpose is a name of 1 to 200 characters/);
+  t.match(refused({ purpose: 'a\nb' }), /without control characters/);
   t.match(refused({ limits: [1, 2, 3] }), /limits 1, 2, 3 .* differ from/);
   t.end();
 });
