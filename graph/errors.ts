@@ -14,7 +14,11 @@ export class UnsupportedOperatorError extends UserError {
     what: 'gradient rule' | 'definition',
   ) {
     const list = operators.map(({ operator, nodes }) => `${operator} (${nodes.join(', ')})`).join('; ');
-    super('unsupported_operator', `no ${what} for ${list}`, { ids: { operators } });
+    const mend =
+      what === 'definition'
+        ? 'Operators that docs/operators.md lists would be accepted'
+        : 'Operators to which docs/operators.md gives a gradient would be accepted, or no trained parameter before these (frozen)';
+    super('unsupported_operator', `no ${what} for ${list}. ${mend}`, { ids: { operators } });
   }
 }
 

@@ -34,8 +34,33 @@ export function validatorOf<S extends TSchema>(schema: S): (value: unknown, what
   return (value, what) => {
     const check = (compiled ??= ajv.compile<Static<S>>(schema)); // when first needed: it takes a tenth of a second
     if (check(value)) return value;
-    throw new ValidationError(what, describe(check.errors ?? []));
+    throw new ValidationError(what, describe(ofItsKind(check.errors ?? [])));
   };
+}
+
+/**
+ * Of a union whose branches are told apart by a constant (`kind: sgd`), only what the branches of the value's own
+ * kind say: the others would ask for another kind.
+ */
+function ofItsKind(errors: readonly ErrorObject[]): readonly ErrorObject[] {
+  const foreign = new Map<string, Set<string>>();
+  for (const { keyword, schemaPath, instancePath } of errors) {
+    const [, union, branch] =
+      /^(.*\/anyOf)\/(\d+)\/properties\/\w+\/(?:anyOf\/\d+\/)?const$/.exec(schemaPath) ?? [];
+    if (keyword !== 'const' || union === undefined || branch === undefined) continue;
+    const key = `${union} ${instancePath.slice(0, instancePath.lastIndexOf('/'))}`;
+    foreign.set(key, (foreign.get(key) ?? new Set()).add(branch));
+  }
+  return errors.reduce((left, { keyword, schemaPath, instancePath, schema }) => {
+    const others = keyword === 'anyOf' ? foreign.get(`${schemaPath} ${instancePath}`) : undefined;
+    if (!others || others.size === (schema as readonly unknown[]).length) return left;
+    const beginnings = [...others].map((branch) => `${schemaPath}/${branch}/`);
+    return left.filter(
+      (error) =>
+        !error.instancePath.startsWith(instancePath) ||
+        !beginnings.some((beginning) => error.schemaPath.startsWith(beginning)),
+    );
+  }, errors);
 }
 
 function describe(errors: readonly ErrorObject[]): FieldProblem[] {
@@ -92,6 +117,7 @@ function expectation(error: ErrorObject): string {
       return `a number ${String(params['comparison'])} ${String(params['limit'])}`;
     case 'anyOf':
     case 'additionalProperties':
+    case 'minProperties': // the schema's description says which
       return '';
     default:
       return error.message ?? '';

@@ -58,7 +58,10 @@ export function registerSubmit(program: Command, session: Session): void {
       terminal.print(submitted.id);
       const told = await watch(session, client, submitted.id, options);
       const ended = told.error
-        ? { ...told, error: { ...told.error, message: inLocalTerms(told.error.message, job) } }
+        ? {
+            ...told,
+            error: { ...told.error, message: inLocalTerms(told.error.message, job, told.error.code) },
+          }
         : told;
       const directory = await results(client, ended, job);
       terminal.answer({ ...ended, output: { ...ended.output, directory } }, () => '');
@@ -84,7 +87,9 @@ async function submit(session: Session, client: RestClient, job: JobFile, key: s
     return made;
   } catch (error) {
     await claim?.withdraw();
-    throw error instanceof ProblemError ? error.withMessage(inLocalTerms(error.message, job)) : error;
+    throw error instanceof ProblemError
+      ? error.withMessage(inLocalTerms(error.message, job, error.code))
+      : error;
   }
 }
 

@@ -2,14 +2,25 @@ import { filesOf } from '../../data/index.js';
 import { weightsPlace, weightsRules } from '../../protocol/index.js';
 import type { JobFile } from './job-file.js';
 
+/** Codes of what is wrong within a model: their messages begin with a node, not with a field. */
+const OF_THE_MODEL = new Set([
+  'bad_model',
+  'unsupported_operator',
+  'bad_shape',
+  'bad_input_shape',
+  'bad_loss',
+]);
+
 /**
  * A message of the coordinator in the submitter's terms. It knows fields and content hashes only; who submits knows
  * files and lines: `data.train.target: row 40 ...` becomes
- * `job.yaml:7: data.train.target: labels.npy: row 40 ...`.
+ * `job.yaml:7: data.train.target: labels.npy: row 40 ...`, and what is wrong with a node is said of the model's file.
+ * @param code the error's
  */
-export function inLocalTerms(message: string, job: JobFile): string {
+export function inLocalTerms(message: string, job: JobFile, code?: string): string {
   const [, field, rest] = /^([a-z]\w*(?:\.\w+|\[\d+\])*): (.*)$/is.exec(message) ?? [];
-  if (field === undefined || rest === undefined) return message;
+  if (field === undefined || rest === undefined)
+    return code !== undefined && OF_THE_MODEL.has(code) ? inLocalTerms(`model: ${message}`, job) : message;
   const dotted = field.replace(/\[(\d+)\]/g, '.$1');
   const place = job.where(dotted);
   const file = fileOf(dotted, job);

@@ -31,4 +31,9 @@ t.test('fields become files and lines, everything else stays as it is', async (t
   t.equal(inLocalTerms('batch: 4 is small:\nvery', job), 'job.yaml:3: batch: 4 is small:\nvery');
   t.equal(inLocalTerms('host/cpu:0 died', job), 'host/cpu:0 died');
   t.equal(inLocalTerms('rank: died', job), 'rank: died');
+  t.equal(
+    inLocalTerms('node "mm" (MatMul): cannot', job, 'bad_shape'),
+    'job.yaml:3: model: net.onnx: node "mm" (MatMul): cannot',
+  );
+  t.equal(inLocalTerms('node "mm" died', job, 'executor_died'), 'node "mm" died');
 });

@@ -270,7 +270,7 @@ t.test('operators without a definition are listed all at once', (t) => {
   });
   t.throws(() => bindGraph(graph, { batch: 2 }), {
     constructor: UnsupportedOperatorError,
-    message: 'no definition for Foo (Foo:a, Foo:y); Bar (Bar:b)',
+    message: /^no definition for Foo \(Foo:a, Foo:y\); Bar \(Bar:b\)\. Operators that .*operators\.md/,
   });
   t.end();
 });
@@ -351,6 +351,48 @@ t.test('padding is in numbers when the shapes are', (t) => {
   });
   const [conv] = bindGraph(readModel(bytes).graph, { batch: 1 }).nodes;
   t.same(conv!.attributes, { strides: attribute.ints([2]), pads: attribute.ints([0, 1]) });
+  t.end();
+});
+
+t.test('outputs that an operator must have keep their names, wanted or not', (t) => {
+  const bytes = file({
+    node: [
+      fileNode('TopK', ['x', 'k'], ['largest', 'places']),
+      fileNode('MaxPool', ['x'], ['pooled', 'where'], [ints('kernel_shape', 2)]),
+      fileNode('Dropout', ['x'], ['same', 'mask']),
+    ],
+    input: [value('x', ['n', 1, 6])],
+    output: [value('largest', ['n', 1, 2]), value('where', ['n', 1, 5], 7), value('same', ['n', 1, 6])],
+    initializer: [{ name: 'k', dims: [1n], dataType: 7, int64Data: [2n] }],
+  });
+  const { nodes } = bindGraph(readModel(bytes).graph, { batch: 1 });
+  t.same(nodes.map(({ outputs }) => outputs).slice(0, 2), [
+    ['largest', 'places'],
+    ['pooled', 'where'],
+  ]);
+  t.end();
+});
+
+t.test('a last window that only ceil_mode places has its padding in numbers', (t) => {
+  const pads = (length: number, attributes: NonNullable<NodeInit['attribute']>, operator = 'MaxPool') => {
+    const bytes = file({
+      node: [fileNode(operator, ['x'], ['y'], [...attributes, int('ceil_mode', 1)])],
+      input: [value('x', ['n', 1, length])],
+      output: [value('y', ['n', 1, 'm'])],
+    });
+    const { attributes: found } = bindGraph(readModel(bytes).graph, { batch: 1 }).nodes[0]!;
+    return [found['pads'], found['ceil_mode']];
+  };
+  const three = [ints('kernel_shape', 3), ints('strides', 2), ints('pads', 1, 1)];
+  t.same(pads(6, three), [attribute.ints([1, 2]), undefined]);
+  // one that would begin beyond the input is none
+  const sparse = [ints('kernel_shape', 2), ints('strides', 3), ints('pads', 1, 1)];
+  t.same(pads(4, sparse), [attribute.ints([1, 0]), undefined]);
+  t.same(pads(6, three, 'AveragePool'), [attribute.ints([1, 2]), undefined]);
+  // a mean over padding that was never declared is another mean
+  const counting = [...three, int('count_include_pad', 1)];
+  t.same(pads(6, counting, 'AveragePool'), [attribute.ints([1, 1]), attribute.int(1)]);
+  t.same(pads(5, counting, 'AveragePool'), [attribute.ints([1, 1]), undefined]);
   t.end();
 });
 

@@ -72,6 +72,17 @@ t.test('each mistake is named, with what was found and what would be accepted', 
     /optimizer\.lr: found -1, expected a number >= 0/,
   );
   t.match(problem({ optimizer: { kind: 'adamw', lr: 0.1, momentun: 0.9 } }), /momentun/);
+  const grouped = (group: object) => problem({ optimizer: { kind: 'sgd', lr: 0.1, groups: [group] } });
+  t.match(
+    grouped({ parameters: 'W' }),
+    /^[^;]*optimizer\.groups\.0: found \{"parameters":"W"\}, expected parameters, and lr or weightDecay or both$/,
+    'of the kind that is given, and nothing of other kinds',
+  );
+  t.match(
+    grouped({ parameter: 'W', lr: 1 }),
+    /^[^;]*unknown key "optimizer\.groups\.0\.parameter", did you mean "parameters"[^;]*$/,
+  );
+  t.match(problem({ lossOutput: '' }), /lossOutput: found ""/);
   t.match(problem({ seed: 2 ** 32 }), /seed: found 4294967296/);
   t.match(problem({ name: 'two\nlines' }), /name/);
   t.match(problem({ batch: 0, epochs: 0 }), /batch.*; .*epochs|epochs.*; .*batch/, 'all of them at once');
