@@ -17,8 +17,8 @@ export interface ChainSearch {
   readonly inFlight: (fromEnd: number) => number;
   /** Only what takes less is of interest. */
   readonly below: Seconds;
-  /** Whether to end with what was found. */
-  readonly spent: () => boolean;
+  /** Whether to end with what was found, if anything was. */
+  readonly spent: (found: boolean) => boolean;
 }
 
 export interface Chain {
@@ -116,7 +116,7 @@ export function bestChain(search: ChainSearch): Chain | undefined {
     const earlier: Tail[][][] = family.nodes.map(() => []);
     layer.forEach((byUnit, node) => {
       const after = family.nodes[node]!;
-      if (search.spent()) return;
+      if (search.spent(best !== undefined)) return;
       byUnit.forEach((partials, unit) => {
         const hopeful = partials.filter((tail) => promising(tail, unit, after.ahead));
         if (hopeful.length === 0) return;

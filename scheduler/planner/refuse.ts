@@ -9,8 +9,10 @@ import { microBatchCounts } from './slicing.js';
 
 /** Advice is given to this many bytes. */
 const STEP_BYTES: Bytes = 2 ** 20;
-/** The devices for which the least addition is looked for: those that have most. */
-const MOST_ASKED = 4;
+/** A budget that is advised is at most this part too large, and at least a MiB exact. */
+const PRECISION = 128;
+/** The devices for which the least addition is looked for are those that have most: so many, in a cluster of so many. */
+const asked = (devices: number): number => (devices <= 8 ? 4 : 1);
 
 /** What one device needs for the model with the smallest micro-batches and recomputation. O(units). */
 export function leastNeedAlone({ layers, job, batch, parallelism = {} }: PlanRequest): Bytes {
@@ -37,7 +39,7 @@ export function leastNeedAlone({ layers, job, batch, parallelism = {} }: PlanReq
  */
 export function refuse(request: PlanRequest): BudgetTooSmallError {
   const { devices, parallelism } = request;
-  const largest = [...devices].sort((a, b) => b.memoryBytes - a.memoryBytes).slice(0, MOST_ASKED);
+  const largest = [...devices].sort((a, b) => b.memoryBytes - a.memoryBytes).slice(0, asked(devices.length));
   const additions = largest.flatMap((device) => {
     const enough = leastMemory(request, device);
     return enough === undefined ? [] : [{ device, enough, more: enough - device.memoryBytes }];
@@ -64,13 +66,13 @@ export function refuse(request: PlanRequest): BudgetTooSmallError {
   );
 }
 
-/** The least budget of a device, in whole MiB, with which the request has a plan. */
+/** About the least budget of a device, in whole MiB, with which the request has a plan. */
 function leastMemory(request: PlanRequest, device: Device): Bytes | undefined {
   const fits = (mebibytes: number) => hasPlan(withMemory(request, device, mebibytes * STEP_BYTES));
   let low = Math.floor(device.memoryBytes / STEP_BYTES); // does not fit
   let high = Math.max(low + 1, Math.ceil(leastNeedAlone(request) / STEP_BYTES)) * 2;
   if (!fits(high)) return undefined;
-  while (high - low > 1) {
+  while (high - low > Math.max(1, high / PRECISION)) {
     const middle = Math.floor((low + high) / 2);
     if (fits(middle)) high = middle;
     else low = middle;

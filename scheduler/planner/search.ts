@@ -39,13 +39,13 @@ export const INTERLEAVED_STAGES = 2;
  * Where a job forces another schedule on more than five devices, the pipeline of the first search is simulated with it; then,
  * and where the time limit cuts a search short, the promise does not hold.
  * Time grows as `bestChain` does, times the counts of micro-batches (at most 10).
- * @param any ends with the first plan found
+ * @param any ends with the first plan found, whatever it takes
  */
 export function search(request: PlanRequest, any = false): readonly Candidate[] {
   const { parallelism: forced = {}, timeLimitSeconds = Infinity, now = () => 0 } = request;
   const end = now() + timeLimitSeconds;
   const found = new Map<string, Candidate>();
-  const spent = () => now() >= end || (any && found.size > 0);
+  const spent = (one = found.size > 0) => now() >= end || (any && one);
   const fastest = () => [...found.values()].reduce((least, { seconds }) => Math.min(least, seconds), Infinity);
   const offer = (key: string, candidate: Candidate | undefined) => {
     const known = found.get(key);
@@ -67,7 +67,8 @@ export function search(request: PlanRequest, any = false): readonly Candidate[] 
       offer(nameOf(chain), chain);
     }
   }
-  if (chains.family.complete) {
+  const onlyFits = any && (forced.schedule ?? '1f1b') === '1f1b';
+  if (chains.family.complete && !onlyFits) {
     for (const candidate of simulated(request, grains, { least, most, slicings, spent, fastest })) {
       offer(nameOf(candidate), candidate);
     }
@@ -133,7 +134,7 @@ interface Wanted {
   readonly most: number;
   readonly kind: ScheduleKind;
   readonly below: Seconds;
-  readonly spent: () => boolean;
+  readonly spent: (found?: boolean) => boolean;
 }
 
 /** Pipelines by dynamic programming; those of another schedule than 1F1B are simulated then. */
