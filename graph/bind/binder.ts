@@ -1,6 +1,7 @@
 import { ShapeError } from '../errors.js';
 import { GraphBuilder } from '../ir/builder.js';
 import type { Graph, Node, TypedGraph } from '../ir/graph.js';
+import { stopsGradient } from '../ir/stop-gradient.js';
 import type { Tensor, TensorType } from '../ir/tensor.js';
 import type { OperatorDefinition, OperatorRegistry, Reference } from '../operators/index.js';
 import { fromReference, toReference } from '../reference/value.js';
@@ -88,7 +89,7 @@ export class Binder {
   private isPassThrough(node: Node): boolean {
     if (node.domain !== '' || (node.inputs[0] ?? '') === '') return false;
     if (node.outputs.some((output, i) => i > 0 && output !== '')) return false;
-    if (node.operator === 'Identity') return true;
+    if (node.operator === 'Identity') return !stopsGradient(node);
     if (node.operator !== 'Dropout') return false;
     const [ratio, training] = [node.inputs[1], node.inputs[2]].map((name) => this.numberOf(name));
     return (node.inputs[2] ?? '') === '' || training === 0 || ratio === 0;

@@ -9,9 +9,11 @@ import { modelError, type Place } from './fail.js';
 import { domainOf, titleOf, type FunctionLibrary } from './functions.js';
 import type { AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto } from './gen/onnx_pb.js';
 import { readInitializers, type Initializer } from './initializers.js';
-import { checkOpset, normalize } from './normalize.js';
+import { checkOpset, normalize, type Rewriting } from './normalize.js';
 import { inOrder } from './order.js';
+import { lineOf } from './pytorch.js';
 import { Scope } from './scope.js';
+import { asDifferentiated } from './stopped.js';
 import { checkText } from './text.js';
 import { declaredType } from './value-info.js';
 
@@ -99,7 +101,7 @@ export class NodeReader {
       this.constants.set(output, constantOf(node, at));
       return [];
     }
-    return normalize(node, context.opset, {
+    const rewriting: Rewriting = {
       constant: (hint, tensor) => {
         const fresh = this.names.values.fresh(hint);
         this.constants.set(fresh, tensor);
@@ -107,7 +109,8 @@ export class NodeReader {
       },
       fresh: (hint) => this.names.values.fresh(hint),
       place: at,
-    });
+    };
+    return asDifferentiated(normalize(node, context.opset, rewriting), lineOf(proto), rewriting);
   }
 
   /** Writes a call out: the function's nodes on the call's values. */

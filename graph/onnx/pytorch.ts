@@ -15,7 +15,7 @@ const MOST_APART = 2 ** 31;
 export const KIND_KEY = 'pkg.torch.export.graph_signature.InputSpec.kind';
 export type Kind = 'PARAMETER' | 'BUFFER' | 'CONSTANT_TENSOR';
 
-/** The line of PyTorch's graph that a node was made from; the module's tensors are `%p_NAME` and `%b_NAME` in it. */
+/** Of a node: the line of PyTorch's graph; the module's tensors are `%p_NAME` and `%b_NAME` in it. */
 const LINE_KEY = 'pkg.torch.onnx.fx_node';
 /** What a tensor that the exporter's optimizer computed was made from: a list of names, as Python prints it. */
 const FOLDED_KEY = 'pkg.onnxscript.optimizer.folded_from';
@@ -31,6 +31,8 @@ const BATCH_STATISTICS = /aten\._native_batch_norm_legit[\w.]*\]?\(args = \((?:[
  *   leaves an Identity under the name of each but the first; parameters that the module itself shares have none.
  * - A BatchNormalization that was exported in training mode is in training mode: the newer exporter writes the form
  *   for prediction, and the mode only into the line beside it.
+ * - A normalization without running statistics, which the older exporter writes as one that updates statistics
+ *   computed from its own input, only reads them.
  *
  * Files of others are returned as they are.
  * @throws ModelError where parameters of the module are neither in the file nor computed ahead into what is: the
@@ -43,9 +45,13 @@ export function asInModule(proto: ModelProto, source: string): ModelProto {
   const tensors = new Map(file.initializer.map((tensor) => [tensor.name ?? '', tensor]));
   const outputs = new Set(file.output.map(({ name }) => name ?? ''));
   const apart: TensorProto[] = [];
+  const means = new Set(
+    file.node.filter(({ opType }) => opType === 'ReduceMean').map(({ output }) => output[0] ?? ''),
+  );
   let bytes = 0;
   const node = file.node.flatMap((each): NodeProto[] => {
     if (takesBatchStatistics(each)) return [inTraining(each)];
+    if (each.opType === 'BatchNormalization' && means.has(each.input[3] ?? '')) return [reading(each)];
     const [input = '', output = ''] = [each.input[0], each.output[0]];
     const merged = each.opType === 'Identity' && !outputs.has(output) ? tensors.get(input) : undefined;
     if (!merged || tensors.has(output)) return [each];
@@ -128,7 +134,7 @@ function noteOf(notes: readonly StringStringEntryProto[], wanted: string): strin
 
 /** The placeholders of parameters in the lines beside the nodes. */
 function mentionedParameters(proto: ModelProto): ReadonlySet<string> {
-  const lines = (proto.graph?.node ?? []).map((node) => noteOf(node.metadataProps, LINE_KEY) ?? '');
+  const lines = (proto.graph?.node ?? []).map(lineOf);
   return new Set(lines.flatMap((line) => Array.from(line.matchAll(PLACEHOLDER), ([, name]) => name!)));
 }
 
@@ -142,12 +148,23 @@ function namesIn(list: string): string[] {
   return Array.from(list.matchAll(/'([^']*)'/g), ([, name]) => name!);
 }
 
-function takesBatchStatistics({ opType, metadataProps }: NodeProto): boolean {
-  return opType === 'BatchNormalization' && BATCH_STATISTICS.test(noteOf(metadataProps, LINE_KEY) ?? '');
+/** The line of PyTorch's graph that a node was made from; '' where none is noted. */
+export function lineOf({ metadataProps }: NodeProto): string {
+  return noteOf(metadataProps, LINE_KEY) ?? '';
+}
+
+function takesBatchStatistics(node: NodeProto): boolean {
+  return node.opType === 'BatchNormalization' && BATCH_STATISTICS.test(lineOf(node));
 }
 
 function inTraining(node: NodeProto): NodeProto {
   const rest = node.attribute.filter(({ name }) => name !== 'training_mode');
   const mode = create(AttributeProtoSchema, { name: 'training_mode', type: 2, i: 1n });
   return { ...node, attribute: [...rest, mode] };
+}
+
+/** The form that normalizes with the statistics it is given. */
+function reading(node: NodeProto): NodeProto {
+  const attribute = node.attribute.filter(({ name }) => name !== 'training_mode');
+  return { ...node, output: node.output.slice(0, 1), attribute };
 }

@@ -1,4 +1,5 @@
 import { intAttribute, intsAttribute, type Node } from '../ir/graph.js';
+import { stopsGradient } from '../ir/stop-gradient.js';
 import { sameShape } from '../ir/tensor.js';
 import type { RewriteRule, Site } from './rewrite.js';
 
@@ -21,6 +22,8 @@ const NO_OPS: ReadonlySet<string> = new Set([
 /** Nodes that pass their input on unchanged. */
 export const dropNoOps: RewriteRule = ({ node, type, f }) => {
   if (!NO_OPS.has(node.operator) || node.domain !== '') return undefined;
+  // it does something when the graph is differentiated
+  if (stopsGradient(node)) return undefined;
   const [x] = node.inputs;
   if (x === undefined || (node.inputs.length > 1 && !['Expand', 'Tile'].includes(node.operator)))
     return undefined;

@@ -17,7 +17,7 @@ import {
   prepareForward,
   type LossGraphOptions,
 } from './forward.js';
-import { lowerNormalization, lowerPRelu } from './lowering.js';
+import { dropStops, lowerNormalization, lowerPRelu } from './lowering.js';
 import { nameOutputs, type OutputName } from './name-outputs.js';
 import {
   runningStatistics,
@@ -154,7 +154,9 @@ export function buildEvaluationGraph(graph: Graph, options: LossGraphOptions): E
   const output = forward.outputs[0]!;
   const loss = attachLoss(f, options.loss, output, lossOptions(builder, options));
   const whole = withoutUnreadStatistics(
-    tidy(rewrite(builder.build(graph.name, [loss.loss, output]), [lowerNormalization, lowerPRelu])),
+    tidy(
+      rewrite(builder.build(graph.name, [loss.loss, output]), [dropStops, lowerNormalization, lowerPRelu]),
+    ),
     state,
   );
   const named = nameOutputs(whole, [

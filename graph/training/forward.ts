@@ -8,7 +8,13 @@ import type { Tensor } from '../ir/tensor.js';
 import type { LossKind } from '../loss/index.js';
 import { rewrite, simplify, tidy } from '../passes/index.js';
 import { lowerDropout, type DropoutMask } from './dropout.js';
-import { lowerBatchNormalization, lowerNormalization, lowerPRelu, saveRowStatistics } from './lowering.js';
+import {
+  dropStops,
+  lowerBatchNormalization,
+  lowerNormalization,
+  lowerPRelu,
+  saveRowStatistics,
+} from './lowering.js';
 import { ownStatistics, statisticsAsInputs, statisticsOf } from './running-statistics.js';
 
 /**
@@ -52,7 +58,7 @@ export function prepareForward(
 
 /** A forward and backward pass in operators that every engine runs, tidied. */
 export function lowerForEngines(whole: TypedGraph): TypedGraph {
-  return tidy(rewrite(whole, [lowerBatchNormalization, lowerNormalization, lowerPRelu]));
+  return tidy(rewrite(whole, [dropStops, lowerBatchNormalization, lowerNormalization, lowerPRelu]));
 }
 
 /** Writes down what a BatchNormalization that trains finds in the batch: tidying merges it with the node's own. */

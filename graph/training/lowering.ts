@@ -1,8 +1,12 @@
 import { floatAttribute, intAttribute, type Node } from '../ir/graph.js';
+import { stopsGradient } from '../ir/stop-gradient.js';
 import { isFloat, normalizeAxis } from '../ir/tensor.js';
 import { inverseDeviation, normalizedByRoot, normalizedGroups, type Formula } from '../formula/index.js';
 import { batchStatistics } from '../gradient/index.js';
 import type { RewriteRule } from '../passes/index.js';
+
+/** Once the gradient is written, a node that ended it does nothing. */
+export const dropStops: RewriteRule = ({ node }) => (stopsGradient(node) ? [node.inputs[0]!] : undefined);
 
 /** LayerNormalization also gives each row's mean and inverse deviation, so that the backward pass need not. */
 export const saveRowStatistics: RewriteRule = ({ node, f }) => {

@@ -1,5 +1,6 @@
 import { isDecomposed } from '../../decompose/index.js';
 import { intAttribute, type Node } from '../../ir/graph.js';
+import { stopsGradient } from '../../ir/stop-gradient.js';
 import type { Differentiability, RuleTable } from '../context.js';
 import { activationRules } from './activations.js';
 import { arithmeticRules, castKeepsGradient } from './arithmetic.js';
@@ -64,7 +65,7 @@ export function differentiability(node: Node): Differentiability | undefined {
   if (isDecomposed(node) || (node.operator === 'Dropout' && node.domain === ''))
     return { kind: 'decomposed' };
   if (node.domain !== '') return undefined;
-  if (stops.has(node.operator)) return { kind: 'stop' };
+  if (stops.has(node.operator) || stopsGradient(node)) return { kind: 'stop' };
   if (node.operator === 'Cast' && !castKeepsGradient(intAttribute(node, 'to', 0))) return { kind: 'stop' };
   const rule = rules[node.operator];
   return rule ? { kind: 'rule', rule } : undefined;

@@ -16,7 +16,7 @@ import {
   type Tensor,
   type ValueInfo,
 } from '../../../graph/index.js';
-import { file, float, int, ints, node as fileNode, tensor, value } from './file.js';
+import { file, float, int, ints, node as fileNode, tensor, value, type NodeInit } from './file.js';
 
 function node(
   operator: string,

@@ -1,6 +1,12 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
-import { readModel } from '../../../graph/index.js';
+import {
+  buildTrainingGraph,
+  evaluate,
+  readModel,
+  toReference,
+  type Reference,
+} from '../../../graph/index.js';
 import { ModelProtoSchema } from '../../../graph/onnx/gen/onnx_pb.js';
 import { node, tensor, value, type GraphInit, type NodeInit } from './file.js';
 
@@ -79,5 +85,124 @@ t.test('a parameter that the file lacks is named', (t) => {
     code: 'bad_model',
     message: /lacks the module's parameter "c_bias": .*optimize=False/,
   });
+  t.end();
+});
+
+/** What the line of PyTorch's graph says of a node: a call of `target` with `args`. */
+const lineOf = (target: string, args: string): string =>
+  `%n : [num_users=1] = call_function[target=torch.ops.aten.${target}.default](args = (${args}), kwargs = {})`;
+
+/** The gradients of sum(y * y) / 2 / count by each parameter, where y is a graph's output. */
+function gradientsOf(
+  graph: GraphInit,
+  shapes: Record<string, number[]>,
+  inputs: Record<string, number[]>,
+  write: (graph: GraphInit) => Uint8Array = written,
+) {
+  const { graph: model } = readModel(write(graph));
+  const training = buildTrainingGraph(model, { loss: 'mse', shapes, includeOutput: true });
+  const feeds = new Map<string, Reference>();
+  for (const { name, dtype, shape } of training.graph.inputs.map((name) => ({
+    name,
+    ...training.graph.types.get(name)!,
+  }))) {
+    const count = shape.reduce((product, length) => product * length, 1);
+    // the target is zeros, and the scale of the loss one
+    const other = name === training.target.name ? 0 : 1;
+    feeds.set(name, {
+      dtype,
+      shape,
+      data: Float64Array.from(inputs[name] ?? Array<number>(count).fill(other)),
+    });
+  }
+  for (const [name, tensor] of model.parameters) feeds.set(name, toReference(tensor));
+  const results = evaluate(training.graph, feeds);
+  const operators = training.graph.nodes.map(({ operator }) => operator);
+  const of = (name: string) => [...(results.get(training.gradients.get(name) ?? '')?.data ?? [])];
+  return { of, operators };
+}
+
+t.test('a gradient ends where the module detaches', (t) => {
+  const graphWith = (line: string): GraphInit => ({
+    name: 'main',
+    input: [value('x', [1, 2])],
+    output: [value('y', [1, 2])],
+    initializer: [tensor('w', [2], [2, 3])],
+    node: [
+      node('Mul', ['x', 'w'], ['h']),
+      noted('Identity', ['h'], ['stopped'], line),
+      node('Mul', ['h', 'stopped'], ['y']),
+    ],
+  });
+  // y = h * stop(h) with h = w: dy/dw is h, and 2 h without the stop; the mean of squares gives y each
+  const feeds: [Record<string, number[]>, Record<string, number[]>] = [{ x: [1, 2] }, { x: [1, 1] }];
+  const stopped = gradientsOf(graphWith(lineOf('detach', '%h')), feeds[0], feeds[1]);
+  t.same(stopped.of('w'), [8, 27]);
+  t.notOk(stopped.operators.includes('Identity'), 'no engine sees it');
+  t.same(gradientsOf(graphWith(lineOf('alias', '%h')), feeds[0], feeds[1]).of('w'), [16, 54]);
+  t.end();
+});
+
+t.test('the padding row of an embedding is read, and gets no gradient', (t) => {
+  const graphWith = (args: string): GraphInit => ({
+    name: 'main',
+    input: [value('x', [1, 3], 7)],
+    output: [value('y', [1, 3, 1])],
+    initializer: [tensor('w', [3, 1], [3, 6, 9])],
+    node: [noted('Gather', ['w', 'x'], ['y'], lineOf('embedding', args))],
+  });
+  const gradient = (args: string) =>
+    gradientsOf(graphWith(args), { x: [1, 3] }, { x: [0, 2, 2] })
+      .of('w')
+      .map(Math.round);
+  // 2 / 3 of the row each time it is read
+  t.same(gradient('%p_w, %x, 2'), [2, 0, 0]);
+  t.same(gradient('%p_w, %x, 0'), [0, 0, 12]);
+  t.same(gradient('%p_w, %x'), [2, 0, 12]);
+  t.same(gradient('%p_w, %x, -1'), [2, 0, 12]);
+  t.end();
+});
+
+t.test('a normalization whose statistics are those of its input reads them, and has their gradient', (t) => {
+  const training = { name: 'training_mode', type: 2, i: 1n };
+  const axes = { name: 'axes', type: 7, ints: [0n] };
+  const flat = [axes, { name: 'keepdims', type: 2, i: 0n }];
+  const graphOf = (statistics: string[], outputs: string[]): GraphInit => ({
+    name: 'main',
+    input: [value('x', [3, 2])],
+    output: [value('y', [3, 2])],
+    initializer: ['w', 's', 'b', 'zero', 'one'].map((name, i) => tensor(name, [2], [1 + i, 2 - i])),
+    node: [
+      node('Mul', ['x', 'w'], ['h']),
+      node('ReduceMean', ['h'], ['m'], flat),
+      node('Sub', ['h', 'm'], ['c']),
+      node('Mul', ['c', 'c'], ['squares']),
+      node('ReduceMean', ['squares'], ['v'], flat),
+      node('BatchNormalization', ['h', 's', 'b', ...statistics], ['n', ...outputs], [training]),
+      node('Mul', ['n', 'x'], ['y']),
+    ],
+  });
+  const written17 = (graph: GraphInit) =>
+    toBinary(
+      ModelProtoSchema,
+      create(ModelProtoSchema, {
+        producerName: 'pytorch',
+        opsetImport: [{ domain: '', version: 17n }],
+        graph,
+      }),
+    );
+  const computed = graphOf(['m', 'v'], ['m2', 'v2']);
+  const read = readModel(written17(computed)).graph.nodes.find(
+    ({ operator }) => operator === 'BatchNormalization',
+  );
+  t.same(read?.outputs, ['n']);
+  t.notOk(read?.attributes['training_mode']);
+  const feeds = { x: [1, 2, -1, 0.5, 2, -2] };
+  const ours = gradientsOf(computed, { x: [3, 2] }, feeds, written17);
+  const form = gradientsOf(graphOf(['zero', 'one'], ['m2', 'v2']), { x: [3, 2] }, feeds, written17);
+  for (const name of ['w', 's', 'b']) {
+    t.ok(ours.of(name).length === 2, name);
+    ours.of(name).forEach((each, i) => t.ok(Math.abs(each - form.of(name)[i]!) < 1e-6, `${name}: ${each}`));
+  }
   t.end();
 });
