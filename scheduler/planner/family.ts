@@ -26,7 +26,9 @@ export interface FamilyNode {
 /** Up to so many devices every order of every grouping is considered. */
 export const ALL_ORDERS = 5;
 /** Beyond that devices are taken in blocks, at most so many, in an order that keeps hosts together. */
-const MOST_BLOCKS = 16;
+export const MOST_BLOCKS = 16;
+/** Of more runs than this a pipeline takes the last ones; of fewer it may begin and end with any. */
+const RUNS_ANYWHERE = 32;
 /** Up to so many blocks a stage may be followed by one that does not begin where it ended: those between are idle. */
 const BLOCKS_WITH_GAPS = 9;
 
@@ -107,7 +109,8 @@ function inOrder(
     ahead: model.speedOf(blocks.slice(0, from).flat()),
     before: gaps ? endingAt.slice(0, from + 1).flat() : (endingAt[from] ?? []),
   }));
-  return { groups, nodes, last: nodes.map((_, i) => i), complete: false };
+  const all = nodes.map((_, i) => i);
+  return { groups, nodes, last: replicas !== undefined && nodes.length > RUNS_ANYWHERE ? all.slice(-1) : all, complete: false };
 }
 
 /** Blocks of as equal a size as possible. */

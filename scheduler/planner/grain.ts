@@ -19,10 +19,12 @@ const TRANSITIONS = 200_000;
 const MOST_PIPELINES = 4_000;
 const FEWEST_UNITS = 16;
 const MOST_UNITS = 192;
+/** Pipelines are no longer than this. */
+export const LONGEST = 64;
 
 /** Models merged for searches; they depend on the model and on how many devices there are, not on how good they are. */
 export class Grains {
-  readonly #made = new Map<number, Grain>();
+  readonly #made = new Map<string, Grain>();
   readonly #devices: readonly Device[];
 
   constructor(
@@ -34,31 +36,39 @@ export class Grains {
 
   /** For the dynamic programme: units^2 / 2 times the edges of the family. */
   forChains(): Grain {
-    const coarsest = this.#of(Math.min(FEWEST_UNITS, this.request.layers.units.length));
+    const { data } = this.request.parallelism ?? {};
+    const coarsest = this.#of(FEWEST_UNITS, data);
     const edges = coarsest.family.nodes.reduce((sum, { before }) => sum + before.length, 1);
     const most = Math.floor(Math.sqrt((2 * TRANSITIONS) / edges));
-    return this.#of(Math.min(MOST_UNITS, Math.max(FEWEST_UNITS, most)));
+    return this.#of(Math.min(MOST_UNITS, Math.max(FEWEST_UNITS, most)), data);
+  }
+
+  /** For long pipelines in which every stage has so many replicas, one run of devices after the other. */
+  forRuns(replicas: number): Grain {
+    return this.#of(LONGEST, replicas);
   }
 
   /** For going through all pipelines of a shape one by one; undefined where they are too many however they are merged. */
   forPipelines(ranks: number, stages: number): Grain | undefined {
-    const { family } = this.#of(1);
+    const { data } = this.request.parallelism ?? {};
+    const { family } = this.#of(1, data);
     const paths = countPaths(family, ranks);
     let units = stages;
     while (units <= 64 && paths * waysToCut(units + 1, stages) <= MOST_PIPELINES) units++;
     const fits = paths * waysToCut(units, stages) <= MOST_PIPELINES;
-    return fits && stages <= this.request.layers.units.length ? this.#of(units) : undefined;
+    return fits && stages <= this.request.layers.units.length ? this.#of(units, data) : undefined;
   }
 
-  #of(most: number): Grain {
+  #of(most: number, replicas: number | undefined): Grain {
     const { layers, job, topology, parallelism } = this.request;
     const ranges = mergeUnits(layers, most);
-    const known = this.#made.get(ranges.length);
+    const key = `${ranges.length} ${replicas ?? ''}`;
+    const known = this.#made.get(key);
     if (known) return known;
     const model = new StageModel(merged(layers, ranges), job, topology, this.#devices);
-    const family = makeFamily(model, this.#devices, parallelism?.data, parallelism?.shares !== undefined);
+    const family = makeFamily(model, this.#devices, replicas, parallelism?.shares !== undefined);
     const grain = { model, family, ranges };
-    this.#made.set(ranges.length, grain);
+    this.#made.set(key, grain);
     return grain;
   }
 }

@@ -2,7 +2,8 @@ import type { Seconds } from '../../base/index.js';
 import { SCHEDULE_KINDS, type ScheduleKind } from '../pipeline/index.js';
 import { bestChain } from './chain.js';
 import { bestCuts, pathsOf, type KnownWays } from './exact.js';
-import { Grains, type Grain } from './grain.js';
+import { MOST_BLOCKS } from './family.js';
+import { Grains, LONGEST, type Grain } from './grain.js';
 import { play, timetable } from './played.js';
 import type { Forced, PlanRequest } from './request.js';
 import { microBatchCounts } from './slicing.js';
@@ -18,7 +19,7 @@ export interface Candidate extends Grain {
   readonly choices: readonly Choice[];
 }
 
-/** Longer pipelines are not considered. */
+/** Longer pipelines are not considered where groups of any size may follow each other. */
 const MOST_RANKS = 16;
 /** Schedules of more micro-batches are not gone through one by one. */
 const MOST_SIMULATED = 64;
@@ -67,6 +68,14 @@ export function search(request: PlanRequest, any = false): readonly Candidate[] 
       offer(nameOf(chain), chain);
     }
   }
+  for (const grain of longGrains(request, grains)) {
+    const limits = { least: Math.max(2, least), most: Math.min(LONGEST, grain.model.layers.units.length) };
+    for (const slicing of slicings) {
+      if (spent() || slicing.microBatches === 1) continue;
+      const wanted = { ...limits, kind: forced.schedule ?? '1f1b', below: fastest(), spent } as const;
+      for (const chain of pipelines(request, grain, slicing, wanted)) offer(nameOf(chain), chain);
+    }
+  }
   const onlyFits = any && (forced.schedule ?? '1f1b') === '1f1b';
   if (chains.family.complete && !onlyFits) {
     for (const candidate of simulated(request, grains, { least, most, slicings, spent, fastest })) {
@@ -74,6 +83,12 @@ export function search(request: PlanRequest, any = false): readonly Candidate[] 
     }
   }
   return [...found.values()].sort((a, b) => a.seconds - b.seconds);
+}
+
+/** Where blocks of devices are all replicas of a stage: pipelines whose stages have fewer replicas, so that more fits. */
+function* longGrains({ devices, parallelism = {} }: PlanRequest, grains: Grains): Generator<Grain> {
+  if (devices.length <= MOST_BLOCKS || parallelism.data !== undefined || parallelism.pipeline !== undefined) return;
+  for (let replicas = 1; 4 * replicas <= devices.length; replicas *= 2) yield grains.forRuns(replicas);
 }
 
 /** Plans of the same name compete; the best of each is kept. */
