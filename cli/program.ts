@@ -9,6 +9,7 @@ import { registerFetch } from './commands/fetch.js';
 import { registerGradcheck } from './commands/gradcheck.js';
 import { registerList } from './commands/list.js';
 import { registerLogs } from './commands/logs.js';
+import { registerPlan } from './commands/plan.js';
 import { registerStatus } from './commands/status.js';
 import { registerSubmit } from './commands/submit.js';
 import { registerUp } from './commands/up.js';
@@ -39,6 +40,7 @@ Logs: DTRAIN_LOG=debug|info|warn|error. Colour: only on a terminal, never with N
     registerCoordinator,
     registerWorker,
     registerDevices,
+    registerPlan,
     registerSubmit,
     registerList,
     registerStatus,

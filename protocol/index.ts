@@ -1,4 +1,5 @@
 export * from './control/gen/control_pb.js';
+export * from './cluster/cluster.js';
 export * from './control/service.js';
 export * from './job/errors.js';
 export * from './job/optimizer.js';

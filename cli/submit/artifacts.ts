@@ -15,7 +15,8 @@ import type { RestClient, Upload } from '../client/rest.js';
 import { JobFileError } from '../errors.js';
 import { Progress } from '../terminal/progress.js';
 import type { Terminal } from '../terminal/terminal.js';
-import { reasonOf, type JobFile } from './job-file.js';
+import type { JobFile } from './job-file.js';
+import { reasonOf } from './yaml-file.js';
 
 /** A file that a job needs, by its content. */
 export interface Artifact {

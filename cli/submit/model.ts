@@ -4,7 +4,8 @@ import { loadModel, onePiece, writeGraph, type Graph } from '../../graph/index.j
 import { NotAModelError, toGraph } from '../../graph/nn/index.js';
 import { ModelFileError } from '../errors.js';
 import { defaultExportOf } from './module.js';
-import { reasonOf, type JobFile } from './job-file.js';
+import type { JobFile } from './job-file.js';
+import { reasonOf } from './yaml-file.js';
 
 /**
  * The job's model as the bytes of one ONNX file: an ONNX file with its external data brought in, or what a

@@ -6,7 +6,6 @@ import {
   openDataset,
   type CheckOptions,
   type DataContext,
-  type Dataset,
   type DatasetSpec,
 } from '../../data/index.js';
 import {
@@ -43,7 +42,7 @@ import {
 } from '../../protocol/index.js';
 import { InvariantError } from '../../base/index.js';
 import type { ModelFacts } from '../job/state.js';
-import { largerBatch, profileModel, type SampleShapes } from './profile.js';
+import { largerBatch, profileModel, sampleShapes, type SampleShapes } from './profile.js';
 
 /** What is learnt of a job from its model and its data. */
 export interface Inspection {
@@ -181,15 +180,6 @@ function pathOf(paths: ReadonlyMap<string, string>, reference: string): string {
   const path = paths.get(artifactOf(reference) ?? '');
   if (path === undefined) throw new InvariantError(`"${reference}" was not looked up before the inspection`);
   return path;
-}
-
-function sampleShapes(graph: Graph, dataset: Dataset): SampleShapes {
-  const inputs = dataset.inputs.map(({ name, sampleShape }, i): [string, readonly number[]] => {
-    const input = name ?? graph.inputs[i]?.name;
-    if (input === undefined) throw new InvariantError('the data has more inputs than the model');
-    return [input, sampleShape];
-  });
-  return { inputs: new Map(inputs), target: dataset.target.sampleShape };
 }
 
 /** What every value of the data has to keep to, as the model tells. */

@@ -10,6 +10,8 @@ import {
   type Segments,
   type TrainingGraph,
 } from '../../graph/index.js';
+import { InvariantError } from '../../base/index.js';
+import type { Dataset } from '../../data/index.js';
 import { frozenParameters, type JobSpec, type OptimizerConfig } from '../../protocol/index.js';
 import {
   DEFAULT_BUCKET_BYTES,
@@ -23,6 +25,16 @@ import {
 export interface SampleShapes {
   readonly inputs: ReadonlyMap<string, readonly number[]>;
   readonly target: readonly number[];
+}
+
+/** The shapes of a data set's samples under the names of the model's inputs. */
+export function sampleShapes(graph: Graph, dataset: Dataset): SampleShapes {
+  const inputs = dataset.inputs.map(({ name, sampleShape }, i): [string, readonly number[]] => {
+    const input = name ?? graph.inputs[i]?.name;
+    if (input === undefined) throw new InvariantError('the data has more inputs than the model');
+    return [input, sampleShape];
+  });
+  return { inputs: new Map(inputs), target: dataset.target.sampleShape };
 }
 
 /** The larger of the two batches that are looked at. */
@@ -115,7 +127,7 @@ function batchBytesOf({ graph, statistics }: TrainingGraph): number {
 }
 
 /** Optimizer state beside each parameter. */
-function stateFactorOf(optimizer: OptimizerConfig): number {
+export function stateFactorOf(optimizer: OptimizerConfig): number {
   switch (optimizer.kind) {
     case 'sgd':
       return (optimizer.momentum ?? 0) > 0 ? 1 : 0;

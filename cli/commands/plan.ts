@@ -1,0 +1,118 @@
+import type { Command } from 'commander';
+import { formatBytes, formatSeconds, InvariantError } from '../../base/index.js';
+import type { DeviceRecord, JobSpec } from '../../protocol/index.js';
+import type { Device, DeviceKind, Forced, Plan, ScheduleKind, Topology } from '../../scheduler/index.js';
+import { clientFor, type Session } from '../session.js';
+import { prepareJob, type Artifact } from '../submit/artifacts.js';
+import { readClusterFile } from '../submit/cluster-file.js';
+import { readJobFile } from '../submit/job-file.js';
+import { modelBytes } from '../submit/model.js';
+import { parseOverride } from '../submit/overrides.js';
+import { table } from '../terminal/table.js';
+import { collect, examples, withCoordinator, withJson } from './options.js';
+
+interface Options {
+  readonly coordinator?: string;
+  readonly cluster?: string;
+  readonly set: readonly string[];
+}
+
+/** `dtrain plan JOB.yaml`: who would train what, without running anything. */
+export function registerPlan(program: Command, session: Session): void {
+  const command = program
+    .command('plan')
+    .description('plan a job without running it: stages, devices, memory, time')
+    .argument('<job-file>', 'YAML or JSON; its paths are relative to it')
+    .option('--cluster <file>', 'plan for the devices of a cluster file, not for those that have joined')
+    .option('--set <key=value>', 'put a value over that of the job file; repeat for several', collect, []);
+  withJson(withCoordinator(command))
+    .addHelpText(
+      'after',
+      examples(
+        'dtrain plan job.yaml',
+        'dtrain plan job.yaml --cluster cluster.yaml --json | jq .stages',
+        'dtrain plan job.yaml --cluster cluster.yaml --set batch=256 --set parallelism.pipeline=2',
+      ),
+    )
+    .action(async (file: string, options: Options) => {
+      const job = await readJobFile(file, session.cwd, options.set.map(parseOverride));
+      const cluster =
+        options.cluster === undefined
+          ? await joined(session, options)
+          : await readClusterFile(options.cluster, session.cwd);
+      const model = await modelBytes(job, session.cwd);
+      const { spec, artifacts } = await prepareJob(job, model, session.cwd);
+      const { planInputOf } = await import('../../coordinator/index.js');
+      const { makePlan } = await import('../../scheduler/index.js');
+      const input = await planInputOf(spec, model, pathsOf(artifacts));
+      const parallelism = forcedBy(spec);
+      const plan = makePlan({
+        ...input,
+        batch: spec.batch,
+        ...cluster,
+        ...(parallelism ? { parallelism } : {}),
+        timeLimitSeconds: 30,
+        now: () => performance.now() / 1000,
+      });
+      session.terminal.answer(plan, () => describe(plan));
+    });
+}
+
+/** The devices that have joined the coordinator. */
+async function joined(
+  session: Session,
+  options: Options,
+): Promise<{ readonly devices: readonly Device[]; readonly topology: Topology }> {
+  const { devices } = await clientFor(session, options.coordinator).devices();
+  const usable = devices.filter(({ state }) => state !== 'lost');
+  return { devices: usable.map(deviceOf), topology: { links: [] } };
+}
+
+function deviceOf({ id, host, kind, memoryBytes, flops }: DeviceRecord): Device {
+  return { id, host, kind: kind as DeviceKind, memoryBytes, flops };
+}
+
+function pathsOf(artifacts: readonly Artifact[]) {
+  const byHash = new Map(artifacts.map((artifact) => [artifact.sha256, artifact]));
+  return (hash: string) => {
+    const found = byHash.get(hash);
+    if (!found || !('path' in found.upload))
+      throw new InvariantError(`no file with the hash ${hash} was prepared`);
+    return { path: found.upload.path, name: found.label };
+  };
+}
+
+/** What the job's `parallelism` leaves no choice about. */
+function forcedBy({ parallelism = 'auto' }: JobSpec): Forced | undefined {
+  if (parallelism === 'auto') return undefined;
+  const { schedule, ...rest } = parallelism;
+  return { ...rest, ...(schedule === undefined ? {} : { schedule: schedule as ScheduleKind }) };
+}
+
+function describe(plan: Plan): string {
+  const rows = plan.stages.flatMap((stage) =>
+    stage.replicas.map((replica) => [
+      String(stage.index),
+      replica.device,
+      String(stage.nodes.length),
+      String(replica.samplesPerStep),
+      `${formatBytes(replica.predictedPeakBytes)} of ${formatBytes(replica.budgetBytes)}`,
+      formatSeconds(replica.predictedBusySeconds),
+      stage.recompute ? 'yes' : 'no',
+    ]),
+  );
+  const { kind, microBatches } = plan.schedule;
+  const gap =
+    plan.gap === undefined ? '' : `, at most ${(100 * plan.gap).toFixed(0)} % above what is possible`;
+  const rejected = plan.rejected.map(({ plan: what, reason, predictedStepSeconds }) => {
+    const seconds = predictedStepSeconds === undefined ? '' : `${formatSeconds(predictedStepSeconds)}: `;
+    return `  ${what}: ${seconds}${reason}`;
+  });
+  return [
+    `${formatSeconds(plan.predictedStepSeconds)} a step (${kind}, ${microBatches} micro-batch${microBatches === 1 ? '' : 'es'}${gap})`,
+    `bottleneck: ${plan.bottleneck.device}, ${plan.bottleneck.why}`,
+    table(['STAGE', 'DEVICE', 'NODES', 'SAMPLES', 'PEAK MEMORY', 'BUSY', 'RECOMPUTES'], rows),
+    ...plan.explanation,
+    ...(rejected.length > 0 ? ['rejected:', ...rejected] : []),
+  ].join('\n');
+}

@@ -1,0 +1,109 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+import { npy } from '../../unit/data/make.js';
+import { repositoryRoot } from '../../root.js';
+
+const main = fileURLToPath(new URL('../../../cli/main.js', import.meta.url));
+
+const JOB = `
+name: small
+model: model.onnx
+data:
+  train: { format: npy, features: x.npy, target: y.npy }
+loss: cross_entropy
+optimizer: { kind: adamw, lr: 0.001 }
+batch: 16
+`;
+const CLUSTER = `
+devices:
+  - { id: a/cpu:0, host: a, kind: cpu, memory: 2GiB, flops: 100e9 }
+  - { id: b/cpu:0, host: b, kind: cpu, memory: 1GiB, flops: 50e9 }
+links:
+  - { between: [a, b], bandwidth: 1e9, latency: 0.0002 }
+`;
+
+interface Planned {
+  readonly predictedStepSeconds: number;
+  readonly stages: readonly {
+    readonly nodes: readonly string[];
+    readonly replicas: readonly {
+      readonly device: string;
+      readonly samplesPerStep: number;
+      readonly predictedPeakBytes: number;
+      readonly budgetBytes: number;
+    }[];
+  }[];
+}
+
+function folderOf(t: Test, files: Readonly<Record<string, string>> = {}): string {
+  const folder = t.testdir({ 'job.yaml': JOB, 'cluster.yaml': CLUSTER, ...files });
+  const model = readFileSync(join(repositoryRoot, 'test/fixtures/models/lenet/model.onnx'));
+  writeFileSync(join(folder, 'model.onnx'), model);
+  writeFileSync(join(folder, 'x.npy'), npy('<f4', [64, 1, 28, 28], new Uint8Array(4 * 64 * 28 * 28)));
+  writeFileSync(join(folder, 'y.npy'), npy('<i8', [64], new Uint8Array(8 * 64)));
+  return folder;
+}
+
+function plan(folder: string, ...more: readonly string[]) {
+  const args = [main, 'plan', 'job.yaml', '--cluster', 'cluster.yaml', ...more];
+  return spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8', timeout: 60_000 });
+}
+
+t.test('a job is planned for a cluster on paper', async (t) => {
+  const folder = folderOf(t);
+  const { stdout, status, stderr } = plan(folder, '--json');
+  t.equal(status, 0, stderr);
+  const planned = JSON.parse(stdout) as Planned;
+  t.ok(planned.predictedStepSeconds > 0);
+  const replicas = planned.stages.flatMap((stage) => stage.replicas);
+  t.ok(replicas.every((replica) => replica.predictedPeakBytes <= replica.budgetBytes));
+  for (const stage of planned.stages) {
+    t.equal(
+      stage.replicas.reduce((sum, replica) => sum + replica.samplesPerStep, 0),
+      16,
+    );
+  }
+  const nodes = planned.stages.flatMap((stage) => stage.nodes);
+  t.equal(new Set(nodes).size, nodes.length, 'every node in one stage');
+  const told = plan(folder);
+  t.match(told.stdout, /a step \(.*\)\nbottleneck: .*\nSTAGE +DEVICE/);
+});
+
+t.test('a forced pipeline has as many stages', async (t) => {
+  const { stdout, status, stderr } = plan(
+    folderOf(t),
+    '--json',
+    '--set',
+    'parallelism={ pipeline: 2, microBatches: 4 }',
+  );
+  t.equal(status, 0, stderr);
+  t.match(JSON.parse(stdout), { schedule: { microBatches: 4 }, stages: [{ index: 0 }, { index: 1 }] });
+});
+
+t.test('what is wrong in a cluster file is named with its line', async (t) => {
+  const cases: readonly (readonly [string, RegExp])[] = [
+    [CLUSTER.replace('2GiB', 'much'), /cluster\.yaml:3: devices\.0\.memory: .*much/],
+    [
+      CLUSTER.replace('b/cpu:0', 'a/cpu:0'),
+      /cluster\.yaml:4: devices\.1\.id: "a\/cpu:0" is devices\.0 already/,
+    ],
+    [CLUSTER.replace('[a, b]', '[a, c]'), /cluster\.yaml:6: links\.0\.between\.1: no device is on host "c"/],
+    [CLUSTER.replace('flops: 50e9', 'flop: 50e9'), /cluster\.yaml:4: .*flop/],
+    ['devices: []', /cluster\.yaml:1: devices/],
+  ];
+  for (const [cluster, message] of cases) {
+    const { status, stderr } = plan(folderOf(t, { 'cluster.yaml': cluster }));
+    t.equal(status, 2, stderr);
+    t.match(stderr, message);
+  }
+});
+
+t.test('a model that fits nowhere is refused with the bytes that are missing', async (t) => {
+  const small = CLUSTER.replace('2GiB', '100MiB').replace('1GiB', '100MiB');
+  const { status, stdout } = plan(folderOf(t, { 'cluster.yaml': small }), '--json');
+  t.equal(status, 2);
+  t.match(JSON.parse(stdout), { error: { code: 'budget_too_small', shortBytes: Number } });
+});
