@@ -138,9 +138,9 @@ function mentionedParameters(proto: ModelProto): ReadonlySet<string> {
   return new Set(lines.flatMap((line) => Array.from(line.matchAll(PLACEHOLDER), ([, name]) => name!)));
 }
 
-/** PyTorch's name of the parameter in its graph. */
+/** PyTorch's name of the parameter in its graph, without the "self_" that "self_attn" begins with. */
 function placeholderOf(name: string): string {
-  return `p_${name.replace(/[^a-zA-Z0-9]/g, '_')}`;
+  return `p_${name.replace(/^self_/, '').replace(/[^a-zA-Z0-9]/g, '_')}`;
 }
 
 /** The names in a list that Python printed. */

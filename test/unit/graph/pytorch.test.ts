@@ -85,6 +85,12 @@ t.test('a parameter that the file lacks is named', (t) => {
     code: 'bad_model',
     message: /lacks the module's parameter "c_bias": .*optimize=False/,
   });
+  const attention = {
+    ...merged,
+    initializer: [tensor('w', [2, 2], [1, 2, 3, 4]), tensor('self_c.bias', [2], [0, 0])],
+  };
+  const gemm = noted('Gemm', ['x', 'w', 'self_c.bias'], ['y'], line);
+  t.ok(readModel(written({ ...attention, node: [gemm] })), 'PyTorch leaves a leading self_ out of its names');
   t.end();
 });
 
