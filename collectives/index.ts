@@ -5,6 +5,7 @@ export {
   type CallOptions,
   type CommunicatorOptions,
 } from './communicator/communicator.js';
+export type { RankGroup } from './communicator/group.js';
 export {
   DEFAULT_RING,
   edgeLimits,

@@ -8,13 +8,12 @@ import {
   allGatherProgram,
   allReduceProgram,
   broadcastProgram,
-  leftOf,
   reduceScatterProgram,
-  rightOf,
   type RingProgram,
 } from '../ring/program.js';
 import type { Member, Transport } from '../transport/transport.js';
 import { Channel } from './channel.js';
+import { placeIn, type RankGroup, type RingPlace } from './group.js';
 import { Operation, type OperationKind } from './operation.js';
 import { DEFAULT_RING, edgeLimits, ringArenaBytes, stagingBytes, type RingOptions } from './options.js';
 import { Ring } from './ring.js';
@@ -34,8 +33,10 @@ export interface CallOptions {
 export interface CommunicatorOptions extends Partial<RingOptions> {
   readonly transport: Transport;
   readonly arena: Arena;
-  /** Where each rank listens, in rank order. */
+  /** Where each rank of the membership listens, in rank order. */
   readonly addresses: readonly string[];
+  /** Only these ranks, in a ring of their own. The ranks and shards of its collectives count within the group. */
+  readonly group?: RankGroup;
   /** How long to wait for the neighbours when the ring is formed. */
   readonly joinTimeout?: Seconds;
 }
@@ -43,7 +44,8 @@ export interface CommunicatorOptions extends Partial<RingOptions> {
 const CONTROL_BUCKET = 0xffffffff;
 
 /**
- * Collectives between the ranks of one membership, over a ring.
+ * Collectives between the ranks of one membership, or of a group of them, over a ring. A membership may have many
+ * rings side by side; errors name ranks by their number in the membership.
  *
  * Pairing: every rank makes the same calls in the same order; they may overlap (issue a bucket's
  * reduce-scatter while the next bucket is still being computed), and each resolves on its own. A bucket in
@@ -57,6 +59,7 @@ const CONTROL_BUCKET = 0xffffffff;
  * Every rank ends with bit-identical values. Sums are accumulated in float32 in ring order.
  */
 export class Communicator {
+  /** This rank's number in the ring, and how many ranks the ring has. */
   readonly rank: number;
   readonly worldSize: number;
   /** Resolves with the error when the communicator fails; stays pending while it works and after an orderly close. */
@@ -69,22 +72,24 @@ export class Communicator {
   /**
    * Forms the ring: connects to both neighbours.
    * @throws TransportError `refused` or `handshake_timeout`, naming the neighbour; BudgetError when the arena has
-   *   no room for the ring's workspace (`ringArenaBytes`). Nothing is left open or allocated then.
+   *   no room for the ring's workspace (`ringArenaBytes`); CollectiveUsageError for a group that cannot be. Nothing is left open or allocated then.
    */
   static async join(given: CommunicatorOptions): Promise<Communicator> {
     const options = { ...DEFAULT_RING, ...given };
     const { member } = options.transport;
     checkMember(member, options.addresses.length);
-    if (member.worldSize === 1) return new Communicator(options, member);
+    const place = placeIn(member, given.group);
+    if (place.size === 1) return new Communicator(options, member, place);
     const workspace = options.arena.allocate('ring workspace', ringArenaBytes(options));
     try {
       const channels = await openChannels(
         options.transport,
+        place,
         options,
         options.addresses,
         given.joinTimeout ?? 30,
       );
-      return new Communicator(options, member, { ...channels, workspace });
+      return new Communicator(options, member, place, { ...channels, workspace });
     } catch (error) {
       options.arena.release(workspace);
       throw error;
@@ -94,10 +99,11 @@ export class Communicator {
   private constructor(
     private readonly options: RingOptions & Pick<CommunicatorOptions, 'arena'>,
     member: Member,
+    place: RingPlace,
     links?: { left: Channel; right: Channel; workspace: Allocation },
   ) {
-    this.rank = member.rank;
-    this.worldSize = member.worldSize;
+    this.rank = place.rank;
+    this.worldSize = place.size;
     const { arena } = options;
     let failed: (error: CollectiveError) => void = () => undefined;
     this.failure = new Promise((resolve) => (failed = resolve));
@@ -111,7 +117,7 @@ export class Communicator {
       scratch,
       staging: (slot) => staging + slot * slotBytes,
     };
-    this.ring = links && new Ring(member, links.left, links.right, options, failed);
+    this.ring = links && new Ring(member, place.title, links.left, links.right, options, failed);
   }
 
   /** The part of a bucket of `length` elements that this rank owns after `reduceScatter`, and gives in `allGather`. */
@@ -258,15 +264,16 @@ export class Communicator {
 /** The edges to both neighbours, or neither. */
 async function openChannels(
   transport: Transport,
+  place: RingPlace,
   options: RingOptions,
   addresses: readonly string[],
   timeout: Seconds,
 ): Promise<{ left: Channel; right: Channel }> {
   const { member } = transport;
-  const right = rightOf(member.rank, member.worldSize);
+  const { left, right, purpose } = place;
   const [out, into] = await Promise.allSettled([
-    transport.connect(right, addresses[right]!, timeout),
-    transport.accept(leftOf(member.rank, member.worldSize), timeout),
+    transport.connect(right, addresses[right]!, timeout, purpose),
+    transport.accept(left, timeout, purpose),
   ]);
   const { maxMessageBytes } = edgeLimits(options);
   if (out.status === 'fulfilled' && into.status === 'fulfilled') {

@@ -17,7 +17,7 @@ export interface Trouble {
 }
 
 /** The error that every call in flight is rejected with. */
-export function errorOf(trouble: Trouble, member: Member): CollectiveError {
+export function errorOf(trouble: Trouble, member: Member, ring: string): CollectiveError {
   const { job, epoch, rank } = member;
   const { operation, expectedRank, fault, what, origin = rank } = trouble;
   const ids: CollectiveIds = {
@@ -28,7 +28,9 @@ export function errorOf(trouble: Trouble, member: Member): CollectiveError {
     ...(expectedRank === undefined ? {} : { expectedRank }),
     ...(operation ? { collective: operation.id, kind: operation.kind, bucket: operation.bucket } : {}),
   };
-  const subject = operation ? `${operation.kind} ${operation.id} of bucket ${operation.bucket}` : 'the ring';
+  const subject = operation
+    ? `${operation.kind} ${operation.id} of bucket ${operation.bucket} in ${ring}`
+    : ring;
   const gaveUp = origin === rank ? '' : `rank ${origin} gave up: `;
   const message =
     `job ${job}, epoch ${epoch}, rank ${rank}: ${subject} was aborted: ${gaveUp}${what}. ` +

@@ -39,6 +39,7 @@ export class Ring {
 
   constructor(
     private readonly member: Member,
+    private readonly title: string,
     private readonly left: Channel,
     private readonly right: Channel,
     private readonly options: RingOptions,
@@ -345,7 +346,7 @@ export class Ring {
 
   private fail(trouble: Trouble): void {
     if (this.failure || this.closed) return;
-    const failure = errorOf(trouble, this.member);
+    const failure = errorOf(trouble, this.member, this.title);
     this.failure = failure;
     this.watchdog.stop();
     const { fault, what, expectedRank, origin = this.member.rank } = trouble;

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
 import {
+  CollectiveUsageError,
   TransportError,
   type Edge,
   type EdgeLimits,
@@ -205,6 +206,47 @@ export function transportSuite(name: string, network: () => MakeTransport): void
     );
     await transports[0]!.close();
     await Promise.all([transports[1]!, again, other].map((transport) => transport.close()));
+  });
+
+  test('several edges between two ranks, each for its purpose, in either direction', async (t, make) => {
+    const transports = await Promise.all([make(member(0)), make(member(1))]);
+    const [near, far] = transports;
+    const purposes = ['ring', 'ring replicas of stage 1', 'stream tied: wte.weight'];
+    // Asked for in another order than opened: they meet by purpose.
+    const accepting = Promise.all([...purposes].reverse().map((purpose) => far.accept(0, 5, purpose)));
+    const [outs, backs, back] = await Promise.all([
+      Promise.all(purposes.map((purpose) => near.connect(1, far.address, 5, purpose))),
+      far.connect(0, near.address, 5, purposes[1]),
+      near.accept(1, 5, purposes[1]),
+    ]);
+    const ins = (await accepting).reverse();
+    const pairs = [...outs.map((edge, i) => [edge, ins[i]!] as const), [backs, back] as const];
+    const boxes = pairs.map(([, into]) => new Inbox(into));
+    pairs.forEach(([from], i) => from.send([Buffer.from(`message ${i}`)]));
+    for (const [i, box] of boxes.entries()) {
+      await box.until(1);
+      t.same(box.messages.map(text), [`message ${i}`]);
+    }
+    outs[0]!.abort();
+    t.match(await boxes[0]!.end(), { fault: 'peer_lost' });
+    outs[1]!.send([Buffer.from('still here')]);
+    await boxes[1]!.until(2);
+    t.equal(boxes[1]!.ended, undefined, 'the end of one edge is not the end of another');
+    await Promise.all(transports.map((transport) => transport.close()));
+  });
+
+  test('a purpose that nobody waits for, and one that cannot be', async (t, make) => {
+    const transports = await Promise.all([make(member(0)), make(member(1))]);
+    const [near, far] = transports;
+    await near.connect(1, far.address, 5, 'ring a');
+    t.match(
+      await faultOf(far.accept(0, 0.05, 'ring b')),
+      /handshake_timeout: .*did not connect to rank 1 for "ring b" .*it came for "ring a"/,
+    );
+    t.match(await faultOf(near.connect(1, far.address, 5, 'ring a')), /rank 0 has already joined "ring a"/);
+    await t.rejects(near.connect(1, far.address, 5, 'a\nb'), CollectiveUsageError);
+    await t.rejects(far.accept(0, 5, ''), /1 to 200 characters/);
+    await Promise.all(transports.map((transport) => transport.close()));
   });
 
   test('closing ends what waits', async (t, make) => {

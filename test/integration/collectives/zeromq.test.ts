@@ -1,65 +1,8 @@
-import { fork, type ChildProcess } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { benchmarkAllReduce } from '../../../collectives/index.js';
-
-interface Said {
-  readonly address?: string;
-  readonly running?: true;
-  readonly done?: true;
-  readonly fault?: string;
-  readonly message?: string;
-  readonly ids?: { readonly expectedRank?: number; readonly origin?: number };
-}
-
-/** A rank's process and what it has said. */
-class RankProcess {
-  readonly child: ChildProcess;
-  readonly exited: Promise<void>;
-  private readonly said: Said[] = [];
-  private wake: () => void = () => undefined;
-
-  constructor(t: Test, rank: number, worldSize: number, local: string, length: number, deadline: number) {
-    const entry = fileURLToPath(new URL('./rank-process.js', import.meta.url));
-    this.child = fork(entry, [rank, worldSize, local, length, deadline].map(String));
-    t.teardown(() => this.child.kill('SIGKILL'));
-    this.child.on('message', (message: Said) => {
-      this.said.push(message);
-      this.wake();
-    });
-    this.exited = new Promise((resolve) => this.child.once('exit', () => resolve()));
-  }
-
-  /** Waits for the first message that has this property. */
-  async until(property: keyof Said): Promise<Said> {
-    for (;;) {
-      const found = this.said.find(
-        (message) => message[property] !== undefined || message.fault !== undefined,
-      );
-      if (found) return found;
-      await new Promise<void>((resolve) => (this.wake = resolve));
-    }
-  }
-}
-
-async function start(
-  t: Test,
-  worldSize: number,
-  local: string,
-  length: number,
-  deadline = 20,
-): Promise<RankProcess[]> {
-  const ranks = Array.from(
-    { length: worldSize },
-    (_, rank) => new RankProcess(t, rank, worldSize, local, length, deadline),
-  );
-  const addresses = await Promise.all(ranks.map(async (rank) => (await rank.until('address')).address!));
-  for (const rank of ranks) rank.child.send(addresses);
-  for (const rank of ranks) t.match(await rank.until('running'), { running: true });
-  return ranks;
-}
+import { start } from './processes.js';
 
 const leftovers = (): string[] =>
   [...safeList('/dev/shm'), ...safeList(tmpdir())].filter(

@@ -8,6 +8,7 @@ import {
   parseReply,
   refusalOf,
 } from '../../../collectives/transport/handshake.js';
+import { Admissions } from '../../../collectives/transport/admissions.js';
 import { SendQueue } from '../../../collectives/transport/queue.js';
 
 const member: Member = { job: 'job', epoch: 2, rank: 1, worldSize: 3 };
@@ -49,6 +50,17 @@ void t.test('whatever a stranger says is read without harm', (t) => {
   t.strictSame(parseReply(encodeJson({ welcome })), { welcome });
   t.equal(parseReply(Buffer.from('{"welcome":{"endpoints":[],"token":"x"}}')), undefined);
   t.equal(parseReply(Buffer.from('{"welcome":{"endpoints":[1],"token":"x"}}')), undefined);
+  t.end();
+});
+
+void t.test('each purpose once, and no peer without bound', (t) => {
+  const admissions = new Admissions();
+  for (let i = 0; i < 64; i++) t.equal(admissions.admit({ from: 1, purpose: `stream ${i}` }), undefined);
+  t.match(admissions.admit({ from: 1, purpose: 'stream 3' }), /already joined "stream 3"/);
+  t.match(admissions.admit({ from: 1, purpose: 'one more' }), /64 edges here/);
+  t.equal(admissions.admit({ from: 2, purpose: 'stream 3' }), undefined);
+  admissions.forget({ from: 1, purpose: 'stream 3' });
+  t.equal(admissions.admit({ from: 1, purpose: 'stream 3' }), undefined);
   t.end();
 });
 
