@@ -1,6 +1,6 @@
 /**
  * Where a training step's time goes: forward and backward pass of a model in onnxruntime on one thread, beside
- * the arithmetic limit (its products, see bench/arithmetic.ts, at the rate of a 1024^3 product measured in the same
+ * the arithmetic limit (its products at the rate of a 1024^3 product measured in the same
  * run) and, with --torch, beside PyTorch's step of the same model (bench/torch-step.py knows gpt-small, mlp-wide and
  * resnet20, by the file's name) in the interpreter DTRAIN_PYTHON (default: the system's).
  *
@@ -31,7 +31,7 @@ import {
   type TypedGraph,
 } from '../graph/index.js';
 import { repositoryRoot } from '../test/root.js';
-import { stepFlops } from './arithmetic.js';
+import { stepFlopsOf } from '../scheduler/index.js';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -178,7 +178,7 @@ for (const name of typed.parameters.keys()) {
   parameters += sizeOf(initial.shape);
   feeds[name] = tensor(initial, initial.data);
 }
-const flops = stepFlops(buildEvaluationGraph(graph, { batch, loss: options.loss as LossKind }).graph);
+const flops = stepFlopsOf(buildEvaluationGraph(graph, { batch, loss: options.loss as LossKind }).graph);
 console.log(
   `${cpus()[0]?.model ?? 'unknown processor'}, one thread, onnxruntime ${ort.env.versions.node ?? ''}`,
 );

@@ -72,3 +72,19 @@ export function productFlopsOf(graph: TypedGraph, node: Node): Flops | undefined
       return undefined;
   }
 }
+
+/**
+ * The arithmetic that a training step cannot do without: matrix products and convolutions. One of the forward pass
+ * costs as much again for each operand whose gradient is needed.
+ * @param forward the forward pass, loss included or not
+ */
+export function stepFlopsOf(forward: TypedGraph): Flops {
+  const needed = new Set<string>(forward.parameters.keys());
+  let flops = 0;
+  for (const node of forward.nodes) {
+    const operands = node.inputs.slice(0, 2).filter((input) => needed.has(input)).length;
+    if (node.inputs.some((input) => needed.has(input))) for (const output of node.outputs) needed.add(output);
+    flops += (1 + operands) * (productFlopsOf(forward, node) ?? 0);
+  }
+  return flops;
+}

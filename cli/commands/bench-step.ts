@@ -91,7 +91,7 @@ function describe(model: string, result: StepBenchResult): string {
       ],
     ),
     `${result.samplesPerSecond.toFixed(1)} samples/s`,
-    `limit ${formatFine(result.limitSeconds)}: 6 x parameters x targets at ${(result.productFlops / 1e9).toFixed(1)} ` +
+    `limit ${formatFine(result.limitSeconds)}: its products and convolutions at ${(result.productFlops / 1e9).toFixed(1)} ` +
       `GFLOP/s of a 1024^3 product in the same run; the step takes ${result.ratio.toFixed(2)} times that`,
     result.measured,
   ].join('\n');

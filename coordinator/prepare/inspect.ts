@@ -17,10 +17,12 @@ import {
   runningStatistics,
   setBatchNormalization,
   setLossOutput,
+  standardOperators,
   takesValue,
   targetTypeOf,
   UnsupportedOperatorError,
   unsupportedOperators,
+  type UnsupportedOperator,
   WeightsError,
   type Graph,
   type LossKind,
@@ -68,7 +70,7 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
   parameterGroups(job.optimizer, names);
   const thawed = new Map([...graph.parameters].filter(([name]) => !frozen.has(name)));
   const missing = unsupportedOperators({ ...graph, parameters: thawed });
-  if (missing.length > 0) throw new UnsupportedOperatorError(missing, 'gradient rule');
+  if (missing.length > 0) throw refusalOf(missing);
   refuseOtherTypes(graph);
   refuseUnwritable(model, runningStatistics(graph));
   if (job.weights !== undefined) await refuseOtherWeights(model, graph, job.weights, paths);
@@ -107,6 +109,19 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
   } finally {
     train.close();
   }
+}
+
+/** Operators that nobody knows are said to be unknown: freezing what is before them would not help. */
+function refusalOf(missing: readonly UnsupportedOperator[]): UnsupportedOperatorError {
+  const known = new Set(
+    standardOperators
+      .all()
+      .map(({ operator, domain }) => (domain === '' ? operator : `${domain}.${operator}`)),
+  );
+  const unknown = missing.filter(({ operator }) => !known.has(operator));
+  return unknown.length > 0
+    ? new UnsupportedOperatorError(unknown, 'definition')
+    : new UnsupportedOperatorError(missing, 'gradient rule');
 }
 
 /** Buckets, kernels and the wire are float32. @throws ModelError naming the parameters */

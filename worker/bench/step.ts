@@ -11,6 +11,7 @@ import {
   type TensorType,
 } from '../../graph/index.js';
 import type { OptimizerConfig } from '../../protocol/index.js';
+import { stepFlopsOf } from '../../scheduler/index.js';
 import { productGraph, type Engine, type Program } from '../engine/index.js';
 import { LocalTrainer } from '../gradcheck/index.js';
 import { BenchError } from './errors.js';
@@ -48,10 +49,7 @@ export interface StepBenchResult {
   readonly spread: Readonly<Record<'forward' | 'forwardAndBackward' | 'optimizer' | 'product', Timing>>;
   /** Rate of a 1024^3 product, measured in turn with the step. */
   readonly productFlops: Flops;
-  /**
-   * 6 * parameters * tokens / productFlops: 2 operations forward and 4 backward for each parameter and token.
-   * No limit at all for convolutions, which use a parameter at every position.
-   */
+  /** What matrix products and convolutions, forward and backward, take at `productFlops`. */
   readonly limitSeconds: Seconds;
   readonly ratio: number;
   readonly rounds: number;
@@ -119,7 +117,7 @@ export async function benchmarkStep(engine: Engine, options: StepBenchOptions): 
   const parameters = [...model.parameters.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const tokens = loss === 'cross_entropy' ? sizeOf(target.shape) : batch;
   return {
-    ...summary(times, { parameters, tokens, batch }),
+    ...summary(times, { parameters, tokens, batch, flops: stepFlopsOf(evaluation.graph) }),
     engine: engine.name,
     device: engine.device,
     loss,
@@ -128,11 +126,7 @@ export async function benchmarkStep(engine: Engine, options: StepBenchOptions): 
 
 function summary(
   times: Readonly<Record<'forward' | 'both' | 'optimizer' | 'product', readonly Seconds[]>>,
-  {
-    parameters,
-    tokens,
-    batch,
-  }: { readonly parameters: number; readonly tokens: number; readonly batch: number },
+  { flops, ...counts }: Pick<StepBenchResult, 'parameters' | 'tokens' | 'batch'> & { readonly flops: Flops },
 ): Omit<StepBenchResult, 'engine' | 'device' | 'loss'> {
   const spread = {
     forward: timingOf(times.forward),
@@ -143,16 +137,14 @@ function summary(
   const productFlops = (2 * PRODUCT ** 3) / spread.product.medianSeconds;
   const optimizerSeconds = spread.optimizer.medianSeconds;
   const stepSeconds = spread.forwardAndBackward.medianSeconds + optimizerSeconds;
-  const limitSeconds = (6 * parameters * tokens) / productFlops;
+  const limitSeconds = flops / productFlops;
   return {
-    batch,
-    parameters,
-    tokens,
+    ...counts,
     forwardSeconds: spread.forward.medianSeconds,
     backwardSeconds: spread.forwardAndBackward.medianSeconds - spread.forward.medianSeconds,
     optimizerSeconds,
     stepSeconds,
-    samplesPerSecond: batch / stepSeconds,
+    samplesPerSecond: counts.batch / stepSeconds,
     spread,
     productFlops,
     limitSeconds,
