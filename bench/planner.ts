@@ -73,7 +73,8 @@ function cluster(count: number, kinds: 'few' | 'all different'): readonly Device
 function shapeOf(plan: Plan): string {
   const replicas = plan.stages.map((stage) => stage.replicas.length);
   const { kind, microBatches } = plan.schedule;
-  const counts = replicas.length <= 8 ? replicas.join('+') : `${replicas.length} stages of ${Math.max(...replicas)}`;
+  const counts =
+    replicas.length <= 8 ? replicas.join('+') : `${replicas.length} stages of ${Math.max(...replicas)}`;
   return `${kind}, ${microBatches} micro-batches, devices ${counts}`;
 }
 

@@ -1,6 +1,6 @@
 import type { Seconds } from '../../base/index.js';
 import { transferSeconds } from './cost.js';
-import type { Family } from './family.js';
+import type { Family, FamilyNode } from './family.js';
 import type { Cut } from './layers.js';
 import type { Choice, Group, Slicing, StageModel, StageOptions } from './stage.js';
 
@@ -75,12 +75,10 @@ export function bestChain(search: ChainSearch): Chain | undefined {
     const seconds = pipelineSeconds(microBatches, tail);
     if (seconds < bestSeconds && depth >= least) [best, bestSeconds] = [tail, seconds];
   };
-  /** Whether units before `unit` can still be added, by devices of a speed, and the whole be faster than the best. */
-  const promising = ({ sum, longest, after }: Tail, unit: number, speed: number) => {
-    const rest = model.leastSeconds(0, unit, slicing.samples, speed);
-    const whole = { sum: sum + rest, longest: Math.max(longest, rest), after };
-    return pipelineSeconds(microBatches, whole) < bestSeconds;
-  };
+  /** Whether the units before can still be added, which take `rest` at least, and the whole be faster than the best. */
+  const promising = (sum: Seconds, longest: Seconds, after: Seconds, rest: Seconds) =>
+    sum + rest + (microBatches - 1) * Math.max(longest, rest) + after < bestSeconds;
+  const restOf = (unit: number, node: FamilyNode) => model.leastSeconds(0, unit, slicing.samples, node.ahead);
 
   let layer: Tail[][][] = family.nodes.map(() => []);
   for (const node of family.last) {
@@ -97,9 +95,7 @@ export function bestChain(search: ChainSearch): Chain | undefined {
         next: undefined,
       };
       if (from === 0) complete(tail, 1);
-      else if (most > 1 && promising(tail, from, family.nodes[node]!.ahead)) {
-        keep((layer[node]![from] ??= []), tail);
-      }
+      else if (most > 1) keep((layer[node]![from] ??= []), tail);
     }
   }
   for (let depth = 2; depth <= most; depth++) {
@@ -118,27 +114,27 @@ export function bestChain(search: ChainSearch): Chain | undefined {
       const after = family.nodes[node]!;
       if (search.spent(best !== undefined)) return;
       byUnit.forEach((partials, unit) => {
-        const hopeful = partials.filter((tail) => promising(tail, unit, after.ahead));
+        const left = restOf(unit, after);
+        const hopeful = partials.filter((tail) => promising(tail.sum, tail.longest, tail.after, left));
         if (hopeful.length === 0) return;
         for (const before of after.before) {
-          const { ahead } = family.nodes[before]!;
-          const group = family.groups[family.nodes[before]!.group]!;
+          const earlierNode = family.nodes[before]!;
+          const group = family.groups[earlierNode.group]!;
           const transfer = crossing(group, family.groups[after.group]!, unit);
           for (let from = depth < most ? unit - 1 : 0; from >= 0; from--) {
             const choice = choose(group, from, unit);
             if (!choice) continue;
             const seconds = choice.seconds + transfer;
             if (group.size === 1 && microBatches * seconds >= bestSeconds) break;
+            const rest = from === 0 ? 0 : restOf(from, earlierNode);
             for (const next of hopeful) {
-              const tail = {
-                sum: next.sum + seconds,
-                longest: Math.max(next.longest, seconds),
-                after: Math.max(next.after, choice.after),
-                choice,
-                next,
-              };
+              const sum = next.sum + seconds;
+              const longest = Math.max(next.longest, seconds);
+              const last = Math.max(next.after, choice.after);
+              if (!promising(sum, longest, last, rest)) continue;
+              const tail = { sum, longest, after: last, choice, next };
               if (from === 0) complete(tail, depth);
-              else if (promising(tail, from, ahead)) keep((earlier[before]![from] ??= []), tail);
+              else keep((earlier[before]![from] ??= []), tail);
             }
           }
         }
@@ -173,8 +169,7 @@ function choicesOf(first: Tail): readonly Choice[] {
 
 /** Adds a partial plan unless one is there that is nowhere worse, and drops those that it is nowhere worse than. */
 function keep(partials: Tail[], added: Tail): void {
-  const covers = (a: Tail, b: Tail) =>
-    a.sum <= b.sum && a.longest <= b.longest && a.after <= b.after;
+  const covers = (a: Tail, b: Tail) => a.sum <= b.sum && a.longest <= b.longest && a.after <= b.after;
   if (partials.some((each) => covers(each, added))) return;
   let kept = 0;
   for (const each of partials) if (!covers(added, each)) partials[kept++] = each;

@@ -1,10 +1,5 @@
 import type { Bytes, Seconds } from '../../base/index.js';
-import {
-  DEFAULT_LAUNCH_SECONDS,
-  DEFAULT_MEMORY_BANDWIDTH,
-  type Device,
-  type Link,
-} from '../device.js';
+import { DEFAULT_LAUNCH_SECONDS, DEFAULT_MEMORY_BANDWIDTH, type Device, type Link } from '../device.js';
 import type { Unit, UnitRange, Work } from './layers.js';
 
 /** What a device takes for one of each: the reciprocals of its rates. */

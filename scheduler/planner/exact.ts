@@ -101,9 +101,7 @@ function waysOf(
       : undefined;
   const kept = way(false);
   const choices = kept && !kept.limited ? [kept] : [kept, way(true)];
-  return choices.flatMap((choice) =>
-    choice ? [{ choice, forward: model.costs(choice)[0]!.forward }] : [],
-  );
+  return choices.flatMap((choice) => (choice ? [{ choice, forward: model.costs(choice)[0]!.forward }] : []));
 }
 
 /**

@@ -110,7 +110,12 @@ function inOrder(
     before: gaps ? endingAt.slice(0, from + 1).flat() : (endingAt[from] ?? []),
   }));
   const all = nodes.map((_, i) => i);
-  return { groups, nodes, last: replicas !== undefined && nodes.length > RUNS_ANYWHERE ? all.slice(-1) : all, complete: false };
+  return {
+    groups,
+    nodes,
+    last: replicas !== undefined && nodes.length > RUNS_ANYWHERE ? all.slice(-1) : all,
+    complete: false,
+  };
 }
 
 /** Blocks of as equal a size as possible. */

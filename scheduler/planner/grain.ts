@@ -14,7 +14,7 @@ export interface Grain {
 }
 
 /** Transitions that one pass of the dynamic programme may take: it decides how finely units are told apart. */
-const TRANSITIONS = 200_000;
+const TRANSITIONS = 150_000;
 /** Pipelines of one shape that may be gone through one by one. */
 const MOST_PIPELINES = 4_000;
 const FEWEST_UNITS = 16;

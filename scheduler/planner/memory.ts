@@ -62,7 +62,9 @@ export class UnitBytes {
     readonly job: JobBytes,
   ) {
     const { units } = layers;
-    this.#parameters = prefixSums(units, (unit) => unit.parameters.reduce((sum, { bytes }) => sum + bytes, 0));
+    this.#parameters = prefixSums(units, (unit) =>
+      unit.parameters.reduce((sum, { bytes }) => sum + bytes, 0),
+    );
     this.#trained = prefixSums(units, (unit) =>
       unit.parameters.reduce((sum, { bytes, trained }) => sum + (trained ? bytes : 0), 0),
     );
@@ -156,7 +158,9 @@ export class UnitBytes {
       parameters += figures.parameters;
       trained += figures.trained;
       // computing again begins with what came in, and ends with everything there at once, for one micro-batch
-      const kept = recompute ? (left?.activationBytesPerSample ?? this.job.batchBytesPerSample) : figures.saved;
+      const kept = recompute
+        ? (left?.activationBytesPerSample ?? this.job.batchBytesPerSample)
+        : figures.saved;
       saved += inFlight * kept;
       work = Math.max(work, figures.work + (recompute ? figures.saved : 0));
       if (left) edges += EDGE_BUFFERS * (left.activationBytesPerSample + left.gradientBytesPerSample);

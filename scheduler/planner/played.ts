@@ -38,9 +38,8 @@ export function play(model: StageModel, { schedule, slicing, choices }: Pipeline
     ),
     transfer: (from, to, kind, stage) => {
       const [a, b] = [choices[from]!.group, choices[to]!.group];
-      const cut = model.layers.cuts[
-        boundary(choices, schedule.ranks, kind === 'activation' ? stage : stage - 1) - 1
-      ]!;
+      const cut =
+        model.layers.cuts[boundary(choices, schedule.ranks, kind === 'activation' ? stage : stage - 1) - 1]!;
       const bytes = kind === 'activation' ? cut.activationBytesPerSample : cut.gradientBytesPerSample;
       const link = model.linkAcross(a, b);
       const each = Math.ceil(slicing.samples / Math.min(a.size, b.size));

@@ -47,7 +47,8 @@ export function search(request: PlanRequest, any = false): readonly Candidate[] 
   const end = now() + timeLimitSeconds;
   const found = new Map<string, Candidate>();
   const spent = (one = found.size > 0) => now() >= end || (any && one);
-  const fastest = () => [...found.values()].reduce((least, { seconds }) => Math.min(least, seconds), Infinity);
+  const fastest = () =>
+    [...found.values()].reduce((least, { seconds }) => Math.min(least, seconds), Infinity);
   const offer = (key: string, candidate: Candidate | undefined) => {
     const known = found.get(key);
     if (candidate && !(known && known.seconds <= candidate.seconds)) found.set(key, candidate);
@@ -87,8 +88,10 @@ export function search(request: PlanRequest, any = false): readonly Candidate[] 
 
 /** Where blocks of devices are all replicas of a stage: pipelines whose stages have fewer replicas, so that more fits. */
 function* longGrains({ devices, parallelism = {} }: PlanRequest, grains: Grains): Generator<Grain> {
-  if (devices.length <= MOST_BLOCKS || parallelism.data !== undefined || parallelism.pipeline !== undefined) return;
-  for (let replicas = 1; 4 * replicas <= devices.length; replicas *= 2) yield grains.forRuns(replicas);
+  if (devices.length <= MOST_BLOCKS || parallelism.data !== undefined || parallelism.pipeline !== undefined)
+    return;
+  const fewest = 2 ** Math.ceil(Math.log2(Math.max(1, devices.length / LONGEST)));
+  for (let replicas = fewest; 4 * replicas <= devices.length; replicas *= 4) yield grains.forRuns(replicas);
 }
 
 /** Plans of the same name compete; the best of each is kept. */
@@ -110,15 +113,23 @@ function rankLimits({ parallelism = {}, devices, layers }: PlanRequest): { least
 }
 
 function slicingsOf({ batch, parallelism = {} }: PlanRequest): readonly Slicing[] {
-  const counts = parallelism.microBatches === undefined ? microBatchCounts(batch) : [parallelism.microBatches];
+  const counts =
+    parallelism.microBatches === undefined ? microBatchCounts(batch) : [parallelism.microBatches];
   const sharded = parallelism.shardOptimizer === undefined ? [true, false] : [parallelism.shardOptimizer];
-  return counts.flatMap((microBatches) =>
-    sharded.map((shardOptimizer) => ({
-      microBatches,
-      samples: Math.ceil(batch / microBatches),
-      shardOptimizer,
-    })),
-  );
+  return [...counts]
+    .sort((a, b) => extremity(a, batch) - extremity(b, batch))
+    .flatMap((microBatches) =>
+      sharded.map((shardOptimizer) => ({
+        microBatches,
+        samples: Math.ceil(batch / microBatches),
+        shardOptimizer,
+      })),
+    );
+}
+
+/** Counts in the middle come first: they give a good plan early, which ends most branches of the others. */
+function extremity(microBatches: number, batch: number): number {
+  return Math.abs(Math.log(microBatches / Math.sqrt(batch)));
 }
 
 function optionsOf({ recompute, shares }: Forced): StageOptions {

@@ -3,15 +3,7 @@ import type { Device, Link, Topology } from '../device.js';
 import type { StageCosts } from '../pipeline/index.js';
 import { splitShares } from '../shares.js';
 import { balance, type Balance, type Lane } from './balance.js';
-import {
-  PARTS,
-  prefixSums,
-  ratesOf,
-  ringSeconds,
-  transferSeconds,
-  UnitSeconds,
-  type Rates,
-} from './cost.js';
+import { PARTS, prefixSums, ratesOf, ringSeconds, transferSeconds, UnitSeconds, type Rates } from './cost.js';
 import type { LayerProfile } from './layers.js';
 import { UnitBytes, type HeldStage, type JobBytes } from './memory.js';
 import { Network } from './network.js';
@@ -95,7 +87,9 @@ export class StageModel {
   ) {
     this.bytes = new UnitBytes(layers, job);
     this.#reference = new UnitSeconds(layers.units, REFERENCE);
-    const all = layers.units.map((_, from) => this.#reference.step([{ from, to: from + 1 }], false).perSample);
+    const all = layers.units.map(
+      (_, from) => this.#reference.step([{ from, to: from + 1 }], false).perSample,
+    );
     this.#prices = prefixSums(all, (seconds) => seconds);
     this.#network = new Network(topology);
     this.#worst = this.#network.among(devices);
@@ -261,10 +255,7 @@ function forcedShares(
   );
   if (!shares || lanes.some(({ capacity }, i) => (shares[i] ?? Infinity) > capacity)) return undefined;
   return {
-    seconds: lanes.reduce(
-      (most, lane, i) => Math.max(most, lane.constant + lane.perSample * shares[i]!),
-      0,
-    ),
+    seconds: lanes.reduce((most, lane, i) => Math.max(most, lane.constant + lane.perSample * shares[i]!), 0),
     shares: group.lanes.map((_, i) => ({ each: shares[i]!, more: 0 })),
     limited: false,
   };

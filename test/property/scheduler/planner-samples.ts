@@ -73,9 +73,10 @@ export function requests(units: number, devices: number, leastUnits = 1): fc.Arb
       datasetBytes: fc.constant(MIB),
     }),
     topology: fc.record({
-      links: fc.constantFrom([], [
-        { between: ['a', 'b'] as const, bandwidthBytesPerSecond: 1e8, latencySeconds: 0.001 },
-      ]),
+      links: fc.constantFrom(
+        [],
+        [{ between: ['a', 'b'] as const, bandwidthBytesPerSecond: 1e8, latencySeconds: 0.001 }],
+      ),
       defaultLink: fc.constantFrom(
         { bandwidthBytesPerSecond: 1e9, latencySeconds: 0.0002 },
         { bandwidthBytesPerSecond: 5e7, latencySeconds: 0.002 },

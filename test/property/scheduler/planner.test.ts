@@ -67,7 +67,8 @@ t.test('more memory, a faster device or a faster link never gives a slower plan'
         };
       });
       const { links, defaultLink } = request.topology;
-      const faster = what === 'link' ? defaultLink!.bandwidthBytesPerSecond * by : defaultLink!.bandwidthBytesPerSecond;
+      const faster =
+        what === 'link' ? defaultLink!.bandwidthBytesPerSecond * by : defaultLink!.bandwidthBytesPerSecond;
       const topology = { links, defaultLink: { ...defaultLink!, bandwidthBytesPerSecond: faster } };
       const before = planOf(request);
       if (!before) return;

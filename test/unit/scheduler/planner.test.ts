@@ -65,7 +65,11 @@ t.test('what is forced is what is planned', async (t) => {
 t.test('what no device holds alone is cut', async (t) => {
   const large = plan(model(12, 40 * MIB), [device(0, 1, 1500), device(1, 1, 1500), device(2, 1, 1500)]);
   t.ok(large.stages.length > 1);
-  t.ok(large.rejected.some(({ plan: name, reason }) => name.startsWith('alone on') && reason.includes('at least')));
+  t.ok(
+    large.rejected.some(
+      ({ plan: name, reason }) => name.startsWith('alone on') && reason.includes('at least'),
+    ),
+  );
   for (const { replicas } of large.stages) {
     for (const { predictedPeakBytes, budgetBytes } of replicas) t.ok(predictedPeakBytes <= budgetBytes);
   }
@@ -119,7 +123,12 @@ t.test('a search that may take no time still plans', async (t) => {
 });
 
 t.test('whole samples are balanced, not rounded', async (t) => {
-  const lane = (perSample: number, count = 1, capacity = Infinity) => ({ count, constant: 0, perSample, capacity });
+  const lane = (perSample: number, count = 1, capacity = Infinity) => ({
+    count,
+    constant: 0,
+    perSample,
+    capacity,
+  });
   t.match(balance(3, [lane(1), lane(2)], 0), { seconds: 2, shares: [{ each: 2 }, { each: 1 }] });
   t.match(balance(10, [lane(1, 1, 4), lane(2)], 0), { seconds: 12, limited: true });
   t.equal(balance(10, [lane(1, 2, 4)], 0), undefined);
