@@ -155,8 +155,9 @@ async function measure(local: (typeof LOCALS)[number]): Promise<object[]> {
 
 async function far(job: string, local: (typeof LOCALS)[number]): Promise<void> {
   const ends = await open(job, 1, local, async (address) => {
-    const [message] = await Promise.all([once(process, 'message'), process.send?.(address)]);
-    return String(message[0]);
+    const heard = once(process, 'message');
+    process.send?.(address);
+    return String((await heard)[0]);
   });
   await answer(ends);
   await ends.close();

@@ -1,7 +1,7 @@
 import { reportOf, type Seconds } from '../../base/index.js';
 import { Channel } from '../communicator/channel.js';
 import { decodeAbort, encodeAbort } from '../communicator/notice.js';
-import { CollectiveError, TransportError } from '../errors.js';
+import { TransportError, type CollectiveError } from '../errors.js';
 import { FrameKind, HEADER_BYTES, type FrameFields, type FrameHeader } from '../frame/header.js';
 import type { Edge, Member } from '../transport/transport.js';
 import type { StreamOptions } from './options.js';

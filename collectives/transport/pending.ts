@@ -75,8 +75,11 @@ export class PendingEdges {
 
   /** Ends every wait, and closes the edges that nobody came for. */
   close(): void {
-    for (const { peer, reject } of [...this.waiting.values()]) {
-      reject(new TransportError('edge_closed', `the transport was closed while it waited for rank ${peer}`));
+    for (const waiter of [...this.waiting.values()]) {
+      const { peer } = waiter;
+      waiter.reject(
+        new TransportError('edge_closed', `the transport was closed while it waited for rank ${peer}`),
+      );
     }
     for (const { edge } of this.arrived.values()) edge.abort();
     this.arrived.clear();

@@ -100,7 +100,7 @@ interface Way {
 /** Streams from rank 0 to rank 1 and back. */
 async function twoWays(
   make: MakeTransport,
-): Promise<{ pair: Way[]; transports: Transport[]; close(): Promise<void> }> {
+): Promise<{ pair: Way[]; transports: Transport[]; close: () => Promise<void> }> {
   const member = (rank: number): Member => ({ job: 'job', epoch: 2, rank, worldSize: 2 });
   const transports = await Promise.all([make(member(0)), make(member(1))]);
   const pair = await Promise.all(

@@ -76,7 +76,7 @@ void t.test('long pieces go through the lane, whatever its slots', { timeout: 30
     const { outboxes, inboxes } = await memoryStreams(
       2,
       { maxPieceBytes: 65536, window },
-      { laneSlots, laneSlotBytes: 32768, tamperLane: () => void through++ },
+      { laneSlots, laneSlotBytes: 32768, tamperLane: () => (through += 1) },
     );
     const into = [1_000_001, 0, 16_384, 5].map((length) => new Uint8Array(length));
     await Promise.all(
