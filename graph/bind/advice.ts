@@ -13,7 +13,7 @@ export function explainShape(
   node: Node,
   types: readonly (TensorType | undefined)[],
   constants: readonly (Reference | undefined)[],
-  { batch, exportedBatch }: BoundInputs,
+  { samples: batch, exportedBatch }: BoundInputs,
 ): ShapeError {
   if (batch === undefined) return error;
   const baked = node.operator === 'Reshape' ? bakedBatch(types[0], constants[1], batch) : undefined;
@@ -52,7 +52,8 @@ export function checkOutputs(
   inputs: BoundInputs,
   typeOf: (output: string) => TensorType,
 ): void {
-  const { batch } = inputs;
+  // where the data gave every shape, what a file calls its axes does not matter: the target tells what fits
+  const batch = inputs.batch ?? (inputs.exportedBatch === undefined ? undefined : inputs.samples);
   if (batch === undefined) return;
   for (const output of graph.outputs) {
     const declared = output.shape[0];

@@ -15,7 +15,10 @@ export interface BoundInputs {
   readonly types: ReadonlyMap<string, TensorType>;
   /** Lengths of the symbols that the inputs' shapes name. */
   readonly symbols: ReadonlyMap<string, number>;
+  /** The batch that was asked for. */
   readonly batch?: number;
+  /** That, or the first dimension of the first shape that was given. */
+  readonly samples?: number;
   /** The static batch that the file was written for, where another was asked. */
   readonly exportedBatch?: number;
 }
@@ -58,7 +61,8 @@ export function bindInputs(graph: Graph, { batch, shapes = {} }: Binding): Bound
   return {
     types,
     symbols,
-    ...(samples === undefined ? {} : { batch: samples }),
+    ...(batch === undefined ? {} : { batch }),
+    ...(samples === undefined ? {} : { samples }),
     ...(exportedBatch === undefined ? {} : { exportedBatch }),
   };
 }
