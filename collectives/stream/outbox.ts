@@ -176,7 +176,7 @@ export class Outbox {
 
   private granted(grant: Grant): string | undefined {
     const { channel } = grant.tag;
-    if (this.grantCount >= this.options.maxWaiting + this.parcels.count) {
+    if (this.grantCount >= this.options.maxWaiting) {
       return `more than ${this.options.maxWaiting} requests for messages that were not sent`;
     }
     const asked = this.grants.get(channel) ?? [];

@@ -127,6 +127,16 @@ void t.test('ends that disagree about a message are told so', async (t) => {
   }
 });
 
+void t.test('a receiver that asks without end is told', async (t) => {
+  const { outboxes, inboxes } = await memoryStreams(2, { ...SMALL_STREAM, maxWaiting: 3 });
+  const asked = [0, 1, 2].map((i) => inboxes[0]!.receive(tag('a', i), new Uint8Array(1)));
+  await turns(10);
+  await t.rejects(inboxes[0]!.receive(tag('b', 0), new Uint8Array(1)), /3 messages .* are asked for already/);
+  const sent = [0, 1, 2].map((i) => outboxes[0]!.send(tag('a', i), message(1, i)));
+  await Promise.all([...asked, ...sent]);
+  await Promise.all([outboxes[0]!.close(), inboxes[0]!.close()]);
+});
+
 void t.test('what is on its way is bounded, however long the message', async (t) => {
   let bytes = 0;
   // Acknowledgements do not come back: the sender must stop.
