@@ -45,5 +45,12 @@ export {
   type TrainingGraph,
   type TrainingOptions,
 } from './training/index.js';
-export { buildStages, StageError, unitsOf, type Edge, type StageGraphs, type StageOptions } from './pipeline/index.js';
+export {
+  buildStages,
+  StageError,
+  unitsOf,
+  type Edge,
+  type StageGraphs,
+  type StageOptions,
+} from './pipeline/index.js';
 export * from './weights/index.js';

@@ -8,7 +8,8 @@ import { play } from '../../../scheduler/planner/played.js';
 import { StageModel, type Choice, type Group } from '../../../scheduler/planner/stage.js';
 import { requests } from './planner-samples.js';
 
-const INSTANCES = 200;
+/** 200 take a minute of one core; a test run makes do with a part of them. */
+const INSTANCES = Number(process.env['DTRAIN_PLANNER_INSTANCES'] ?? 40);
 const KINDS: readonly ScheduleKind[] = ['gpipe', '1f1b', 'zero-bubble', 'interleaved'];
 
 /** Every list of disjoint, non-empty groups of devices: who is the first rank, who the second, and so on. */
