@@ -43,7 +43,7 @@ t.test('three hosts: one trains with the other until a cable is pulled out', { s
     const device = 'cpu:0,memory=768MiB,threads=1';
     return start(name, [
       'worker',
-      ...['--coordinator', grpc, '--name', name, '--device', device, '--cache-dir', '/tmp'],
+      ...['--coordinator', grpc, '--name', name, '--device', device, '--cache-dir', network.scratch],
     ]);
   };
   const [left, right] = [worker('left'), worker('right')];

@@ -1,9 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
-/** Hosts of a network inside this machine, each with an address, a /tmp and a /dev/shm of its own. */
+/** Hosts of a network inside this machine, each with an address, a folder for temporary files and a /dev/shm of its own. */
 export class TestNetwork {
   private readonly names = new Map<string, string>();
+  /** Temporary files of whoever runs on a host: every host sees another folder here. */
+  readonly scratch = mkdtempSync(join(tmpdir(), 'dtrain-host-'));
   private readonly net = `10.${200 + (process.pid % 50)}.${(process.pid >> 6) % 250}`;
 
   /** Why this machine cannot have one; undefined where it can. */
@@ -52,8 +56,8 @@ export class TestNetwork {
   /** The words that run a program on a host; the program takes the place of the last of them. */
   on(host: string): readonly string[] {
     // what hosts share on a real network is the network: unix sockets and lanes must not cross
-    const script = 'mount -t tmpfs none /tmp && mount -t tmpfs none /dev/shm && exec "$@"';
-    return ['ip', 'netns', 'exec', this.names.get(host)!, 'sh', '-c', script, 'sh'];
+    const script = 'mount -t tmpfs none "$0" && mount -t tmpfs none /dev/shm && TMPDIR="$0" exec "$@"';
+    return ['ip', 'netns', 'exec', this.names.get(host)!, 'sh', '-c', script, this.scratch];
   }
 
   /** Pulls a host's cable out, or puts it in again. */
@@ -66,6 +70,7 @@ export class TestNetwork {
   remove(): void {
     for (const name of this.names.values()) ip('netns', 'del', name);
     this.names.clear();
+    rmSync(this.scratch, { recursive: true, force: true });
   }
 }
 

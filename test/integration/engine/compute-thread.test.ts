@@ -170,10 +170,10 @@ void t.test('an engine or device that is not there is told at the start', async 
 
 void t.test('when the thread dies, whoever waits is told, and everybody after', async (t) => {
   // so little heap that it cannot even receive the graph: the thread is ended, the process is not
-  const thread = await ComputeThread.start({ engine: 'reference', heapBytes: 20 * 2 ** 20 });
+  const thread = await ComputeThread.start({ engine: 'reference', heapBytes: 48 * 2 ** 20 });
   const g = new GraphBuilder(standardOperators);
   g.input('x', { dtype: 'float32', shape: [1] });
-  const padding = 'long '.repeat(1000);
+  const padding = 'long '.repeat(2000);
   for (let i = 0; i < 10_000; i++) g.add('Identity', ['x'], {}, { name: `${padding}${i}` });
   await t.rejects(thread.compile(g.build('large', ['x'])), ComputeThreadError);
   await t.rejects(thread.compile(doubling(1)), { code: 'compute_thread_died' });

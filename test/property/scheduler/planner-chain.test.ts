@@ -31,7 +31,7 @@ t.test('1F1B is never simulated to take longer than what the dynamic programme t
           longest: Math.max(...each),
           after: 0,
         });
-        return simulated <= taken * (1 + 1e-9);
+        return simulated <= taken * (1 + 1e-9) + 1e-12; // denormal numbers round as they like
       },
     ),
     { numRuns: 1000 },
