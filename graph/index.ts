@@ -2,6 +2,7 @@ export * from './errors.js';
 export * from './ir/element.js';
 export * from './ir/graph.js';
 export * from './ir/tensor.js';
+export { isView } from './ir/view.js';
 export { GraphBuilder } from './ir/builder.js';
 export { bindGraph, type Binding } from './bind/index.js';
 export {

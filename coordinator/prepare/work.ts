@@ -1,14 +1,11 @@
-import { byteLengthOf, type Node, type TypedGraph } from '../../graph/index.js';
+import { byteLengthOf, isView, type Node, type TypedGraph } from '../../graph/index.js';
 import { productFlopsOf, type Work } from '../../scheduler/index.js';
-
-/** Operators that only look at memory in another way. */
-const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity']);
 
 /** What a program computes for one micro-batch of `samples`, per sample. Linear in its nodes. */
 export function workOf(graph: TypedGraph | undefined, samples: number): Work {
   const total = { productFlops: 0, convolutionFlops: 0, movedBytes: 0, launches: 0 };
   for (const node of graph?.nodes ?? []) {
-    if (VIEWS.has(node.operator)) continue;
+    if (isView(node)) continue;
     total.launches++;
     const flops = productFlopsOf(graph!, node);
     if (flops === undefined) total.movedBytes += bytesMoved(graph!, node);

@@ -1,8 +1,6 @@
 import type { Node, TypedGraph } from '../ir/graph.js';
+import { isView } from '../ir/view.js';
 import { parameterPlaces, subgraph } from '../passes/index.js';
-
-/** Operators whose output is their input's memory: computing them again costs nothing, keeping them does. */
-const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity']);
 
 /** A part of a graph that is run by itself. */
 export interface Phase {
@@ -37,7 +35,7 @@ export function splitPhases(
   const claims = outputs.map((wanted, phase) => {
     const claim = claimOf(wanted, producer, (value, node) => {
       const held = holder.get(value);
-      const again = VIEWS.has(node.operator) || (recompute && held === 0);
+      const again = isView(node) || (recompute && held === 0);
       return again ? undefined : held;
     });
     for (const node of claim.nodes) {

@@ -1,5 +1,6 @@
 import type { TypedGraph } from '../ir/graph.js';
 import { byteLengthOf } from '../ir/tensor.js';
+import { isView } from '../ir/view.js';
 import type { TrainingGraph } from './build.js';
 
 /** Parameters in the order in which the backward pass completes their gradients, nodes running in the graph's order. */
@@ -17,9 +18,6 @@ export function gradientOrder({
     .map(({ parameter }) => parameter);
 }
 
-/** Operators whose output is their input's memory. */
-const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Identity']);
-
 /**
  * The most bytes that node outputs take at once when the nodes run in order and a value is freed after its last
  * use; the graph's outputs stay. Inputs, parameters and constants are not counted, nor what an operator needs
@@ -33,7 +31,7 @@ export function peakActivationBytes(typed: TypedGraph): number {
   typed.nodes.forEach((node, i) => {
     for (const input of node.inputs) lastUse.set(rootOf(input), i);
     for (const output of node.outputs) {
-      const views = VIEWS.has(node.operator) && node.domain === '' && !held.has(output);
+      const views = isView(node) && !held.has(output);
       if (views) root.set(output, rootOf(node.inputs[0]!));
       lastUse.set(rootOf(output), i);
     }
