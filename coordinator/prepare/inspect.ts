@@ -13,16 +13,9 @@ import {
   checkWeights,
   intAttribute,
   ModelError,
-  readModel,
   runningStatistics,
-  setBatchNormalization,
-  setLossOutput,
-  standardOperators,
   takesValue,
   targetTypeOf,
-  UnsupportedOperatorError,
-  unsupportedOperators,
-  type UnsupportedOperator,
   WeightsError,
   type Graph,
   type LossKind,
@@ -35,7 +28,6 @@ import {
 import {
   artifactOf,
   dataWishes,
-  frozenParameters,
   parameterGroups,
   weightsPlace,
   weightsRules,
@@ -44,7 +36,8 @@ import {
 } from '../../protocol/index.js';
 import { InvariantError } from '../../base/index.js';
 import type { ModelFacts } from '../job/state.js';
-import { largerBatch, profileModel, sampleShapes, type SampleShapes } from './profile.js';
+import { readJobModel, refuseUnsupported } from './job-model.js';
+import { largerBatch, profileModel, sampleShapes, shapesOf, type SampleShapes } from './profile.js';
 
 /** What is learnt of a job from its model and its data. */
 export interface Inspection {
@@ -62,15 +55,9 @@ export interface Inspection {
  *   WeightsError
  */
 export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string>): Promise<Inspection> {
-  const model = readModel(await readFile(pathOf(paths, job.model)), { source: 'model' });
-  const seen = setLossOutput(model.graph, job.lossOutput);
-  const graph = setBatchNormalization(seen, job.batchNormalization ?? 'exported');
-  const names = [...graph.parameters.keys()];
-  const frozen = frozenParameters(job.frozen ?? [], names);
-  parameterGroups(job.optimizer, names);
-  const thawed = new Map([...graph.parameters].filter(([name]) => !frozen.has(name)));
-  const missing = unsupportedOperators({ ...graph, parameters: thawed });
-  if (missing.length > 0) throw refusalOf(missing);
+  const { model, graph, trained } = readJobModel(job, await readFile(pathOf(paths, job.model)));
+  parameterGroups(job.optimizer, [...graph.parameters.keys()]);
+  refuseUnsupported(graph, trained);
   refuseOtherTypes(graph);
   refuseUnwritable(model, runningStatistics(graph));
   if (job.weights !== undefined) await refuseOtherWeights(model, graph, job.weights, paths);
@@ -83,7 +70,7 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
   const train = await open(job.data.train, 'data.train');
   try {
     const shapes = sampleShapes(graph, train);
-    const { profile, training } = profileModel(graph, shapes, job, train.bytes);
+    const { profile, training } = profileModel(graph, shapes, job, trained, train.bytes);
     refuseUntrainable(training);
     refuseSingleSamples(training, job, train.length);
     const checks = checksOf(graph, shapes, job.loss);
@@ -109,19 +96,6 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
   } finally {
     train.close();
   }
-}
-
-/** Operators that nobody knows are said to be unknown: freezing what is before them would not help. */
-function refusalOf(missing: readonly UnsupportedOperator[]): UnsupportedOperatorError {
-  const known = new Set(
-    standardOperators
-      .all()
-      .map(({ operator, domain }) => (domain === '' ? operator : `${domain}.${operator}`)),
-  );
-  const unknown = missing.filter(({ operator }) => !known.has(operator));
-  return unknown.length > 0
-    ? new UnsupportedOperatorError(unknown, 'definition')
-    : new UnsupportedOperatorError(missing, 'gradient rule');
 }
 
 /** Buckets, kernels and the wire are float32. @throws ModelError naming the parameters */
@@ -201,7 +175,7 @@ function pathOf(paths: ReadonlyMap<string, string>, reference: string): string {
 function checksOf(graph: Graph, shapes: SampleShapes, loss: LossKind): CheckOptions {
   const samples = 2;
   const bound = bindGraph(graph, {
-    shapes: Object.fromEntries([...shapes.inputs].map(([name, shape]) => [name, [samples, ...shape]])),
+    shapes: shapesOf(shapes, samples).shapes,
   });
   const embeddingRows = [...shapes.inputs.keys()].map((input) => embeddingRowsOf(bound, input));
   if (loss === 'binary_cross_entropy_with_logits') return { embeddingRows, targetRange: [0, 1] };

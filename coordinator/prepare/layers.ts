@@ -9,7 +9,7 @@ import {
   type StageGraphs,
 } from '../../graph/index.js';
 import type { LayerProfile, Unit } from '../../scheduler/index.js';
-import type { SampleShapes } from './profile.js';
+import { shapesOf, type SampleShapes } from './profile.js';
 import { workOf } from './work.js';
 
 /** Samples that the numbers are read at: enough that nothing folds away, few enough to be quick. */
@@ -29,8 +29,7 @@ export function layerProfile(
 ): LayerProfile {
   const options = {
     loss,
-    shapes: Object.fromEntries([...shapes.inputs].map(([name, shape]) => [name, [SAMPLES, ...shape]])),
-    targetShape: [SAMPLES, ...shapes.target],
+    ...shapesOf(shapes, SAMPLES),
     parameters: trained,
   };
   const names = unitsOf(graph, options);

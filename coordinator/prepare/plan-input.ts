@@ -1,16 +1,8 @@
 import { filesOf, openDataset } from '../../data/index.js';
-import {
-  byteLengthOf,
-  readModel,
-  setBatchNormalization,
-  setLossOutput,
-  sizeOf,
-  bytesPerElement,
-  UnsupportedOperatorError,
-  unsupportedOperators,
-} from '../../graph/index.js';
-import { artifactOf, dataWishes, frozenParameters, type JobSpec } from '../../protocol/index.js';
+import { byteLengthOf, bytesPerElement, sizeOf } from '../../graph/index.js';
+import { artifactOf, dataWishes, type JobSpec } from '../../protocol/index.js';
 import type { JobBytes, LayerProfile } from '../../scheduler/index.js';
+import { readJobModel, refuseUnsupported } from './job-model.js';
 import { layerProfile } from './layers.js';
 import { sampleShapes, stateFactorOf } from './profile.js';
 
@@ -31,15 +23,8 @@ export async function planInputOf(
   model: Uint8Array,
   pathOf: (sha256: string) => { readonly path: string; readonly name: string },
 ): Promise<PlanInput> {
-  const read = readModel(model, { source: 'model' });
-  const seen = setLossOutput(read.graph, job.lossOutput);
-  const graph = setBatchNormalization(seen, job.batchNormalization ?? 'exported');
-  const names = [...graph.parameters.keys()];
-  const frozen = frozenParameters(job.frozen ?? [], names);
-  const trained = names.filter((name) => !frozen.has(name));
-  const thawed = new Map([...graph.parameters].filter(([name]) => !frozen.has(name)));
-  const missing = unsupportedOperators({ ...graph, parameters: thawed });
-  if (missing.length > 0) throw new UnsupportedOperatorError(missing, 'gradient rule');
+  const { graph, trained } = readJobModel(job, model);
+  refuseUnsupported(graph, trained);
   const { train } = job.data;
   const known = new Set(filesOf(train).map(({ file }) => file));
   const resolve = (file: string) => pathOf(known.has(file) ? (artifactOf(file) ?? file) : file);

@@ -12,7 +12,7 @@ import {
 } from '../../graph/index.js';
 import { InvariantError } from '../../base/index.js';
 import type { Dataset } from '../../data/index.js';
-import { frozenParameters, type JobSpec, type OptimizerConfig } from '../../protocol/index.js';
+import type { JobSpec, OptimizerConfig } from '../../protocol/index.js';
 import {
   DEFAULT_BUCKET_BYTES,
   flopsOf,
@@ -37,6 +37,14 @@ export function sampleShapes(graph: Graph, dataset: Dataset): SampleShapes {
   return { inputs: new Map(inputs), target: dataset.target.sampleShape };
 }
 
+/** The shapes of `samples` samples, as training graphs are asked for them. */
+export function shapesOf({ inputs, target }: SampleShapes, samples: number) {
+  return {
+    shapes: Object.fromEntries([...inputs].map(([name, shape]) => [name, [samples, ...shape]])),
+    targetShape: [samples, ...target],
+  };
+}
+
 /** The larger of the two batches that are looked at. */
 export function largerBatch(batch: number): number {
   return Math.max(2, batch);
@@ -51,28 +59,26 @@ export interface Profiled {
 /**
  * What the planner needs to know of a model: numbers read off its training graph for two batch sizes, half of the
  * batch and all of it, with a line through both.
- * @throws BindingError, ShapeError, LossError, UnsupportedOperatorError, ParameterNameError
+ * @param trained parameters to differentiate by
+ * @throws BindingError, ShapeError, LossError, UnsupportedOperatorError
  */
 export function profileModel(
   graph: Graph,
   shapes: SampleShapes,
   job: { readonly loss: LossKind; readonly batch: number; readonly optimizer: OptimizerConfig } & Pick<
     JobSpec,
-    'communication' | 'frozen'
+    'communication'
   >,
+  trained: readonly string[],
   datasetBytes: number,
 ): Profiled {
   const small = Math.max(1, Math.floor(job.batch / 2));
   const large = largerBatch(job.batch);
-  const names = [...graph.parameters.keys()];
-  const frozen = frozenParameters(job.frozen ?? [], names);
-  const parameters = names.filter((name) => !frozen.has(name));
   const build = (samples: number) =>
     buildTrainingGraph(graph, {
       loss: job.loss,
-      shapes: Object.fromEntries([...shapes.inputs].map(([name, shape]) => [name, [samples, ...shape]])),
-      targetShape: [samples, ...shapes.target],
-      parameters,
+      ...shapesOf(shapes, samples),
+      parameters: trained,
     });
   const bucketBytes = job.communication?.bucketBytes ?? DEFAULT_BUCKET_BYTES;
   const measured = (samples: number): Step => {
@@ -85,7 +91,7 @@ export function profileModel(
   const bytesOf = (some: Iterable<string>) =>
     [...some].reduce((sum, name) => sum + byteLengthOf(graph.parameters.get(name)!), 0);
   const profile: ModelProfile = {
-    parameterBytes: bytesOf(names),
+    parameterBytes: bytesOf(graph.parameters.keys()),
     trainedBytes: bytesOf(last.training.gradients.keys()),
     flopsPerSample: flopsOf(last.training.graph) / large,
     activationBytes: line(({ cut }) =>
