@@ -1,9 +1,10 @@
-import { formatBytes, formatSeconds, type Seconds } from '../base/index.js';
+import { formatBytes, formatSeconds } from '../base/index.js';
 import { accountFor, bytesPerSample, samplesWithin, totalOf } from './account.js';
 import type { Device, Link } from './device.js';
 import { BatchTooSmallError, BudgetTooSmallError, PlacementError, ShareError } from './errors.js';
 import type { Plan, RejectedPlan, Replica } from './plan.js';
 import type { ModelProfile } from './profile.js';
+import { ringSeconds } from './planner/cost.js';
 import { levelSpeeds, splitShares } from './shares.js';
 
 /** Share of a large matrix product's rate that a whole training step reaches (bench/step, onnxruntime on CPU). */
@@ -136,13 +137,6 @@ function describe(
       );
     }),
   };
-}
-
-/** Ring all-reduce: 2(N-1) messages of S/N bytes one after the other on each link. */
-function ringSeconds(bytes: number, worldSize: number, link: Link): Seconds {
-  if (worldSize === 1) return 0;
-  const steps = 2 * (worldSize - 1);
-  return steps * (link.latencySeconds + bytes / worldSize / link.bandwidthBytesPerSecond);
 }
 
 function leaveOut(device: Device, profile: ModelProfile, worldSize: number): RejectedPlan {

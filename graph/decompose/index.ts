@@ -38,13 +38,6 @@ export function isDecomposed({ operator, domain }: Pick<Node, 'operator' | 'doma
   return Object.hasOwn(tables[domain] ?? {}, operator);
 }
 
-/** The operators that are written out. */
-export function decomposedOperators(): readonly { readonly operator: string; readonly domain: string }[] {
-  return Object.entries(tables).flatMap(([domain, table]) =>
-    Object.keys(table).map((operator) => ({ operator, domain })),
-  );
-}
-
 /**
  * Writes every composite operator out in operators of ai.onnx that have gradient rules, as ONNX does with its
  * functions: one gradient rule less for each, and one kernel less for every engine.

@@ -1,5 +1,6 @@
 import { InvariantError } from '../../base/index.js';
 import type { GraphBuilder } from '../ir/builder.js';
+import { elementCode } from '../ir/element.js';
 import { attribute, type Attributes } from '../ir/graph.js';
 import {
   int64s,
@@ -174,7 +175,7 @@ export class Formula {
   cast(x: string, dtype: DataType): string {
     return this.typeOf(x).dtype === dtype
       ? x
-      : this.one('Cast', [x], { to: attribute.int(ONNX_TYPE[dtype]) });
+      : this.one('Cast', [x], { to: attribute.int(elementCode(dtype)) });
   }
 
   /** Values between two bounds; an absent bound does not bound. */
@@ -335,21 +336,3 @@ export function keptShape(shape: readonly number[], axes: readonly number[]): nu
 export function isDifferentiable(dtype: DataType): boolean {
   return isFloat(dtype);
 }
-
-/** ONNX's TensorProto.DataType numbers, as the attribute `to` of Cast has them. */
-export const ONNX_TYPE: Readonly<Record<DataType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  uint16: 4,
-  int16: 5,
-  int32: 6,
-  int64: 7,
-  string: 8,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-  uint32: 12,
-  uint64: 13,
-  bfloat16: 16,
-};

@@ -4,31 +4,22 @@ import { formatType, sizeOf, type TensorType } from '../ir/tensor.js';
 import { broadcastTo } from './binary.js';
 import type { OperatorDefinition, Reference } from './definition.js';
 import { axisIn, define, operand, sameType, valueOf } from './operands.js';
-import { broadcastShapes, lanesOf } from './walk.js';
+import { alongAxis } from './normalization.js';
+import { broadcastShapes } from './walk.js';
 
 /** LpNormalization: each lane along an axis divided by its norm, the sum or the root of squares; zeros stay. */
-const lpNormalization = define(
+const lpNormalization = alongAxis(
   'LpNormalization',
-  (node, inputs) => {
-    const { dtype, shape } = operand(node, inputs, 0, 'float');
+  (lane, node) => {
+    const norm =
+      intAttribute(node, 'p', 2) === 1
+        ? lane.reduce((sum, x) => sum + Math.abs(x), 0)
+        : Math.sqrt(lane.reduce((sum, x) => sum + x * x, 0));
+    return lane.map((x) => (norm === 0 ? 0 : x / norm));
+  },
+  (node) => {
     const p = intAttribute(node, 'p', 2);
     if (p !== 1 && p !== 2) throw new ShapeError(node, `p is ${p}; 1 or 2 would be accepted`);
-    axisIn(node, intAttribute(node, 'axis', -1), shape.length);
-    return [{ dtype, shape }];
-  },
-  (node, inputs, [type]) => {
-    const { shape, data } = operand(node, inputs, 0);
-    const { starts, steps } = lanesOf(shape, [axisIn(node, intAttribute(node, 'axis', -1), shape.length)]);
-    const result = valueOf(type!);
-    for (const start of starts) {
-      const lane = Float64Array.from(steps, (step) => data[start + step]!);
-      const norm =
-        intAttribute(node, 'p', 2) === 1
-          ? lane.reduce((sum, x) => sum + Math.abs(x), 0)
-          : Math.sqrt(lane.reduce((sum, x) => sum + x * x, 0));
-      lane.forEach((x, j) => (result.data[start + steps[j]!] = norm === 0 ? 0 : x / norm));
-    }
-    return [result];
   },
 );
 

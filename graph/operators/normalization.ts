@@ -1,13 +1,15 @@
 import { ShapeError } from '../errors.js';
-import { floatAttribute, intAttribute } from '../ir/graph.js';
+import { floatAttribute, intAttribute, type Node } from '../ir/graph.js';
 import { formatType, sizeOf, type TensorType } from '../ir/tensor.js';
 import { broadcastTo } from './binary.js';
 import type { OperatorDefinition, Reference } from './definition.js';
 import { axisIn, define, operand, sameType, valueOf } from './operands.js';
 import { broadcastShapes, lanesOf } from './walk.js';
 
-/** What an operator does with one lane of numbers, along its axis. */
-const ALONG_AXIS: Readonly<Record<string, (lane: Float64Array) => Float64Array>> = {
+/** What an operator makes of one lane of numbers, along its axis. */
+type OfLane = (lane: Float64Array, node: Node) => Float64Array;
+
+const ALONG_AXIS: Readonly<Record<string, OfLane>> = {
   /** e^x / sum e^x, shifted by the largest so that nothing overflows. */
   Softmax: (lane) => {
     const largest = lane.reduce((best, x) => Math.max(best, x), -Infinity);
@@ -30,11 +32,17 @@ export function logSoftmax(lane: Float64Array): Float64Array {
   return lane.map((x) => x - largest - Math.log(sum));
 }
 
-const alongAxis = Object.entries(ALONG_AXIS).map(([operator, of]) =>
-  define(
+/** An operator that works on each lane along `axis` by itself. @param check of the attributes */
+export function alongAxis(
+  operator: string,
+  of: OfLane,
+  check: (node: Node) => void = () => undefined,
+): OperatorDefinition {
+  return define(
     operator,
     (node, inputs) => {
       const { dtype, shape } = operand(node, inputs, 0, 'float');
+      check(node);
       axisIn(node, intAttribute(node, 'axis', -1), shape.length);
       return [{ dtype, shape }];
     },
@@ -44,12 +52,12 @@ const alongAxis = Object.entries(ALONG_AXIS).map(([operator, of]) =>
       const result = valueOf(type!);
       for (const start of starts) {
         const lane = Float64Array.from(steps, (step) => data[start + step]!);
-        of(lane).forEach((x, j) => (result.data[start + steps[j]!] = x));
+        of(lane, node).forEach((x, j) => (result.data[start + steps[j]!] = x));
       }
       return [result];
     },
-  ),
-);
+  );
+}
 
 /** The mean of some numbers and the mean square of their distance from it. */
 export function momentsOf(values: Float64Array): { readonly mean: number; readonly variance: number } {
@@ -156,7 +164,7 @@ const batchNormalization = define(
 );
 
 export const normalizationOperators: readonly OperatorDefinition[] = [
-  ...alongAxis,
+  ...Object.entries(ALONG_AXIS).map(([operator, of]) => alongAxis(operator, of)),
   layerNormalization,
   batchNormalization,
 ];

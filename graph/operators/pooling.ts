@@ -1,7 +1,7 @@
 import { ShapeError } from '../errors.js';
 import { intAttribute, type Node } from '../ir/graph.js';
 import { formatType, sizeOf, type TensorType } from '../ir/tensor.js';
-import type { OperatorDefinition } from './definition.js';
+import type { OperatorDefinition, Reference } from './definition.js';
 import { define, operand, valueOf, type Kind } from './operands.js';
 import { declaredWindow, kernelShape, OUTSIDE, placeWindow, tapTable, type Placed } from './window.js';
 
@@ -73,31 +73,47 @@ function columnMajor(shape: readonly number[]): (offset: number) => number {
   };
 }
 
+/**
+ * A pool whose values follow from what each window sees.
+ * @param of makes one value of the input's elements under a window and of how many places of declared padding are there
+ */
+export function overWindows(
+  node: Node,
+  inputs: readonly (Reference | undefined)[],
+  type: TensorType,
+  of: (seen: readonly number[], padding: number) => number,
+): Reference {
+  const { x, placed } = pooled(node, inputs, 'float');
+  const source = operand(node, inputs, 0).data;
+  const spatial = x.shape.slice(2);
+  const table = tapTable(placed, spatial);
+  const taps = sizeOf(placed.window.kernel);
+  const [block, positions] = [sizeOf(spatial), sizeOf(placed.output)];
+  const result = valueOf(type);
+  result.data.forEach((_, i) => {
+    const from = Math.floor(i / positions) * block;
+    const row = (i % positions) * taps;
+    const seen: number[] = [];
+    let padding = 0;
+    for (let k = 0; k < taps; k++) {
+      const offset = table[row + k]!;
+      if (offset >= 0) seen.push(source[from + offset]!);
+      else if (offset !== OUTSIDE) padding++;
+    }
+    result.data[i] = of(seen, padding);
+  });
+  return result;
+}
+
 /** The mean under each window, over the input's elements alone or, with `count_include_pad`, its padding too. */
 const averagePool = define(
   'AveragePool',
   (node, inputs) => [pooled(node, inputs, 'float').y],
   (node, inputs, [type]) => {
-    const { x, placed } = pooled(node, inputs, 'float');
-    const source = operand(node, inputs, 0).data;
-    const spatial = x.shape.slice(2);
-    const table = tapTable(placed, spatial);
-    const taps = sizeOf(placed.window.kernel);
-    const [block, positions] = [sizeOf(spatial), sizeOf(placed.output)];
     const withPadding = intAttribute(node, 'count_include_pad', 0) === 1;
-    const result = valueOf(type!);
-    result.data.forEach((_, i) => {
-      const from = Math.floor(i / positions) * block;
-      const row = (i % positions) * taps;
-      let [sum, count] = [0, 0];
-      for (let k = 0; k < taps; k++) {
-        const offset = table[row + k]!;
-        if (offset >= 0) sum += source[from + offset]!;
-        if (offset >= 0 || (withPadding && offset !== OUTSIDE)) count++;
-      }
-      result.data[i] = sum / count;
-    });
-    return [result];
+    const mean = (seen: readonly number[], padding: number) =>
+      seen.reduce((sum, x) => sum + x, 0) / (seen.length + (withPadding ? padding : 0));
+    return [overWindows(node, inputs, type!, mean)];
   },
 );
 
@@ -107,10 +123,16 @@ const GLOBAL: Readonly<Record<string, (block: Float64Array) => number>> = {
   GlobalMaxPool: (block) => block.reduce((best, x) => Math.max(best, x), -Infinity),
 };
 
-const globalPools = Object.entries(GLOBAL).map(([operator, of]) =>
-  define(
+/** An operator of one value a channel. @param check of the attributes */
+export function overSpace(
+  operator: string,
+  of: (block: Float64Array, node: Node) => number,
+  check: (node: Node) => void = () => undefined,
+): OperatorDefinition {
+  return define(
     operator,
     (node, inputs) => {
+      check(node);
       const { dtype, shape } = operand(node, inputs, 0, 'float');
       if (shape.length < 3) throw new ShapeError(node, 'its input needs N, C and at least one more axis');
       return [{ dtype, shape: shape.map((dim, axis) => (axis < 2 ? dim : 1)) }];
@@ -122,11 +144,13 @@ const globalPools = Object.entries(GLOBAL).map(([operator, of]) =>
       return [
         valueOf(
           type!,
-          result.data.map((_, i) => of(data.subarray(i * block, (i + 1) * block))),
+          result.data.map((_, i) => of(data.subarray(i * block, (i + 1) * block), node)),
         ),
       ];
     },
-  ),
-);
+  );
+}
+
+const globalPools = Object.entries(GLOBAL).map(([operator, of]) => overSpace(operator, of));
 
 export const poolingOperators: readonly OperatorDefinition[] = [maxPool, averagePool, ...globalPools];

@@ -6,7 +6,7 @@ import type { Graph, TypedGraph } from '../ir/graph.js';
 import type { TensorType } from '../ir/tensor.js';
 import { attachLoss } from '../loss/index.js';
 import { standardOperators } from '../operators/index.js';
-import { rewrite, simplify, tidy } from '../passes/index.js';
+import { simplify } from '../passes/index.js';
 import { setDropout, type DropoutMask } from './dropout.js';
 import {
   batchOf,
@@ -17,7 +17,6 @@ import {
   prepareForward,
   type LossGraphOptions,
 } from './forward.js';
-import { dropStops, lowerNormalization, lowerPRelu } from './lowering.js';
 import { nameOutputs, type OutputName } from './name-outputs.js';
 import {
   runningStatistics,
@@ -154,9 +153,7 @@ export function buildEvaluationGraph(graph: Graph, options: LossGraphOptions): E
   const output = forward.outputs[0]!;
   const loss = attachLoss(f, options.loss, output, lossOptions(builder, options));
   const whole = withoutUnreadStatistics(
-    tidy(
-      rewrite(builder.build(graph.name, [loss.loss, output]), [dropStops, lowerNormalization, lowerPRelu]),
-    ),
+    lowerForEngines(builder.build(graph.name, [loss.loss, output])),
     state,
   );
   const named = nameOutputs(whole, [

@@ -56,7 +56,7 @@ export function prepareForward(
   return { forward: rewrite(lowered, [saveRowStatistics]), masks };
 }
 
-/** A forward and backward pass in operators that every engine runs, tidied. */
+/** A forward pass, or forward and backward, in operators that every engine runs, tidied. */
 export function lowerForEngines(whole: TypedGraph): TypedGraph {
   return tidy(rewrite(whole, [dropStops, lowerBatchNormalization, lowerNormalization, lowerPRelu]));
 }

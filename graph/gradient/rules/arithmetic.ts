@@ -1,4 +1,5 @@
-import { ONNX_TYPE, isDifferentiable, sortedAxes, type Operand } from '../../formula/index.js';
+import { isDifferentiable, sortedAxes, type Operand } from '../../formula/index.js';
+import { elementType } from '../../ir/element.js';
 import type { GradientContext, GradientRule, RuleTable } from '../context.js';
 import { whereBetween } from './step.js';
 
@@ -153,7 +154,6 @@ export const arithmeticRules: RuleTable = {
 
 /** Whether a Cast goes from a float to a float; any other has no gradient. */
 export function castKeepsGradient(to: number): boolean {
-  return Object.entries(ONNX_TYPE).some(
-    ([dtype, number]) => number === to && isDifferentiable(dtype as never),
-  );
+  const dtype = elementType(to);
+  return dtype !== undefined && isDifferentiable(dtype);
 }
