@@ -8,17 +8,11 @@ import { npy } from '../e2e/digits.js';
 import { Artifacts, distance, planOf } from '../integration/worker/plans.js';
 import { trainOnRanks } from '../integration/worker/ranks.js';
 import { repositoryRoot } from '../root.js';
+import { lacks, python, type Flat } from './python.js';
 
 t.setTimeout(240_000);
 
-const python = process.env['DTRAIN_TEST_PYTHON'] ?? '/usr/bin/python3';
-const found = spawnSync(python, ['-c', 'import torch']).status === 0;
-const skip = found ? false : `${python} has no torch`;
-
-interface Flat {
-  readonly shape: readonly number[];
-  readonly data: readonly number[];
-}
+const skip = lacks('torch');
 
 interface Result {
   readonly input: Flat;

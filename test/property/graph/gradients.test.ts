@@ -3,34 +3,13 @@ import t from 'tap';
 import { differentiability } from '../../../graph/gradient/index.js';
 import { isFloat, standardOperators, toReference, type Tensor } from '../../../graph/index.js';
 import { gradientError, type Case, type Operand } from '../gradient/check.js';
-import { ACTIVATION_TRIALS } from './activation-trials.js';
-import { ATTENTION_TRIALS } from './attention-trials.js';
+import { ALL_TRIALS } from './all-trials.js';
 import { Draw, keyOf, type Trial } from './draw.js';
-import { EINSUM_TRIALS } from './einsum-trials.js';
-import { LOSS_TRIALS } from './loss-trials.js';
-import { MICROSOFT_TRIALS } from './microsoft-trials.js';
-import { NORMALIZATION_TRIALS } from './normalization-trials.js';
 import { SMOOTH_RECURRENT_TRIALS } from './recurrent-trials.js';
-import { MOVEMENT_TRIALS } from './movement-trials.js';
-import { RESIZE_TRIALS } from './resize-trials.js';
-import { TRIALS } from './trials.js';
-import { WINDOW_TRIALS } from './window-trials.js';
 
 const RUNS = 8;
 const TOLERANCE = 1e-5;
-const trials: Readonly<Record<string, (draw: Draw) => Trial>> = {
-  ...TRIALS,
-  ...MOVEMENT_TRIALS,
-  ...EINSUM_TRIALS,
-  ...RESIZE_TRIALS,
-  ...ACTIVATION_TRIALS,
-  ...LOSS_TRIALS,
-  ...MICROSOFT_TRIALS,
-  ...NORMALIZATION_TRIALS,
-  ...WINDOW_TRIALS,
-  ...ATTENTION_TRIALS,
-  ...SMOOTH_RECURRENT_TRIALS,
-};
+const trials = { ...ALL_TRIALS, ...SMOOTH_RECURRENT_TRIALS };
 
 /** Operands whose type is float32 whatever the type of the data. */
 const ALWAYS_FLOAT32: Readonly<Record<string, readonly number[]>> = { Resize: [1, 2] };
