@@ -93,11 +93,20 @@ export function runPlanOf(
       COLLECTIVE_DEADLINE_SECONDS,
       Math.ceil(COLLECTIVE_DEADLINE_STEPS * plan.predictedStepSeconds),
     ),
-    ranks: plan.stages.flatMap((stage) =>
+    pipeline: {
+      kind: plan.schedule.kind,
+      microBatches: plan.schedule.microBatches,
+      stagesPerRank: plan.schedule.stagesPerRank ?? 1,
+      shardOptimizer: plan.shardOptimizer ?? true,
+      stages: plan.stages.map(({ nodes, recompute = false }) => ({ nodes: [...nodes], recompute })),
+    },
+    // with several stages on each pipeline rank, the first of them tells its replicas
+    ranks: plan.stages.slice(0, plan.stages.length / (plan.schedule.stagesPerRank ?? 1)).flatMap((stage) =>
       stage.replicas.map((replica) => ({
         device: replica.device,
         host: hostOf(replica.device),
-        share: replica.samplesPerStep,
+        pipelineRank: stage.index,
+        samples: [...(replica.samplesPerMicroBatch ?? [replica.samplesPerStep])],
         budgetBytes: replica.budgetBytes,
         accountedBytes: replica.predictedPeakBytes,
       })),

@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox';
 import { Packr } from 'msgpackr';
 import { DatasetSchema } from '../../data/index.js';
+import { SCHEDULE_KINDS } from '../../scheduler/index.js';
 import { OptimizerSchema, ScheduleSchema } from '../job/optimizer.js';
 import { BatchNormalizationSchema, LossSchema, WireSchema } from '../job/spec.js';
 import { WeightsRulesSchema } from '../job/weights.js';
@@ -15,11 +16,42 @@ export const RankSchema = Type.Object(
   {
     device: Type.String(),
     host: Type.String(),
-    /** Its weight when a batch is split; the samples of a full batch. */
-    share: positive,
+    /** Which part of the pipeline it holds, from 0; ranks of one number are replicas of each other. */
+    pipelineRank: natural,
+    /**
+     * Its samples of each micro-batch of a full batch; a shorter batch is split in proportion. A pipeline rank's
+     * replicas have the samples of a micro-batch between them, in the order of their ranks.
+     */
+    samples: Type.Array(natural, { minItems: 1 }),
     budgetBytes: Type.Number({ minimum: 0 }),
     /** What the planner expects the executor to hold: it becomes the arena's and the report's account. */
     accountedBytes: Type.Number({ minimum: 0 }),
+  },
+  strict,
+);
+
+/** A part of the model, held by the replicas of one pipeline rank. */
+export const StageSchema = Type.Object(
+  {
+    /** Names of the model's nodes; every node of the model is in exactly one stage. */
+    nodes: Type.Array(Type.String()),
+    /** Whether its backward pass computes the forward pass again in place of keeping what that left. */
+    recompute: Type.Boolean(),
+  },
+  strict,
+);
+
+/** Who computes what, in which order. */
+export const PipelineSchema = Type.Object(
+  {
+    kind: Type.Union([Type.Literal('data-parallel'), ...SCHEDULE_KINDS.map((kind) => Type.Literal(kind))]),
+    /** Micro-batches of a step. */
+    microBatches: positive,
+    /** Stages on each pipeline rank: pipeline rank p holds the stages s with s mod (pipeline ranks) = p. */
+    stagesPerRank: positive,
+    /** Whether replicas share the optimizer's state and work (ZeRO-1); else each has all of it. */
+    shardOptimizer: Type.Boolean(),
+    stages: Type.Array(StageSchema, { minItems: 1 }),
   },
   strict,
 );
@@ -60,6 +92,8 @@ export const RunPlanSchema = Type.Object(
     checkpointEverySteps: natural,
     /** A collective that gets nowhere for so long is aborted. */
     collectiveDeadlineSeconds: Type.Number({ exclusiveMinimum: 0 }),
+    pipeline: PipelineSchema,
+    /** By pipeline rank, then by replica. */
     ranks: Type.Array(RankSchema, { minItems: 1 }),
   },
   strict,

@@ -4,6 +4,7 @@ import type { RunPlan } from '../../protocol/index.js';
 import type { ReturnedBuffer } from '../engine/index.js';
 import { scoreOf } from './accuracy.js';
 import { feed, view } from './feeder.js';
+import { shareOf } from './parts.js';
 import type { EvaluationStep } from './rank-model.js';
 import type { Programs } from './programs.js';
 
@@ -28,9 +29,9 @@ export class Evaluator {
     private readonly communicator: Communicator,
     private readonly programs: Programs<EvaluationStep>,
   ) {
-    const shares = plan.ranks.map((entry) => entry.share);
+    const shares = plan.ranks.map((_, each) => shareOf(plan, each));
     this.range = sharesOf(splitBatch(dataset.length, shares))[rank]!;
-    this.batch = plan.ranks[rank]!.share;
+    this.batch = shareOf(plan, rank);
   }
 
   /** @param parameters the engine's parameter buffers by bucket: lent, and back in place when this resolves */

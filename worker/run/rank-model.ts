@@ -22,6 +22,7 @@ import type { ComputeThread } from '../engine/index.js';
 import { layoutBuckets, type Bucket } from '../../scheduler/index.js';
 import { settingsOf, type Settings } from '../optimizer/index.js';
 import { RunningStatistics, type StepStatistics } from '../statistics/index.js';
+import { shareOf } from './parts.js';
 import type { FeedNames } from './feeder.js';
 import { Programs, type Compiled } from './programs.js';
 import { float32Of } from './rank-memory.js';
@@ -124,7 +125,7 @@ export class RankModel {
   /** The fewest samples that any rank ever has in a step. */
   private leastSamples(): number {
     const { batch, totalSteps: steps, ranks } = this.plan;
-    return leastShare(this.dataset.length, { batch, steps, weights: ranks.map(({ share }) => share) });
+    return leastShare(this.dataset.length, { batch, steps, weights: ranks.map((_, rank) => shareOf(this.plan, rank)) });
   }
 
   private options(samples: number) {

@@ -19,6 +19,7 @@ import { hashIn, openDatasets, runArtifacts, type Datasets } from './datasets.js
 import { Evaluator, type Evaluation } from './evaluator.js';
 import type { Phase, RankMessage, RunId, RunSummary } from '../messages.js';
 import { memoryNote, normalizationNote } from './notes.js';
+import { shareOf } from './parts.js';
 import { PeakMemory } from './peak-memory.js';
 import { RankMemory } from './rank-memory.js';
 import { RankModel } from './rank-model.js';
@@ -138,7 +139,7 @@ export class RankRun {
     const arena = new Arena(arenaBytes, this.host.device.id);
     const memory = new RankMemory(arena, model.buckets, rule, worldSize, rank);
     memory.load(model.graph.parameters);
-    await model.training.for(plan.ranks[rank]!.share); // compiled before the ring forms: its deadlines then count training alone
+    await model.training.for(shareOf(plan, rank)); // compiled before the ring forms: its deadlines then count training alone
     this.enter('connecting');
     const communicator = await this.join(plan, arena, ring);
     const trainer = new Trainer(
@@ -251,9 +252,8 @@ export class RankRun {
   }
 
   /** Before they are used or saved, and at the end: afterwards they are the same on all ranks. */
-  private averageStatistics({ ranks }: RunPlan): Promise<void> {
-    const total = ranks.reduce((sum, { share }) => sum + share, 0);
-    return this.model!.statistics.average(this.communicator!, ranks[this.id.rank]!.share / total);
+  private averageStatistics(plan: RunPlan): Promise<void> {
+    return this.model!.statistics.average(this.communicator!, shareOf(plan, this.id.rank) / plan.batch);
   }
 
   private tell(

@@ -11,6 +11,7 @@ import {
   type StepScalars,
 } from '../optimizer/index.js';
 import { feed, view, type Feed } from './feeder.js';
+import { shareOf } from './parts.js';
 import type { RankMemory } from './rank-memory.js';
 import type { TrainingStep } from './rank-model.js';
 import type { Programs } from './programs.js';
@@ -75,7 +76,7 @@ export class Trainer {
       seed: plan.seed,
     });
     this.optimizers = settings.map(({ rule }) => new Optimizer(rule, memory.arena.memory));
-    this.shares = plan.ranks.map((rank) => rank.share);
+    this.shares = plan.ranks.map((_, each) => shareOf(plan, each));
     this.parameters = [
       ...memory.buckets.map(({ parameters }) => new ArrayBuffer(parameters.values.byteLength)),
       ...fixed,

@@ -22,7 +22,7 @@ t.test('a job from submission to results, on two devices', async (t) => {
 
   const plan = worker.launches.get('host/cpu:1')!.plan;
   t.strictSame(
-    plan.ranks.map((rank) => rank.share),
+    plan.ranks.map(({ samples }) => samples[0]),
     [3, 1],
     'shares follow measured speed',
   );

@@ -21,7 +21,8 @@ const dataset: fc.Arbitrary<RunPlan['data']['train']> = fc.oneof(
 const rank = fc.record({
   device: fc.string(),
   host: fc.string(),
-  share: positive,
+  pipelineRank: natural,
+  samples: fc.array(natural, { minLength: 1, maxLength: 4 }),
   budgetBytes: number,
   accountedBytes: number,
 });
@@ -57,6 +58,16 @@ const plan: fc.Arbitrary<RunPlan> = fc.record({
   validateEverySteps: natural,
   checkpointEverySteps: natural,
   collectiveDeadlineSeconds: fc.double({ min: 0.1, max: 1e4, noNaN: true }),
+  pipeline: fc.record({
+    kind: fc.constantFrom('data-parallel' as const, '1f1b' as const, 'zero-bubble' as const),
+    microBatches: positive,
+    stagesPerRank: positive,
+    shardOptimizer: fc.boolean(),
+    stages: fc.array(fc.record({ nodes: fc.array(fc.string(), { maxLength: 3 }), recompute: fc.boolean() }), {
+      minLength: 1,
+      maxLength: 3,
+    }),
+  }),
   ranks: fc.array(rank, { minLength: 1, maxLength: 5 }),
 });
 

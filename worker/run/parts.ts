@@ -1,0 +1,48 @@
+import { sharesOf, splitBatch, type Share } from '../../data/index.js';
+import type { RunPlan } from '../../protocol/index.js';
+
+type Ranks = Pick<RunPlan, 'ranks'>;
+
+/** Samples that a rank has of a full batch: its weight in all that is averaged over ranks. */
+export function shareOf({ ranks }: Ranks, rank: number): number {
+  return ranks[rank]!.samples.reduce((sum, samples) => sum + samples, 0);
+}
+
+/** The ranks of one pipeline rank, in order: replicas of each other. */
+export function replicasOf({ ranks }: Ranks, pipelineRank: number): readonly number[] {
+  return ranks.flatMap((rank, i) => (rank.pipelineRank === pipelineRank ? [i] : []));
+}
+
+/** How many pipeline ranks a plan has. */
+export function pipelineRanksOf({ ranks }: Ranks): number {
+  return 1 + Math.max(...ranks.map(({ pipelineRank }) => pipelineRank));
+}
+
+/**
+ * Who has which samples of a batch: for each micro-batch, the range of the batch that each replica takes. Every
+ * pipeline rank covers the batch; a short batch is split in proportion to a full one, and may leave a micro-batch or a
+ * replica without a sample. O(replicas x micro-batches).
+ * @param count samples of the batch
+ * @returns by micro-batch, then by replica, in the order of `replicasOf`
+ */
+export function partsOf(plan: Ranks, pipelineRank: number, count: number): readonly (readonly Share[])[] {
+  const replicas = replicasOf(plan, pipelineRank).map((rank) => plan.ranks[rank]!.samples);
+  const microBatches = replicas[0]!.map((_, m) => replicas.reduce((sum, samples) => sum + samples[m]!, 0));
+  return sharesOf(splitBatch(count, microBatches)).map(({ start, end }, m) => {
+    if (start === end) return replicas.map(() => ({ start, end }));
+    const shares = sharesOf(
+      splitBatch(
+        end - start,
+        replicas.map((samples) => samples[m]!),
+      ),
+    );
+    return shares.map((share) => ({ start: start + share.start, end: start + share.end }));
+  });
+}
+
+/** Sizes of the batches that a run meets: a full one, and an epoch's short last one where training gets that far. */
+export function batchSizes(plan: Pick<RunPlan, 'batch' | 'totalSteps'>, rows: number): readonly number[] {
+  const full = Math.min(plan.batch, rows);
+  const left = rows % plan.batch;
+  return left > 0 && left !== full && plan.totalSteps >= Math.ceil(rows / plan.batch) ? [full, left] : [full];
+}
