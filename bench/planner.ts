@@ -2,7 +2,7 @@
  * How long the planner takes, how far its plan may be from the best, and what it chooses: models of several shapes on 8,
  * 64 and 1,024 devices of few kinds or all different.
  *
- * usage: node dist/bench/planner.js [SECONDS]   a time limit for each plan; default: 25
+ * usage: node dist/bench/planner.js [SECONDS [DEVICES...]]   a time limit for each plan, default: none; how many devices
  */
 import { cpus } from 'node:os';
 import { formatSeconds, Random, keyOf } from '../base/index.js';
@@ -78,7 +78,8 @@ function shapeOf(plan: Plan): string {
   return `${kind}, ${microBatches} micro-batches, devices ${counts}`;
 }
 
-const limit = Number(process.argv[2] ?? 25);
+const limit = Number(process.argv[2] ?? Infinity);
+const counts = process.argv.length > 3 ? process.argv.slice(3).map(Number) : [8, 64, 1024];
 console.log(`${cpus()[0]?.model ?? 'unknown CPU'}, Node ${process.version}; limit ${limit} s a plan`);
 const models = {
   'GPT 48 x 1600': gpt(48, 1600, 1024),
@@ -87,9 +88,9 @@ const models = {
 };
 for (const [name, layers] of Object.entries(models)) {
   for (const kinds of ['few', 'all different'] as const) {
-    for (const count of [8, 64, 1024]) {
+    for (const count of counts) {
       const devices = cluster(count, kinds);
-      const start = performance.now();
+      const [start, used] = [performance.now(), process.cpuUsage()];
       const plan = makePlan({
         layers,
         job: { stateFactor: 2, batchBytesPerSample: 8192, datasetBytes: 64 * MIB },
@@ -100,8 +101,9 @@ for (const [name, layers] of Object.entries(models)) {
         now: () => performance.now() / 1000,
       });
       const seconds = (performance.now() - start) / 1000;
+      const { user, system } = process.cpuUsage(used);
       console.log(
-        `${name}, ${count} devices, ${kinds}: planned in ${seconds.toFixed(2)} s; step ${formatSeconds(plan.predictedStepSeconds)}, ` +
+        `${name}, ${count} devices, ${kinds}: planned in ${seconds.toFixed(2)} s, CPU ${((user + system) / 1e6).toFixed(2)} s; step ${formatSeconds(plan.predictedStepSeconds)}, ` +
           `gap ${((plan.gap ?? 0) * 100).toFixed(1)} %; ${shapeOf(plan)}`,
       );
     }

@@ -117,16 +117,20 @@ export function bestChain(search: ChainSearch): Chain | undefined {
         const left = restOf(unit, after);
         const hopeful = partials.filter((tail) => promising(tail.sum, tail.longest, tail.after, left));
         if (hopeful.length === 0) return;
+        const least = leastOf(hopeful);
         for (const before of after.before) {
           const earlierNode = family.nodes[before]!;
           const group = family.groups[earlierNode.group]!;
           const transfer = crossing(group, family.groups[after.group]!, unit);
           for (let from = depth < most ? unit - 1 : 0; from >= 0; from--) {
+            const atLeast = transfer + model.leastSeconds(from, unit, slicing.samples, group.speed);
+            if (microBatches * atLeast >= bestSeconds) break; // and longer stages take longer
+            const rest = from === 0 ? 0 : restOf(from, earlierNode);
+            const hope = [least.sum + atLeast, Math.max(least.longest, atLeast)] as const;
+            if (!promising(...hope, least.after, rest)) continue;
             const choice = choose(group, from, unit);
             if (!choice) continue;
             const seconds = choice.seconds + transfer;
-            if (group.size === 1 && microBatches * seconds >= bestSeconds) break;
-            const rest = from === 0 ? 0 : restOf(from, earlierNode);
             for (const next of hopeful) {
               const sum = next.sum + seconds;
               const longest = Math.max(next.longest, seconds);
@@ -175,4 +179,15 @@ function keep(partials: Tail[], added: Tail): void {
   for (const each of partials) if (!covers(added, each)) partials[kept++] = each;
   partials.length = kept;
   partials.push(added);
+}
+
+/** The least of each figure of several partial plans: none of them is anywhere below it. */
+function leastOf(tails: readonly Tail[]): Pick<Tail, 'sum' | 'longest' | 'after'> {
+  let [sum, longest, after] = [Infinity, Infinity, Infinity];
+  for (const tail of tails) {
+    sum = Math.min(sum, tail.sum);
+    longest = Math.min(longest, tail.longest);
+    after = Math.min(after, tail.after);
+  }
+  return { sum, longest, after };
 }
