@@ -8,3 +8,4 @@ export * from './profile.js';
 export * from './shares.js';
 export * from './pipeline/index.js';
 export * from './planner/index.js';
+export * from './timeline/index.js';

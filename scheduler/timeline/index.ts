@@ -1,0 +1,12 @@
+export { bubbleOf, ranksOf, type Bubble, type StepUsage, type Usage } from './bubble.js';
+export { fromChromeTrace, toChromeTrace, type ChromeTrace } from './chrome.js';
+export { TraceError } from './errors.js';
+export {
+  EVENT_KINDS,
+  eventsOfSimulation,
+  isMessage,
+  isWork,
+  type EventKind,
+  type TraceEvent,
+} from './event.js';
+export type { TraceNames } from './names.js';
