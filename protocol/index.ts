@@ -3,6 +3,7 @@ export * from './cluster/cluster.js';
 export * from './control/service.js';
 export * from './job/errors.js';
 export * from './job/optimizer.js';
+export * from './job/parallelism.js';
 export * from './job/parameters.js';
 export * from './job/pattern.js';
 export * from './job/spec.js';

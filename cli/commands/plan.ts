@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { formatBytes, formatSeconds, InvariantError } from '../../base/index.js';
-import type { DeviceRecord, JobSpec } from '../../protocol/index.js';
-import type { Device, DeviceKind, Forced, Plan, ScheduleKind, Topology } from '../../scheduler/index.js';
+import { forcedBy, type DeviceRecord } from '../../protocol/index.js';
+import type { Device, DeviceKind, Plan, Topology } from '../../scheduler/index.js';
 import { clientFor, type Session } from '../session.js';
 import { prepareJob, type Artifact } from '../submit/artifacts.js';
 import { readClusterFile } from '../submit/cluster-file.js';
@@ -45,12 +45,11 @@ export function registerPlan(program: Command, session: Session): void {
       const { planInputOf } = await import('../../coordinator/index.js');
       const { makePlan } = await import('../../scheduler/index.js');
       const input = await planInputOf(spec, model, pathsOf(artifacts));
-      const parallelism = forcedBy(spec);
       const plan = makePlan({
         ...input,
         batch: spec.batch,
         ...cluster,
-        ...(parallelism ? { parallelism } : {}),
+        parallelism: forcedBy(spec.parallelism),
         timeLimitSeconds: 30,
         now: () => performance.now() / 1000,
       });
@@ -80,13 +79,6 @@ function pathsOf(artifacts: readonly Artifact[]) {
       throw new InvariantError(`no file with the hash ${hash} was prepared`);
     return { path: found.upload.path, name: found.label };
   };
-}
-
-/** What the job's `parallelism` leaves no choice about. */
-function forcedBy({ parallelism = 'auto' }: JobSpec): Forced | undefined {
-  if (parallelism === 'auto') return undefined;
-  const { schedule, ...rest } = parallelism;
-  return { ...rest, ...(schedule === undefined ? {} : { schedule: schedule as ScheduleKind }) };
 }
 
 function describe(plan: Plan): string {

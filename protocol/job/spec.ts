@@ -2,6 +2,7 @@ import { Type, type Static } from '@sinclair/typebox';
 import { DatasetSchema } from '../../data/index.js';
 import { validatorOf } from '../validation.js';
 import { OptimizerSchema, ScheduleSchema } from './optimizer.js';
+import { ParallelismSchema } from './parallelism.js';
 import { PatternsSchema } from './pattern.js';
 import { WeightsSchema } from './weights.js';
 
@@ -32,28 +33,6 @@ export const BatchNormalizationSchema = Type.Union(
     description:
       'exported (each as the exporter wrote it), train (all take their statistics from the batch) or freeze (none does)',
   },
-);
-
-export const ParallelismSchema = Type.Union(
-  [
-    Type.Literal('auto'),
-    Type.Object(
-      {
-        data: Type.Optional(count('how many devices share each batch')),
-        shares: Type.Optional(
-          Type.Array(Type.Number({ exclusiveMinimum: 0 }), {
-            minItems: 1,
-            description: 'relative shares, one a device, instead of measured speed',
-          }),
-        ),
-        pipeline: Type.Optional(count('how many stages; only 1 so far')),
-        microBatches: Type.Optional(count('micro-batches of a pipeline; only 1 so far')),
-        schedule: Type.Optional(Type.String()),
-      },
-      strict,
-    ),
-  ],
-  { description: 'auto, or { data: 2 } with optional shares: [3, 1]' },
 );
 
 /**

@@ -1,24 +1,34 @@
 import { Type, type Static } from '@sinclair/typebox';
+import { SCHEDULE_KINDS } from '../../scheduler/index.js';
 
 const strings = Type.Array(Type.String());
 
-/** `plan.json`, `GET /v1/jobs/{id}/plan` and `dtrain plan --json`. */
+/** `plan.json`, `GET /v1/jobs/{id}/plan`, `POST /v1/plan` and `dtrain plan --json`: the planner's `Plan`, field by field. */
 export const PlanSchema = Type.Object({
   predictedStepSeconds: Type.Number(),
   bottleneck: Type.Object({ device: Type.String(), why: Type.String() }),
-  schedule: Type.Object({ kind: Type.String(), microBatches: Type.Integer() }),
+  schedule: Type.Object({
+    kind: Type.Union([Type.Literal('data-parallel'), ...SCHEDULE_KINDS.map((kind) => Type.Literal(kind))]),
+    microBatches: Type.Integer(),
+    stagesPerRank: Type.Optional(Type.Integer()),
+  }),
   stages: Type.Array(
     Type.Object({
       index: Type.Integer(),
       nodes: strings,
       parameters: strings,
+      units: Type.Optional(
+        Type.Tuple([Type.Integer(), Type.Integer()], { description: 'of the profile, half-open' }),
+      ),
+      recompute: Type.Optional(Type.Boolean()),
       replicas: Type.Array(
         Type.Object({
           device: Type.String(),
           samplesPerStep: Type.Integer(),
-          predictedPeakBytes: Type.Number(),
+          samplesPerMicroBatch: Type.Optional(Type.Array(Type.Integer())),
+          predictedPeakBytes: Type.Number({ description: 'of the device, with all its stages' }),
           budgetBytes: Type.Number(),
-          predictedBusySeconds: Type.Number(),
+          predictedBusySeconds: Type.Number({ description: 'of this stage, a step' }),
           account: Type.Array(Type.Object({ what: Type.String(), bytes: Type.Number() })),
         }),
       ),
@@ -32,6 +42,9 @@ export const PlanSchema = Type.Object({
     }),
   ),
   explanation: strings,
+  shardOptimizer: Type.Optional(Type.Boolean()),
+  boundSeconds: Type.Optional(Type.Number({ description: 'no plan takes less, whatever the memory' })),
+  gap: Type.Optional(Type.Number({ description: '(predictedStepSeconds - boundSeconds) / boundSeconds' })),
 });
 export type PlanDocument = Static<typeof PlanSchema>;
 

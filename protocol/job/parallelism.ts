@@ -1,0 +1,50 @@
+import { Type, type Static } from '@sinclair/typebox';
+import { SCHEDULE_KINDS, type Forced } from '../../scheduler/index.js';
+
+const strict = { additionalProperties: false } as const;
+const count = (description: string) => Type.Integer({ minimum: 1, description });
+
+export const ParallelismSchema = Type.Union(
+  [
+    Type.Literal('auto'),
+    Type.Object(
+      {
+        data: Type.Optional(count('replicas of every stage: devices that share its samples')),
+        pipeline: Type.Optional(count('pipeline ranks: devices, or groups of replicas, one after the other')),
+        microBatches: Type.Optional(count('parts of a batch that are computed one after the other')),
+        schedule: Type.Optional(
+          Type.Union(
+            SCHEDULE_KINDS.map((kind) => Type.Literal(kind)),
+            { description: 'order of the forward and backward passes of a pipeline' },
+          ),
+        ),
+        stagesPerRank: Type.Optional(count('stages on each pipeline rank; more than 1 with interleaved only')),
+        recompute: Type.Optional(
+          Type.Boolean({ description: 'compute activations again in the backward pass instead of keeping them' }),
+        ),
+        shardOptimizer: Type.Optional(
+          Type.Boolean({ description: 'divide optimizer state over the replicas of a stage' }),
+        ),
+        shares: Type.Optional(
+          Type.Array(Type.Number({ exclusiveMinimum: 0 }), {
+            minItems: 1,
+            description: 'relative shares of the replicas, one each, instead of measured speed',
+          }),
+        ),
+      },
+      strict,
+    ),
+  ],
+  { description: 'auto, or a map such as { data: 2, pipeline: 2, microBatches: 8, schedule: 1f1b }' },
+);
+export type Parallelism = Static<typeof ParallelismSchema>;
+
+/**
+ * What a job leaves no choice about, as the planner takes it; the rest is searched. Shares without a number of replicas
+ * are one for each.
+ */
+export function forcedBy(parallelism: Parallelism = 'auto'): Forced {
+  if (parallelism === 'auto') return {};
+  const { shares } = parallelism;
+  return shares === undefined ? parallelism : { data: shares.length, ...parallelism };
+}
