@@ -70,6 +70,8 @@ export type FromExecutor =
       readonly summary: RunSummary;
       /** Rank 0: the trained weights as a safetensors file. */
       readonly weightsPath: string | null;
+      /** What the rank did and when, in some of its steps: the file of a `TraceRecorder`. */
+      readonly tracePath: string | null;
     }
   | { readonly kind: 'failed'; readonly run: RunId; readonly error: ErrorReport }
   | { readonly kind: 'stopped'; readonly run: RunId }

@@ -127,10 +127,7 @@ export function fromChromeTrace(document: unknown): {
   readonly names: TraceNames;
 } {
   if (!Value.Check(ChromeTraceSchema, document)) {
-    const problem = Value.Errors(ChromeTraceSchema, document).First();
-    const where = problem?.path === '' ? 'the document' : (problem?.path.slice(1).replaceAll('/', '.') ?? '');
-    const found = JSON.stringify(problem?.value)?.slice(0, 80) ?? 'nothing';
-    throw new TraceError(`${where}: found ${found}; a trace.json that dtrain wrote would be accepted`);
+    throw TraceError.at(Value.Errors(ChromeTraceSchema, document), 'a trace.json that dtrain wrote');
   }
   const { traceEvents, otherData } = document;
   const { originSeconds, title, ranks } = otherData;
@@ -169,4 +166,3 @@ export function withLanes(
       return { event, lane: lane + 1 };
     });
 }
-

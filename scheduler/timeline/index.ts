@@ -10,3 +10,4 @@ export {
   type TraceEvent,
 } from './event.js';
 export type { TraceNames } from './names.js';
+export { fromRankTrace, mergeRanks, toRankTrace, type RankTrace } from './rank-trace.js';

@@ -237,13 +237,14 @@ export class WorkerDaemon {
         return;
       case 'checkpoint': {
         const { run, step, path } = message;
-        this.upload(post, run, path, (sha256) => toFromWorker.checkpoint(run, step, sha256));
+        this.upload(post, run, [path], (sha256) => toFromWorker.checkpoint(run, step, sha256));
         return;
       }
       case 'finished': {
-        const { run, summary, weightsPath } = message;
-        if (weightsPath === null) this.tell(toFromWorker.finished(run, summary, ''));
-        else this.upload(post, run, weightsPath, (sha256) => toFromWorker.finished(run, summary, sha256));
+        const { run, summary, weightsPath, tracePath } = message;
+        this.upload(post, run, [weightsPath, tracePath], (weights, trace) =>
+          toFromWorker.finished(run, summary, weights, trace),
+        );
         return;
       }
       case 'failed':
@@ -270,16 +271,16 @@ export class WorkerDaemon {
     }
   }
 
-  /** Hands a rank's file to the coordinator, then tells of it. */
+  /** Hands a rank's files to the coordinator, then tells of them by their hashes; '' is that of no file. */
   private upload(
     { supervisor, uploads }: Post,
     run: RunId,
-    path: string,
-    message: (sha256: string) => FromWorker['message'],
+    paths: readonly (string | null)[],
+    message: (...sha256: string[]) => FromWorker['message'],
   ): void {
     uploads.put(
-      path,
-      (sha256) => this.tell(message(sha256)),
+      paths,
+      (sha256) => this.tell(message(...sha256)),
       (error) => this.tell(toFromWorker.failed(run, supervisor.device.id, error)),
     );
   }

@@ -40,9 +40,9 @@ export const toFromWorker = {
     case: 'checkpoint',
     value: create(CheckpointWrittenSchema, { jobId, epoch, step, weightsSha256 }),
   }),
-  finished: (run: RunId, summary: RunSummary, weightsSha256: string): Message => ({
+  finished: (run: RunId, summary: RunSummary, weightsSha256: string, traceSha256: string): Message => ({
     case: 'finished',
-    value: create(RankFinishedSchema, { ...run, ...summary, weightsSha256 }),
+    value: create(RankFinishedSchema, { ...run, ...summary, weightsSha256, traceSha256 }),
   }),
   failed: (run: RunId, device: string, error: ErrorReport): Message => ({
     case: 'failed',

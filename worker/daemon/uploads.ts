@@ -14,21 +14,32 @@ export class Uploads {
   constructor(private readonly session: () => Session | undefined) {}
 
   /**
-   * Hands over the file, then calls `done` with its hash, or `failed`; both not at all when there is no session.
-   * The file is removed either way.
+   * Hands over files, one after the other, then calls `done` with their hashes, or `failed`; both not at all when there
+   * is no session. The files are removed either way.
+   * @param paths null: no file, its hash is ''
    */
-  put(path: string, done: (sha256: string) => void, failed: (error: ErrorReport) => void): void {
+  put(
+    paths: readonly (string | null)[],
+    done: (sha256: readonly string[]) => void,
+    failed: (error: ErrorReport) => void,
+  ): void {
     this.last = this.last.then(async () => {
       try {
         const session = this.session();
         if (!session) return;
-        const sha256 = await hashOfFile(path);
-        await session.putArtifact(sha256, path);
-        done(sha256);
+        const hashes: string[] = [];
+        for (const path of paths) {
+          const sha256 = path === null ? '' : await hashOfFile(path);
+          if (path !== null) await session.putArtifact(sha256, path);
+          hashes.push(sha256);
+        }
+        done(hashes);
       } catch (error) {
         failed(reportOf(error));
       } finally {
-        await rm(path, { force: true }).catch(() => undefined); // its folder goes with the daemon
+        for (const path of paths) {
+          if (path !== null) await rm(path, { force: true }).catch(() => undefined); // its folder goes with the daemon
+        }
       }
     });
   }

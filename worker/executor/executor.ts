@@ -123,7 +123,7 @@ export class Executor implements RankHost {
   private async follow(id: RunId, run: RankRun, plan: Uint8Array): Promise<void> {
     try {
       const { summary, weightsPath } = await run.train(plan);
-      this.send({ kind: 'finished', run: id, summary, weightsPath });
+      this.send({ kind: 'finished', run: id, summary, weightsPath, tracePath: null });
     } catch (error) {
       if (!(error instanceof StoppedError)) this.send({ kind: 'failed', run: id, error: reportOf(error) });
     }

@@ -69,7 +69,11 @@ t.test('only forward and backward passes count, each step by itself', async (t) 
 
 t.test('a Chrome trace read back is what was written', async (t) => {
   const origin = 1.79e9;
-  const events = [...played('interleaved', 2, 4, 2), event(1, 'receive-gradient', 0.25, 3), event(1, 'reduce', 1, 2)];
+  const events = [
+    ...played('interleaved', 2, 4, 2),
+    event(1, 'receive-gradient', 0.25, 3),
+    event(1, 'reduce', 1, 2),
+  ];
   const late = events.map((each) => ({ ...each, start: each.start + origin, end: each.end + origin }));
   const names = { title: 'digits', ranks: [{ device: 'a/cpu:0' }, { device: 'b/cpu:0' }] };
   for (const [what, precision] of [
@@ -77,7 +81,8 @@ t.test('a Chrome trace read back is what was written', async (t) => {
     [late, 1e-6], // a double of so many seconds resolves a quarter of a microsecond
   ] as const) {
     const read = fromChromeTrace(JSON.parse(JSON.stringify(toChromeTrace(what, names))));
-    const order = (list: readonly TraceEvent[]) => [...list].sort((a, b) => a.start - b.start || a.rank - b.rank || (a.kind < b.kind ? -1 : 1));
+    const order = (list: readonly TraceEvent[]) =>
+      [...list].sort((a, b) => a.start - b.start || a.rank - b.rank || (a.kind < b.kind ? -1 : 1));
     const [got, want] = [order(read.events), order(what)];
     t.equal(got.length, want.length);
     got.forEach((each, i) => {
@@ -92,7 +97,10 @@ t.test('a Chrome trace read back is what was written', async (t) => {
 
 t.test('threads of a Chrome trace carry device names, and nothing on one overlaps', async (t) => {
   const events = EVENT_KINDS.map((kind, i) => event(0, kind, i, i + (kind === 'reduce' ? 9 : 1)));
-  const { traceEvents } = toChromeTrace([...events, event(0, 'send-gradient', 6.5, 12)], { title: 'j', ranks: [] });
+  const { traceEvents } = toChromeTrace([...events, event(0, 'send-gradient', 6.5, 12)], {
+    title: 'j',
+    ranks: [],
+  });
   const ends = new Map<number, number>();
   for (const each of traceEvents) {
     if (each.ph !== 'X') continue;

@@ -1,0 +1,1 @@
+export { TraceRecorder, type TraceOptions } from './recorder.js';
