@@ -13,7 +13,14 @@ export {
   type ValueSpec,
 } from './port.js';
 export { ComputeThread, type OnReleased, type Sequence } from './thread/compute-thread.js';
-export type { CompiledProgram, ReturnedBuffer, SegmentTiming, ThreadOptions } from './thread/messages.js';
+export type {
+  CompiledProgram,
+  HeldBuffer,
+  ReturnedBuffer,
+  RunBuffer,
+  SegmentTiming,
+  ThreadOptions,
+} from './thread/messages.js';
 export {
   checkSequence,
   type BufferPlan,

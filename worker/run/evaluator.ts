@@ -1,8 +1,8 @@
 import { sharesOf, splitBatch, type Dataset } from '../../data/index.js';
 import type { Communicator } from '../../collectives/index.js';
 import type { RunPlan } from '../../protocol/index.js';
-import type { ReturnedBuffer } from '../engine/index.js';
 import { scoreOf } from './accuracy.js';
+import type { EngineParameters } from './engine-parameters.js';
 import { feed, view } from './feeder.js';
 import { shareOf } from './parts.js';
 import type { EvaluationStep } from './rank-model.js';
@@ -28,21 +28,22 @@ export class Evaluator {
     private readonly dataset: Dataset,
     private readonly communicator: Communicator,
     private readonly programs: Programs<EvaluationStep>,
+    private readonly parameters: EngineParameters,
   ) {
     const shares = plan.ranks.map((_, each) => shareOf(plan, each));
     this.range = sharesOf(splitBatch(dataset.length, shares))[rank]!;
-    this.batch = shareOf(plan, rank);
+    this.batch = Math.max(...plan.ranks[rank]!.samples);
   }
 
-  /** @param parameters the engine's parameter buffers by bucket: lent, and back in place when this resolves */
-  async evaluate(parameters: ArrayBuffer[], stopped: () => void): Promise<Evaluation> {
+  /** @param stopped called between batches; throws where the run was told to end */
+  async evaluate(stopped: () => void): Promise<Evaluation> {
     let loss = 0;
     let correct = 0;
     let counted = 0;
     for (let start = this.range.start; start < this.range.end; start += this.batch) {
       stopped();
       const count = Math.min(this.batch, this.range.end - start);
-      const part = await this.part(start, count, parameters);
+      const part = await this.part(start, count);
       loss += part.loss * count;
       correct += part.correct;
       counted += part.counted;
@@ -52,7 +53,7 @@ export class Evaluator {
     return { loss: sums[0]! / sums[1]!, accuracy: sums[3]! > 0 ? sums[2]! / sums[3]! : undefined };
   }
 
-  private async part(start: number, count: number, parameters: ArrayBuffer[]) {
+  private async part(start: number, count: number) {
     const program = await this.programs.for(count);
     const { step } = program;
     const indices = Uint32Array.from({ length: count }, (_, i) => start + i);
@@ -66,11 +67,8 @@ export class Evaluator {
     });
     program.statistics.write(buffer);
     let batch = buffer;
-    await step.sequence.run([buffer, ...parameters], (_segment, returned: readonly ReturnedBuffer[]) => {
-      for (const { index, buffer: back } of returned) {
-        if (index === 0) batch = back;
-        else parameters[index - step.parameterBuffer(0)] = back;
-      }
+    await step.sequence.run([buffer, ...this.parameters.keys], (_segment, returned) => {
+      for (const { buffer: back } of returned) batch = back;
     });
     const { shape } = step.batch.fields.get(program.output)!;
     const target = step.batch.fields.get(program.feed.target)!;

@@ -46,3 +46,12 @@ export function batchSizes(plan: Pick<RunPlan, 'batch' | 'totalSteps'>, rows: nu
   const left = rows % plan.batch;
   return left > 0 && left !== full && plan.totalSteps >= Math.ceil(rows / plan.batch) ? [full, left] : [full];
 }
+
+/** The fewest samples that any rank ever has of a micro-batch, if it has any. */
+export function leastPart(plan: Ranks & Pick<RunPlan, 'batch' | 'totalSteps'>, rows: number): number {
+  const pipelineRanks = Array.from({ length: pipelineRanksOf(plan) }, (_, pipelineRank) => pipelineRank);
+  const counts = batchSizes(plan, rows).flatMap((size) =>
+    pipelineRanks.flatMap((each) => partsOf(plan, each, size).flat().map(({ start, end }) => end - start)),
+  );
+  return Math.min(...counts.filter((count) => count > 0));
+}

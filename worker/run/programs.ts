@@ -1,26 +1,27 @@
 import { InvariantError } from '../../base/index.js';
 
-/** Programs kept at once: a full batch's, an epoch's last batch's, and one in between. */
-const MOST = 3;
-
 /** Something compiled for a number of samples. */
 export interface Compiled {
   dispose(): Promise<void>;
 }
 
-/** Compiled steps by number of samples; the one used longest ago makes room. One caller at a time. */
+/** Compiled steps by number of samples. One caller at a time. */
 export class Programs<P extends Compiled> {
   private readonly bySamples = new Map<number, Promise<P>>();
   private disposed = false;
 
-  constructor(private readonly compile: (samples: number) => Promise<P>) {}
+  /** @param most programs kept at once: the one used longest ago makes room */
+  constructor(
+    private readonly most: number,
+    private readonly compile: (samples: number) => Promise<P>,
+  ) {}
 
   async for(samples: number): Promise<P> {
     let program = this.bySamples.get(samples);
     if (program) {
       this.bySamples.delete(samples); // set again below: the map's order is the order of use
     } else {
-      if (this.bySamples.size === MOST) {
+      if (this.bySamples.size === this.most) {
         const [oldest, unused] = this.bySamples.entries().next().value!;
         this.bySamples.delete(oldest);
         await (await unused).dispose();

@@ -1,4 +1,4 @@
-import { Arena, shardBounds, type Allocation, type Bucket as Travelling } from '../../collectives/index.js';
+import { Arena, shardBounds, type Allocation, type Bucket as Travelling, type Range } from '../../collectives/index.js';
 import type { Tensor } from '../../graph/index.js';
 import { spansWithin, stateNames, type Shard, type UpdateRule } from '../optimizer/index.js';
 import { InvariantError } from '../../base/index.js';
@@ -8,15 +8,29 @@ import type { Bucket } from '../../scheduler/index.js';
 export interface BucketMemory {
   readonly parameters: Travelling;
   readonly gradients: Travelling;
-  /** The rank's own part: what it updates, and the optimizer's state for it. */
-  readonly shard: Shard;
-  /** The shard again, cut where the optimizer's settings change. */
+  /** Of the reduced gradients the part that this rank counts for all of its ring: tiles the bucket over the ring. */
+  readonly counted: { readonly gradients: number; readonly elements: number };
+  /** What the rank updates, with the optimizer's state for it, cut where the optimizer's settings change. */
   readonly updates: readonly { readonly shard: Shard; readonly group: number }[];
 }
 
+/** Whose gradients a bucket's are summed with, and who updates it. */
+export interface BucketRing {
+  /** How many ranks hold the bucket, and this one's place among them. */
+  readonly size: number;
+  readonly rank: number;
+}
+
+/** How buckets are spread over ranks. */
+export interface Spread {
+  readonly ringOf: (bucket: number) => BucketRing;
+  /** Whether each rank of a ring updates its own part alone (ZeRO-1: Rajbhandari et al., 2020), or all of the bucket. */
+  readonly sharded: boolean;
+}
+
 /**
- * A rank's parameters, gradients and optimizer state, bucket by bucket, in one arena. The state is that of the
- * rank's own shard only (ZeRO-1: Rajbhandari et al., 2020).
+ * A rank's parameters, gradients and optimizer state, bucket by bucket, in one arena. The state is that of what the rank
+ * updates.
  */
 export class RankMemory {
   readonly buckets: readonly BucketMemory[];
@@ -26,13 +40,13 @@ export class RankMemory {
     readonly arena: Arena,
     private readonly layout: readonly Bucket[],
     rule: UpdateRule,
-    worldSize: number,
-    rank: number,
+    spread: Spread,
   ) {
     this.buckets = layout.map((bucket, index) => {
       const take = (what: string, elements: number): Allocation =>
         arena.allocate(`${what} ${index}`, 4 * elements);
-      const own = shardBounds(bucket.length, worldSize, rank);
+      const own = ownPart(bucket, index, spread);
+      const counted = countedPart(bucket, index, spread);
       const parameters = take('parameters', bucket.length);
       const gradients = take('gradients', bucket.length);
       const state = stateNames(rule).map((name) => take(name, own.end - own.start));
@@ -45,7 +59,10 @@ export class RankMemory {
       return {
         parameters: { id: index, values: arena.float32(parameters) },
         gradients: { id: index, values: arena.float32(gradients) },
-        shard: within(own.start, own.end),
+        counted: {
+          gradients: gradients.byteOffset + 4 * counted.start,
+          elements: counted.end - counted.start,
+        },
         updates: spansWithin(bucket.places, own).map(({ start, end, group }) => ({
           shard: within(start, end),
           group,
@@ -55,9 +72,9 @@ export class RankMemory {
   }
 
   /** Bytes of arena that the buckets of a rank take. */
-  static bytesFor(layout: readonly Bucket[], rule: UpdateRule, worldSize: number, rank: number): number {
-    return layout.reduce((sum, bucket) => {
-      const own = shardBounds(bucket.length, worldSize, rank);
+  static bytesFor(layout: readonly Bucket[], rule: UpdateRule, spread: Spread): number {
+    return layout.reduce((sum, bucket, index) => {
+      const own = ownPart(bucket, index, spread);
       const state = stateNames(rule).length * Arena.sizeOf(Math.max(1, 4 * (own.end - own.start)));
       return sum + 2 * Arena.sizeOf(4 * bucket.length) + state;
     }, 0);
@@ -83,6 +100,15 @@ export class RankMemory {
   private *places() {
     for (const bucket of this.layout) yield* bucket.places;
   }
+}
+
+function countedPart({ length }: Bucket, index: number, { ringOf }: Spread): Range {
+  const { size, rank } = ringOf(index);
+  return shardBounds(length, size, rank);
+}
+
+function ownPart(bucket: Bucket, index: number, spread: Spread): Range {
+  return spread.sharded ? countedPart(bucket, index, spread) : { start: 0, end: bucket.length };
 }
 
 /** The values of a parameter. */

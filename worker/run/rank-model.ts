@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { InvariantError } from '../../base/index.js';
-import { leastShare, type Dataset } from '../../data/index.js';
+import type { Dataset } from '../../data/index.js';
 import {
   buildEvaluationGraph,
   buildTrainingGraph,
@@ -22,11 +22,14 @@ import type { ComputeThread } from '../engine/index.js';
 import { layoutBuckets, type Bucket } from '../../scheduler/index.js';
 import { settingsOf, type Settings } from '../optimizer/index.js';
 import { RunningStatistics, type StepStatistics } from '../statistics/index.js';
-import { shareOf } from './parts.js';
+import { leastPart } from './parts.js';
 import type { FeedNames } from './feeder.js';
 import { Programs, type Compiled } from './programs.js';
 import { float32Of } from './rank-memory.js';
 import { StepProgram } from './step-program.js';
+
+/** A full batch's two sizes of micro-batches and a short last batch's; one more for the end of a validation. */
+const MOST_PROGRAMS = 4;
 
 /** Forward, backward: the gradients of so many samples. */
 export interface TrainingStep extends Compiled {
@@ -82,9 +85,9 @@ export class RankModel {
     const used = new Set(graph.nodes.flatMap((node) => node.inputs));
     this.fixed = layoutBuckets(whole.withoutGradient.filter((name) => used.has(name)).map(pack), Infinity);
     this.statistics = new RunningStatistics(runningStatistics(graph));
-    checkCounts(whole.statistics, plan.batch, this.leastSamples());
-    this.training = new Programs((samples) => this.compileTraining(samples));
-    this.evaluation = new Programs((samples) => this.compileEvaluation(samples));
+    checkCounts(whole.statistics, plan.batch, leastPart(plan, this.dataset.length));
+    this.training = new Programs(MOST_PROGRAMS, (samples) => this.compileTraining(samples));
+    this.evaluation = new Programs(MOST_PROGRAMS, (samples) => this.compileEvaluation(samples));
   }
 
   /** The model as the job has it train, and the statistics that stay as they are: they are saved with the others. */
@@ -120,12 +123,6 @@ export class RankModel {
   async dispose(): Promise<void> {
     await this.training.dispose();
     await this.evaluation.dispose();
-  }
-
-  /** The fewest samples that any rank ever has in a step. */
-  private leastSamples(): number {
-    const { batch, totalSteps: steps, ranks } = this.plan;
-    return leastShare(this.dataset.length, { batch, steps, weights: ranks.map((_, rank) => shareOf(this.plan, rank)) });
   }
 
   private options(samples: number) {

@@ -2,29 +2,29 @@ import { join } from 'node:path';
 import { writeFile } from 'node:fs/promises';
 import {
   Arena,
-  Communicator,
-  edgeLimits,
-  ringArenaBytes,
-  ZeroMqTransport,
   DEFAULT_RING,
-  type CommunicatorOptions,
+  edgeLimits,
+  failTogether,
+  ZeroMqTransport,
+  type Failing,
+  type RingOptions,
 } from '../../collectives/index.js';
 import { InvariantError, withDeadline, type Sha256 } from '../../base/index.js';
-import { loadWeights, safetensorsChunks, type Loaded } from '../../graph/index.js';
+import { loadWeights, safetensorsChunks, type Graph, type Loaded, type Tensor } from '../../graph/index.js';
 import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { DiskError, StoppedError } from '../errors.js';
 import { hashIn, openDatasets, runArtifacts, type Datasets } from './datasets.js';
-import { Evaluator, type Evaluation } from './evaluator.js';
+import type { Evaluation } from './evaluator.js';
 import type { Phase, RankMessage, RunId, RunSummary } from '../messages.js';
 import { memoryNote, normalizationNote } from './notes.js';
-import { shareOf } from './parts.js';
 import { PeakMemory } from './peak-memory.js';
-import { RankMemory } from './rank-memory.js';
 import { RankModel } from './rank-model.js';
+import type { CompiledRank, RankPart } from './rank-part.js';
+import { Replica } from './replica.js';
 import { StepClock } from './step-clock.js';
-import { Trainer, type StepResult } from './trainer.js';
+import type { StepResult } from './trainer.js';
 
 /** How long the ring may take to form once every rank has said where it listens. */
 const JOIN_SECONDS = 30;
@@ -65,9 +65,10 @@ export class RankRun {
   private halt!: (reason: StoppedError) => void;
   private stopped: StoppedError | undefined;
   private datasets: Datasets | undefined;
-  private model: RankModel | undefined;
+  private compiled: CompiledRank | undefined;
   private transport: ZeroMqTransport | undefined;
-  private communicator: Communicator | undefined;
+  /** Rings and streams, in the order in which they were opened. */
+  private readonly open: (Failing & { close(): Promise<void> })[] = [];
 
   constructor(
     private readonly id: RunId,
@@ -90,7 +91,7 @@ export class RankRun {
   stop(reason: string): void {
     this.stopped ??= new StoppedError(reason);
     this.halt(this.stopped);
-    this.communicator?.abort(reason);
+    for (const part of this.open) part.abort(reason);
   }
 
   /** Trains to the end. @throws whatever makes that impossible; call `leave` in any case */
@@ -106,9 +107,9 @@ export class RankRun {
   /** Gives back what the run held. Never throws. */
   async leave(): Promise<void> {
     const parts = [
-      () => this.communicator?.close(),
+      () => Promise.all(this.open.map((part) => part.close())),
       () => this.transport?.close(),
-      () => this.model?.dispose(), // a dead compute thread has nothing left to dispose
+      () => this.compiled?.dispose(), // a dead compute thread has nothing left to dispose
       () => this.datasets?.train.close(),
       () => this.datasets?.validation?.close(),
     ];
@@ -125,50 +126,45 @@ export class RankRun {
     const peak = new PeakMemory();
     const paths = await this.unlessStopped(this.fetchAll(plan));
     this.enter('compiling');
-    const { rank } = this.id;
     const { graph, constants } = await this.read(plan, paths);
     this.checkStopped();
     this.datasets = await openDatasets(plan, graph, paths);
     this.checkStopped();
-    const model = new RankModel(graph, plan, this.datasets.train, this.host.thread, constants);
-    this.model = model;
-    const { rule } = model.settings[0]!; // all settings need the same state
-    const worldSize = plan.ranks.length;
     const ring = { ...DEFAULT_RING, wire: plan.wire, deadline: plan.collectiveDeadlineSeconds };
-    const arenaBytes = RankMemory.bytesFor(model.buckets, rule, worldSize, rank) + ringArenaBytes(ring);
-    const arena = new Arena(arenaBytes, this.host.device.id);
-    const memory = new RankMemory(arena, model.buckets, rule, worldSize, rank);
-    memory.load(model.graph.parameters);
-    await model.training.for(shareOf(plan, rank)); // compiled before the ring forms: its deadlines then count training alone
+    // before the others are met: deadlines then count training alone
+    const compiled = await this.compile(plan, graph, constants, this.datasets, ring);
+    this.compiled = compiled;
+    const arena = new Arena(compiled.arenaBytes, this.host.device.id);
     this.enter('connecting');
-    const communicator = await this.join(plan, arena, ring);
-    const trainer = new Trainer(
-      plan,
-      rank,
-      this.datasets.train,
-      memory,
-      communicator,
-      model.training,
-      model.settings,
-      model.fixedBuffers(),
-    );
-    const { validation } = this.datasets;
-    const evaluator = validation && new Evaluator(plan, rank, validation, communicator, model.evaluation);
-    const clock = await this.loop(plan, trainer, evaluator, memory);
+    const part = await this.join(plan, compiled, arena, ring);
+    const clock = await this.loop(plan, part);
     this.enter('saving');
-    const weightsPath = rank === 0 ? await this.save(memory, model, 'weights') : null;
-    await communicator.barrier();
+    const weightsPath = await this.save(part, 'weights');
+    await part.barrier();
     this.host.report(memoryNote(this.id, plan, peak.bytes()));
     return {
       summary: {
         peakBytes: peak.bytes(),
-        accountedBytes: plan.ranks[rank]!.accountedBytes,
+        accountedBytes: plan.ranks[this.id.rank]!.accountedBytes,
         medianStepSeconds: clock.medianStepSeconds,
         medianComputeSeconds: clock.medianComputeSeconds,
         steps: this.step,
       },
       weightsPath,
     };
+  }
+
+  private compile(
+    plan: RunPlan,
+    graph: Graph,
+    constants: ReadonlyMap<string, Tensor>,
+    datasets: Datasets,
+    ring: RingOptions,
+  ): Promise<CompiledRank> {
+    const { thread } = this.host;
+    const { rank } = this.id;
+    const model = new RankModel(graph, plan, datasets.train, thread, constants);
+    return Replica.compile({ plan, rank, model, datasets, thread, ring, trace: { add: () => undefined } });
   }
 
   /** The model as training starts from it, and the constants that belong to its weights. */
@@ -189,71 +185,61 @@ export class RankRun {
     );
   }
 
-  private async join(plan: RunPlan, arena: Arena, ring: typeof DEFAULT_RING): Promise<Communicator> {
+  private async join(plan: RunPlan, compiled: CompiledRank, arena: Arena, ring: RingOptions): Promise<RankPart> {
     const { jobId, epoch, rank } = this.id;
     const member = { job: jobId, epoch, rank, worldSize: plan.ranks.length };
-    this.transport = await ZeroMqTransport.listen(member, {
-      ...edgeLimits(ring),
-      host: this.host.listenHost,
-    });
-    this.host.report({ kind: 'ready', run: this.id, endpoint: this.transport.address });
+    const transport = await ZeroMqTransport.listen(member, { ...edgeLimits(ring), host: this.host.listenHost });
+    this.transport = transport;
+    this.host.report({ kind: 'ready', run: this.id, endpoint: transport.address });
     const addresses = await withDeadline(
       this.unlessStopped(this.peers),
       PEERS_SECONDS,
       `rank ${rank}: waiting for the other ranks to be ready`,
     );
-    const communicator = await this.unlessStopped(
-      this.meet({ ...ring, transport: this.transport, arena, addresses, joinTimeout: JOIN_SECONDS }),
+    const part = await this.unlessStopped(
+      compiled.connect({
+        transport,
+        addresses,
+        arena,
+        ring,
+        joinSeconds: JOIN_SECONDS,
+        opened: (open) => {
+          this.open.push(open);
+          if (this.stopped) open.abort(this.stopped.message); // nobody waits for it any more
+        },
+      }),
     );
-    await communicator.barrier();
-    return communicator;
+    void failTogether(this.open);
+    await part.barrier();
+    return part;
   }
 
-  private async meet(options: CommunicatorOptions): Promise<Communicator> {
-    const communicator = await Communicator.join(options);
-    this.communicator = communicator;
-    if (this.stopped) communicator.abort(this.stopped.message); // nobody waits for it any more
-    return communicator;
-  }
-
-  private async loop(
-    plan: RunPlan,
-    trainer: Trainer,
-    evaluator: Evaluator | undefined,
-    memory: RankMemory,
-  ): Promise<StepClock> {
+  private async loop(plan: RunPlan, part: RankPart): Promise<StepClock> {
     const clock = new StepClock();
     this.enter('training');
     for (let step = 0; step < plan.totalSteps; step++) {
       this.checkStopped();
-      const result = await trainer.step(step);
+      const result = await part.step(step);
       this.step = step + 1;
       clock.add(result.samples, result.computeSeconds);
       const last = this.step === plan.totalSteps;
-      const validates = evaluator !== undefined && (last || isDue(this.step, plan.validateEverySteps));
+      const validates = plan.data.validation !== null && (last || isDue(this.step, plan.validateEverySteps));
       const saves = isDue(this.step, plan.checkpointEverySteps);
-      if (last || validates || saves) await this.averageStatistics(plan);
+      if (last || validates || saves) await part.averageStatistics();
       let evaluation: Evaluation | undefined;
       if (validates) {
         this.enter('validating');
-        evaluation = await evaluator.evaluate(trainer.engineParameters, () => this.checkStopped());
+        evaluation = await part.evaluate(() => this.checkStopped());
         this.enter('training');
         clock.skip();
       }
-      if (this.id.rank !== 0) continue;
-      if (evaluation || last || isDue(this.step, plan.logEverySteps))
+      if (this.id.rank === 0 && (evaluation || last || isDue(this.step, plan.logEverySteps)))
         this.tell(plan, result, clock, evaluation);
-      if (saves) {
-        const path = await this.save(memory, this.model!, `checkpoint-${this.step}`);
-        this.host.report({ kind: 'checkpoint', run: this.id, step: this.step, path });
-      }
+      if (!saves) continue;
+      const path = await this.save(part, `checkpoint-${this.step}`);
+      if (path !== null) this.host.report({ kind: 'checkpoint', run: this.id, step: this.step, path });
     }
     return clock;
-  }
-
-  /** Before they are used or saved, and at the end: afterwards they are the same on all ranks. */
-  private averageStatistics(plan: RunPlan): Promise<void> {
-    return this.model!.statistics.average(this.communicator!, shareOf(plan, this.id.rank) / plan.batch);
   }
 
   private tell(
@@ -279,10 +265,14 @@ export class RankRun {
     });
   }
 
-  private async save(memory: RankMemory, model: RankModel, name: string): Promise<string> {
-    const path = join(this.host.scratch, `${this.id.jobId}-${this.id.epoch}-${name}.safetensors`);
+  /** Writes what this rank has of the trained model. @returns null where another rank has the same */
+  private async save(part: RankPart, name: string): Promise<string | null> {
+    const weights = part.weights();
+    if (!weights) return null;
+    const { jobId, epoch, rank } = this.id;
+    const path = join(this.host.scratch, `${jobId}-${epoch}-${rank}-${name}.safetensors`);
     try {
-      await writeFile(path, safetensorsChunks(model.weights(memory.tensors()))); // piece by piece: no copy of the whole
+      await writeFile(path, safetensorsChunks(weights)); // piece by piece: no copy of the whole
     } catch (cause) {
       throw new DiskError('writing the weights to', path, cause);
     }

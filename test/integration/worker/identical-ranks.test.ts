@@ -3,7 +3,10 @@ import { openDataset } from '../../../data/index.js';
 import { linear, model, relu, sequential, tensor } from '../../../graph/nn/index.js';
 import { artifactOf, dataWishes, type RunPlan } from '../../../protocol/index.js';
 import { ComputeThread } from '../../../worker/engine/index.js';
+import { EngineParameters } from '../../../worker/run/engine-parameters.js';
 import { RankMemory } from '../../../worker/run/rank-memory.js';
+import { worldRing } from '../../../worker/run/rings.js';
+import { Update } from '../../../worker/run/update.js';
 import { RankModel } from '../../../worker/run/rank-model.js';
 import { Trainer } from '../../../worker/run/trainer.js';
 import { memoryRing } from '../../unit/collectives/memory-ring.js';
@@ -28,18 +31,12 @@ for (const wire of ['float32', 'float16', 'bfloat16'] as const) {
         const rankModel = new RankModel(graph, plan, dataset, thread);
         const { settings } = rankModel;
         const { rule } = settings[0]!;
-        const memory = new RankMemory(arena, rankModel.buckets, rule, 3, rank);
+        const spread = { ringOf: () => ({ size: 3, rank }), sharded: true };
+        const memory = new RankMemory(arena, rankModel.buckets, rule, spread);
         memory.load(graph.parameters);
-        const trainer = new Trainer(
-          plan,
-          rank,
-          dataset,
-          memory,
-          communicator,
-          rankModel.training,
-          settings,
-          [],
-        );
+        const parameters = await EngineParameters.place(thread, memory, []);
+        const update = new Update(plan, memory, worldRing(communicator), settings);
+        const trainer = new Trainer(plan, rank, dataset, memory, rankModel.training, parameters, update);
         return { trainer, memory };
       }),
     );

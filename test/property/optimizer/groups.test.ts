@@ -60,8 +60,9 @@ t.test('groups on shards of buckets: each parameter is updated as if it were alo
       const { rule } = settings[0]!;
 
       for (let rank = 0; rank < ranks; rank++) {
-        const arena = new Arena(RankMemory.bytesFor(buckets, rule, ranks, rank), 'test');
-        const memory = new RankMemory(arena, buckets, rule, ranks, rank);
+        const spread = { ringOf: () => ({ size: ranks, rank }), sharded: true };
+        const arena = new Arena(RankMemory.bytesFor(buckets, rule, spread), 'test');
+        const memory = new RankMemory(arena, buckets, rule, spread);
         const optimizers = settings.map((each) => new Optimizer(each.rule, arena.memory));
         memory.buckets.forEach(({ parameters: p, gradients: g }, bucket) => {
           for (const { offset, size } of buckets[bucket]!.places) {
@@ -79,10 +80,10 @@ t.test('groups on shards of buckets: each parameter is updated as if it were alo
             }
           }
         }
-        memory.buckets.forEach(({ parameters: p, shard }, bucket) => {
+        memory.buckets.forEach(({ parameters: p, gradients: g, counted }, bucket) => {
           const { places } = buckets[bucket]!;
-          const first = (shard.parameters - p.values.byteOffset) / 4;
-          const inShard = (i: number) => i >= first && i < first + shard.elements;
+          const first = (counted.gradients - g.values.byteOffset) / 4;
+          const inShard = (i: number) => i >= first && i < first + counted.elements;
           for (const { name, offset, size } of places) {
             const g = used.find((index) => name.startsWith(`g${index}.`));
             const mine = { ...config, ...(g === undefined ? {} : owns[g]!) };

@@ -5,10 +5,12 @@ import { ComputeThreadError } from '../errors.js';
 import type { FlopsMeasurement } from '../flops.js';
 import type {
   CompiledProgram,
+  HeldBuffer,
   Operation,
   Operations,
   Reply,
   ReturnedBuffer,
+  RunBuffer,
   SegmentTiming,
   ThreadOptions,
 } from './messages.js';
@@ -34,6 +36,7 @@ interface Pending {
 export class ComputeThread {
   private readonly pending = new Map<number, Pending>();
   private nextId = 1;
+  private nextKey: HeldBuffer = 1;
   private death: ComputeThreadError | undefined;
   private readonly exited: Promise<void>;
 
@@ -84,11 +87,26 @@ export class ComputeThread {
         this.ask(
           'run',
           { sequence, buffers },
-          buffers.filter((buffer) => buffer !== undefined),
+          buffers.filter((buffer) => buffer instanceof ArrayBuffer),
           onReleased,
         ).then(({ segments }) => segments),
       dispose: () => this.ask('disposeSequence', { sequence }),
     };
+  }
+
+  /** A key that nobody has. */
+  newKey(): HeldBuffer {
+    return this.nextKey++;
+  }
+
+  /** Gives the thread a buffer to keep between runs, of any sequence; what it had under the key is dropped. */
+  hold(key: HeldBuffer, buffer: ArrayBuffer): Promise<undefined> {
+    return this.ask('hold', { key, buffer }, [buffer]);
+  }
+
+  /** Takes kept buffers back, after all that was asked before. @throws BufferError (with its code) for a key that has none */
+  async take(keys: readonly HeldBuffer[]): Promise<readonly ArrayBuffer[]> {
+    return (await this.ask('take', { keys })).buffers;
   }
 
   /** Whether the thread has ended, by itself or by `close`. */
@@ -166,13 +184,14 @@ export class ComputeThread {
 /** A prepared sequence. */
 export interface Sequence {
   /**
-   * Runs all segments on `buffers` (by index of the plan; undefined for resident ones), which are transferred.
-   * Each comes back through `onReleased`: those a segment releases as soon as it has run, the others after the last.
+   * Runs all segments on `buffers` (by index of the plan; undefined for resident ones). Those given are transferred, and
+   * each comes back through `onReleased`: those a segment releases as soon as it has run, the others after the last.
+   * Those that the thread keeps (`hold`) stay with it; they may be larger than the plan says.
    * @returns how long each segment took
    * @throws DtrainError `run_failed`, `internal` (a buffer that does not fit) or `compute_thread_died`
    */
   run(
-    buffers: readonly (ArrayBuffer | undefined)[],
+    buffers: readonly RunBuffer[],
     onReleased: OnReleased,
   ): Promise<readonly SegmentTiming[]>;
   /** Frees the resident buffers. */

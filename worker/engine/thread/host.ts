@@ -2,7 +2,16 @@ import { reportOf, unreachable, type Seconds } from '../../../base/index.js';
 import { BufferError } from '../errors.js';
 import { measureFlops, type FlopsMeasurement } from '../flops.js';
 import type { Engine, Program } from '../port.js';
-import type { Operation, Operations, Reply, Request, ReturnedBuffer, SegmentTiming } from './messages.js';
+import type {
+  HeldBuffer,
+  Operation,
+  Operations,
+  Reply,
+  Request,
+  ReturnedBuffer,
+  RunBuffer,
+  SegmentTiming,
+} from './messages.js';
 import { checkSequence, departures, viewsOf, type ProgramId, type SequencePlan } from './sequence.js';
 
 interface Prepared {
@@ -15,7 +24,7 @@ interface Prepared {
 /** What the host needs of the thread it lives in. */
 export interface Surroundings {
   post(reply: Reply, transfer?: readonly ArrayBuffer[]): void;
-  /** Seconds on a clock that never goes back. */
+  /** Seconds since 1970, on a clock that never goes back. */
   now(): Seconds;
   /** Resolves after `seconds`. */
   rest(seconds: Seconds): Promise<void>;
@@ -25,6 +34,7 @@ export interface Surroundings {
 export class ThreadHost {
   private readonly programs = new Map<ProgramId, Program>();
   private readonly sequences = new Map<number, Prepared>();
+  private readonly held = new Map<HeldBuffer, ArrayBuffer>();
   private nextId = 1;
   private queue: Promise<void> = Promise.resolve();
 
@@ -39,7 +49,8 @@ export class ThreadHost {
     this.queue = this.queue.then(async () => {
       try {
         const answer = await this.serve(request);
-        this.surroundings.post({ kind: 'done', id: request.id, answer });
+        const transfer = request.kind === 'take' ? (answer as Operations['take']['answers']).buffers : [];
+        this.surroundings.post({ kind: 'done', id: request.id, answer }, transfer);
       } catch (error) {
         this.surroundings.post({ kind: 'failed', id: request.id, report: reportOf(error) });
       }
@@ -57,6 +68,11 @@ export class ThreadHost {
       }
       case 'prepare':
         return { sequence: this.prepare(request.plan) };
+      case 'hold':
+        this.held.set(request.key, request.buffer);
+        return undefined;
+      case 'take':
+        return { buffers: this.take(request.keys) };
       case 'run':
         return { segments: await this.run(request.id, request.sequence, request.buffers) };
       case 'disposeProgram': {
@@ -72,6 +88,7 @@ export class ThreadHost {
         return this.throttled(await measureFlops(this.engine, { seconds: request.seconds }));
       case 'close':
         this.sequences.clear();
+        this.held.clear();
         this.programs.clear();
         await this.engine.dispose();
         return undefined;
@@ -96,11 +113,11 @@ export class ThreadHost {
   private async run(
     request: number,
     sequence: number,
-    travelling: readonly (ArrayBuffer | undefined)[],
+    given: readonly RunBuffer[],
   ): Promise<readonly SegmentTiming[]> {
     const prepared = this.sequences.get(sequence);
     if (!prepared) throw new BufferError(`sequence ${sequence} does not exist, or was disposed`);
-    const buffers = gather(prepared, travelling);
+    const buffers = gather(prepared, given, this.held);
     const timings: SegmentTiming[] = [];
     for (const [index, segment] of prepared.plan.segments.entries()) {
       const program = this.programs.get(segment.program);
@@ -111,10 +128,25 @@ export class ThreadHost {
       await program.run(inputs, outputs);
       const computed = this.surroundings.now();
       if (this.speed < 1) await this.surroundings.rest((computed - start) * (1 / this.speed - 1));
-      timings.push({ computeSeconds: computed - start, restSeconds: this.surroundings.now() - computed });
-      this.release(request, index, prepared.departures[index]!, buffers);
+      timings.push({
+        startedAt: start,
+        computeSeconds: computed - start,
+        restSeconds: this.surroundings.now() - computed,
+      });
+      const leaving = prepared.departures[index]!.filter((buffer) => typeof given[buffer] !== 'number');
+      this.release(request, index, leaving, buffers);
     }
     return timings;
+  }
+
+  private take(keys: readonly HeldBuffer[]): readonly ArrayBuffer[] {
+    const missing = keys.find((key) => !this.held.has(key));
+    if (missing !== undefined) throw new BufferError(`no buffer is kept under ${missing}`);
+    return keys.map((key) => {
+      const buffer = this.held.get(key)!;
+      this.held.delete(key);
+      return buffer;
+    });
   }
 
   private release(
@@ -141,12 +173,15 @@ export class ThreadHost {
 /** All buffers of a run by index. @throws BufferError where one is missing, unexpected or of another size */
 function gather(
   { plan, resident }: Prepared,
-  travelling: readonly (ArrayBuffer | undefined)[],
+  given: readonly RunBuffer[],
+  held: ReadonlyMap<HeldBuffer, ArrayBuffer>,
 ): readonly (ArrayBuffer | undefined)[] {
   return plan.buffers.map(({ bytes, kind }, index) => {
     if (kind === 'resident') return resident[index];
-    const buffer = travelling[index];
-    if (buffer?.byteLength !== bytes) {
+    const source = given[index];
+    const kept = typeof source === 'number';
+    const buffer = kept ? held.get(source) : source;
+    if (kept ? !buffer || buffer.byteLength < bytes : buffer?.byteLength !== bytes) {
       throw new BufferError(
         `buffer ${index} has ${buffer?.byteLength ?? 'no'} bytes, the sequence needs ${bytes}`,
       );

@@ -12,7 +12,7 @@ const options = workerData as ThreadOptions;
 
 const surroundings: Surroundings = {
   post: (reply: Reply, transfer = []) => port.postMessage(reply, transfer),
-  now: () => performance.now() / 1000,
+  now: () => (performance.timeOrigin + performance.now()) / 1000,
   rest: (seconds) => sleep(seconds * 1000),
 };
 

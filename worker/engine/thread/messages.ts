@@ -22,12 +22,20 @@ export interface CompiledProgram {
   readonly outputs: readonly ValueSpec[];
 }
 
-/** How long one segment took. */
+/** When one segment ran, and how long it took. */
 export interface SegmentTiming {
+  /** Seconds since 1970. */
+  readonly startedAt: Seconds;
   readonly computeSeconds: Seconds;
   /** The rest that throttling added. */
   readonly restSeconds: Seconds;
 }
+
+/** Names a buffer that the thread keeps between runs, of any sequence. */
+export type HeldBuffer = number;
+
+/** What a run computes on at an index of its plan: a buffer of its own, one that is kept, nothing where it is resident. */
+export type RunBuffer = ArrayBuffer | HeldBuffer | undefined;
 
 /** What one request asks for, and what its answer carries. */
 export interface Operations {
@@ -36,9 +44,19 @@ export interface Operations {
     readonly asks: { readonly plan: SequencePlan };
     readonly answers: { readonly sequence: number };
   };
-  /** Buffers by index of the plan; undefined for resident ones. All travel by transfer. */
+  /** Gives the thread a buffer to keep under a key, in place of what it had there. */
+  readonly hold: {
+    readonly asks: { readonly key: HeldBuffer; readonly buffer: ArrayBuffer };
+    readonly answers: undefined;
+  };
+  /** Asks for kept buffers back. */
+  readonly take: {
+    readonly asks: { readonly keys: readonly HeldBuffer[] };
+    readonly answers: { readonly buffers: readonly ArrayBuffer[] };
+  };
+  /** Buffers by index of the plan. Those given travel by transfer. */
   readonly run: {
-    readonly asks: { readonly sequence: number; readonly buffers: readonly (ArrayBuffer | undefined)[] };
+    readonly asks: { readonly sequence: number; readonly buffers: readonly RunBuffer[] };
     readonly answers: { readonly segments: readonly SegmentTiming[] };
   };
   readonly disposeProgram: { readonly asks: { readonly program: ProgramId }; readonly answers: undefined };

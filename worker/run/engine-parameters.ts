@@ -1,0 +1,44 @@
+import type { ComputeThread, HeldBuffer } from '../engine/index.js';
+import type { RankMemory } from './rank-memory.js';
+
+/** The parameters as the engine computes with them: buffers that the compute thread keeps, by bucket, fixed ones last. */
+export class EngineParameters {
+  /** In the order of the buckets; those of parameters that are not trained last. */
+  readonly keys: readonly HeldBuffer[];
+
+  private constructor(
+    private readonly thread: ComputeThread,
+    private readonly memory: RankMemory,
+    fixed: number,
+  ) {
+    this.keys = Array.from({ length: memory.buckets.length + fixed }, () => thread.newKey());
+  }
+
+  /** @param fixed values that are not trained: handed over */
+  static async place(
+    thread: ComputeThread,
+    memory: RankMemory,
+    fixed: readonly ArrayBuffer[],
+  ): Promise<EngineParameters> {
+    const placed = new EngineParameters(thread, memory, fixed.length);
+    const { keys } = placed;
+    await Promise.all([
+      ...memory.buckets.map(({ parameters }, i) => thread.hold(keys[i]!, Float32Array.from(parameters.values).buffer)),
+      ...fixed.map((buffer, i) => thread.hold(keys[memory.buckets.length + i]!, buffer)),
+    ]);
+    return placed;
+  }
+
+  /** Brings in a bucket's parameters as the memory has them when the engine has done what it was asked before. */
+  async publish(bucket: number): Promise<void> {
+    const key = this.keys[bucket]!;
+    const [buffer] = await this.thread.take([key]);
+    new Float32Array(buffer!).set(this.memory.buckets[bucket]!.parameters.values);
+    await this.thread.hold(key, buffer!);
+  }
+
+  /** Has the thread forget them. */
+  async dispose(): Promise<void> {
+    await this.thread.take(this.keys);
+  }
+}

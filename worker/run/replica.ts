@@ -1,0 +1,77 @@
+import { Communicator, ringArenaBytes, type RingOptions } from '../../collectives/index.js';
+import type { Tensor } from '../../graph/index.js';
+import type { RunPlan } from '../../protocol/index.js';
+import type { ComputeThread } from '../engine/index.js';
+import type { Datasets } from './datasets.js';
+import { EngineParameters } from './engine-parameters.js';
+import { Evaluator } from './evaluator.js';
+import { shareOf } from './parts.js';
+import { RankMemory, type Spread } from './rank-memory.js';
+import type { RankModel } from './rank-model.js';
+import type { CompiledRank, Connection, RankPart } from './rank-part.js';
+import { placeIn, worldRing } from './rings.js';
+import { Trainer, type Trace } from './trainer.js';
+import { Update } from './update.js';
+
+export interface ReplicaOptions {
+  readonly plan: RunPlan;
+  readonly rank: number;
+  readonly model: RankModel;
+  readonly datasets: Datasets;
+  readonly thread: ComputeThread;
+  readonly ring: RingOptions;
+  readonly trace: Trace;
+}
+
+/** A rank of a plan with one stage: it holds all of the model. */
+export class Replica implements CompiledRank {
+  private parameters: EngineParameters | undefined;
+
+  private constructor(private readonly options: ReplicaOptions) {}
+
+  /** Compiles what a full batch takes. */
+  static async compile(options: ReplicaOptions): Promise<Replica> {
+    const { model, plan, rank } = options;
+    for (const samples of new Set(plan.ranks[rank]!.samples)) if (samples > 0) await model.training.for(samples);
+    return new Replica(options);
+  }
+
+  get arenaBytes(): number {
+    const { model, plan, rank, ring } = this.options;
+    const spread = spreadOf(plan, { worldSize: plan.ranks.length, rank });
+    return RankMemory.bytesFor(model.buckets, model.settings[0]!.rule, spread) + ringArenaBytes(ring);
+  }
+
+  async connect(connection: Connection): Promise<RankPart> {
+    const { model, plan, rank, datasets, thread, trace } = this.options;
+    const { transport, addresses, arena, ring, joinSeconds, opened } = connection;
+    const world = await Communicator.join({ ...ring, transport, arena, addresses, joinTimeout: joinSeconds });
+    opened(world);
+    const memory = new RankMemory(arena, model.buckets, model.settings[0]!.rule, spreadOf(plan, world));
+    memory.load(model.graph.parameters);
+    const parameters = await EngineParameters.place(thread, memory, model.fixedBuffers());
+    this.parameters = parameters;
+    const update = new Update(plan, memory, worldRing(world), model.settings);
+    const { train, validation } = datasets;
+    const trainer = new Trainer(plan, rank, train, memory, model.training, parameters, update, trace);
+    const evaluator =
+      validation && new Evaluator(plan, rank, validation, world, model.evaluation, parameters);
+    return {
+      step: (step) => trainer.step(step),
+      evaluate: (stopped) => evaluator!.evaluate(stopped),
+      averageStatistics: () => model.statistics.average(world, shareOf(plan, rank) / plan.batch),
+      weights: (): ReadonlyMap<string, Tensor> | undefined =>
+        rank === 0 ? model.weights(memory.tensors()) : undefined,
+      barrier: () => world.barrier(),
+    };
+  }
+
+  async dispose(): Promise<void> {
+    await this.parameters?.dispose();
+    await this.options.model.dispose();
+  }
+}
+
+function spreadOf(plan: RunPlan, world: Pick<Communicator, 'worldSize' | 'rank'>): Spread {
+  return { ringOf: () => placeIn(world), sharded: plan.pipeline.shardOptimizer };
+}

@@ -1,0 +1,20 @@
+import type { Communicator } from '../../collectives/index.js';
+import type { BucketRing } from './rank-memory.js';
+
+/** The rings that a rank is in. */
+export interface Rings {
+  /** All ranks of the run: losses, norms, barriers. */
+  readonly world: Communicator;
+  /** Those that hold a bucket: its gradients are summed over them, and its parameters gathered from them. */
+  readonly of: (bucket: number) => Communicator;
+}
+
+/** One ring for everything: all ranks hold all of the model. */
+export function worldRing(world: Communicator): Rings {
+  return { world, of: () => world };
+}
+
+/** A ring as the memory of a bucket needs it. */
+export function placeIn({ worldSize: size, rank }: Pick<Communicator, 'worldSize' | 'rank'>): BucketRing {
+  return { size, rank };
+}

@@ -1,0 +1,88 @@
+import type { RunPlan } from '../../protocol/index.js';
+import { DivergedError } from '../errors.js';
+import { clipFactor, learningRateAt, Optimizer, type Settings } from '../optimizer/index.js';
+import type { RankMemory } from './rank-memory.js';
+import type { Rings } from './rings.js';
+
+/** What a step came to, over all ranks. */
+export interface Updated {
+  /** Mean loss of the global batch, before the update. */
+  readonly loss: number;
+  readonly learningRate: number;
+  /** Global norm of the gradient, before clipping. */
+  readonly gradientNorm: number;
+}
+
+type UpdatePlan = Pick<RunPlan, 'schedule' | 'totalSteps' | 'clipNorm'> & {
+  readonly pipeline: Pick<RunPlan['pipeline'], 'shardOptimizer'>;
+};
+
+/**
+ * From each rank's gradients to everybody's new parameters: gradients are summed over the ring of each bucket, all
+ * ranks agree on the loss and the norm, and each updates its shard (ZeRO-1) or all of the bucket.
+ */
+export class Update {
+  /** One for each of the settings. */
+  private readonly optimizers: readonly Optimizer[];
+  private reductions: Promise<void>[] = [];
+
+  constructor(
+    private readonly plan: UpdatePlan,
+    private readonly memory: RankMemory,
+    private readonly rings: Rings,
+    private readonly settings: readonly Settings[],
+  ) {
+    this.optimizers = settings.map(({ rule }) => new Optimizer(rule, memory.arena.memory));
+  }
+
+  /** A bucket's gradients are complete on this rank: their sum sets out. All ranks of a ring call it in one order. */
+  reduce(bucket: number): void {
+    const { gradients } = this.memory.buckets[bucket]!;
+    const ring = this.rings.of(bucket);
+    const reduction = this.plan.pipeline.shardOptimizer ? ring.reduceScatter(gradients) : ring.allReduce(gradients);
+    reduction.catch(() => undefined); // awaited by `finish`; must not count as unhandled until then
+    this.reductions.push(reduction);
+  }
+
+  /**
+   * Ends step number `step` (from 0), once `reduce` was called for every bucket. All ranks call it.
+   * @param loss this rank's part of the mean loss
+   * @param publish called for each bucket when its new parameters are there; awaited
+   * @throws DivergedError when loss or gradient leave the reals; the parameters are then those before the step
+   * @throws CollectiveError when a ring fails; likewise
+   */
+  async finish(step: number, loss: number, publish: (bucket: number) => Promise<void>): Promise<Updated> {
+    const { reductions } = this;
+    this.reductions = [];
+    await Promise.all(reductions);
+    const [globalLoss, squares] = await this.agree(loss);
+    const gradientNorm = Math.sqrt(squares);
+    if (!Number.isFinite(globalLoss)) throw new DivergedError(step + 1, `the loss became ${globalLoss}`);
+    if (!Number.isFinite(gradientNorm)) throw new DivergedError(step + 1, `the gradient became ${gradientNorm}`);
+    const { schedule, totalSteps, clipNorm } = this.plan;
+    const gradientScale = clipNorm === null ? 1 : clipFactor(squares, clipNorm);
+    const scalars = this.settings.map(({ lr }) => ({
+      learningRate: learningRateAt(lr, schedule, step, totalSteps),
+      step: step + 1,
+      gradientScale,
+    }));
+    await Promise.all(
+      this.memory.buckets.map(async ({ updates, parameters }, bucket) => {
+        for (const { shard, group } of updates) this.optimizers[group]!.update(shard, scalars[group]!);
+        // never rounded to a 16-bit wire: small updates of large parameters would be lost
+        if (this.plan.pipeline.shardOptimizer) await this.rings.of(bucket).allGather(parameters, { wire: 'float32' });
+        await publish(bucket);
+      }),
+    );
+    return { loss: globalLoss, learningRate: scalars[0]!.learningRate, gradientNorm };
+  }
+
+  /** Sums what every rank has to know before it updates: the loss, and the squares of the gradient. */
+  private async agree(loss: number): Promise<readonly [number, number]> {
+    let squares = 0;
+    for (const { counted } of this.memory.buckets)
+      squares += this.optimizers[0]!.sumOfSquares(counted.gradients, counted.elements);
+    const sums = await this.rings.world.allReduceScalars(Float64Array.of(loss, squares));
+    return [sums[0]!, sums[1]!];
+  }
+}
