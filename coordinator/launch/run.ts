@@ -51,6 +51,7 @@ export class LaunchRun {
   private progress: Progress = NO_PROGRESS;
   private weights = '';
   private readonly summaries: RankSummary[] = [];
+  private readonly traces: string[] = [];
   private readonly timers = new Map<LaunchTimer, () => void>();
   private ending: Promise<void> | undefined;
   private finish!: () => void;
@@ -170,6 +171,7 @@ export class LaunchRun {
     const { peakBytes, accountedBytes, medianStepSeconds, medianComputeSeconds, steps } = message;
     this.summaries[rank] = { peakBytes, accountedBytes, medianStepSeconds, medianComputeSeconds, steps };
     if (rank === 0) this.weights = message.weightsSha256;
+    this.traces[rank] = message.traceSha256;
     this.handle({ type: 'finished', rank });
   }
 
@@ -242,7 +244,7 @@ export class LaunchRun {
   }
 
   private async settle(verdict: Verdict): Promise<void> {
-    const { ledger, plan, clock, logger } = this.options;
+    const { ledger, plan, runPlan, clock, logger } = this.options;
     const { progress } = this;
     let { kind } = verdict;
     let error = verdict.kind === 'failed' ? verdict.error : undefined;
@@ -250,6 +252,7 @@ export class LaunchRun {
       try {
         const model = artifactOf(ledger.job.job.model)!; // checked at submission
         await this.results!.succeed(plan, model, this.weights, this.summaries);
+        await this.results!.trace({ title: runPlan.name, ranks: runPlan.ranks }, this.traces);
       } catch (failure) {
         kind = 'failed';
         error = { ...reportOf(failure), device: null };

@@ -16,7 +16,7 @@ type FileParams = Static<typeof fileParams>;
 
 /** What a job writes, and nothing else that may lie in a submitter's folder. */
 const RESULTS =
-  /^(model\.onnx|weights\.safetensors|metrics\.jsonl|plan\.json|report\.json|vocabulary\.json|tensorboard\/events\.out\.tfevents\.[\w.-]+|checkpoints\/step-\d+\.safetensors)$/;
+  /^(model\.onnx|weights\.safetensors|metrics\.jsonl|plan\.json|report\.json|trace\.json|vocabulary\.json|tensorboard\/events\.out\.tfevents\.[\w.-]+|checkpoints\/step-\d+\.safetensors)$/;
 const TYPES: Readonly<Record<string, string>> = { json: 'application/json', jsonl: 'application/jsonl' };
 
 /** The results of a job, for who cannot reach the coordinator's disk. */

@@ -2,13 +2,14 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Logger, Sha256 } from '../../base/index.js';
 import type { JobLogRow, MetricRow, StepReport } from '../../protocol/index.js';
-import type { Plan } from '../../scheduler/index.js';
+import type { Plan, TraceNames } from '../../scheduler/index.js';
 import type { ArtifactStore } from '../artifacts/index.js';
 import { HostError } from '../errors.js';
 import { copyWhole, GrowingFile, replace, writeJson } from './files.js';
 import { reportOf, type RankSummary } from './report.js';
 import { rowOf, scalarsOf } from './rows.js';
 import { eventFileName, fileVersionRecord, scalarRecord } from './tensorboard/index.js';
+import { writeTrace } from './trace.js';
 
 /** Names in an output folder. */
 export const OUTPUT = {
@@ -17,6 +18,7 @@ export const OUTPUT = {
   metrics: 'metrics.jsonl',
   plan: 'plan.json',
   report: 'report.json',
+  trace: 'trace.json',
   vocabulary: 'vocabulary.json',
   tensorboard: 'tensorboard',
   checkpoints: 'checkpoints',
@@ -126,6 +128,23 @@ export class JobResults {
     }
   }
 
+  /**
+   * What the ranks did and when, in some of their steps; nothing where a rank recorded nothing. What cannot be read is
+   * logged: a run has not failed for that.
+   * @param records by rank
+   */
+  async trace(names: TraceNames, records: readonly (Sha256 | undefined)[]): Promise<void> {
+    const { directory, artifacts, logger } = this.options;
+    const given = records.filter((record) => record !== undefined && record !== '') as readonly Sha256[];
+    if (given.length === 0 || given.length < names.ranks.length) return;
+    try {
+      const files = given.map((record) => artifacts.path(record));
+      await writeTrace(join(directory, OUTPUT.trace), names, files);
+    } catch (error) {
+      logger.warn({ err: error }, 'the trace was not written');
+    }
+  }
+
   /** All that was appended is in the files. */
   async close(): Promise<void> {
     await Promise.all([this.metrics.close(), this.events.close(), this.log.close(), this.copies]);
@@ -138,7 +157,7 @@ export class JobResults {
 
 /** What an earlier run into the same folder left, so that nothing of it is taken for this run's. */
 async function removeEarlier(directory: string): Promise<void> {
-  for (const name of [OUTPUT.model, OUTPUT.weights, OUTPUT.report, OUTPUT.vocabulary]) {
+  for (const name of [OUTPUT.model, OUTPUT.weights, OUTPUT.report, OUTPUT.trace, OUTPUT.vocabulary]) {
     await rm(join(directory, name), { force: true });
   }
   await removeMatching(join(directory, OUTPUT.tensorboard), /^events\.out\.tfevents\./);

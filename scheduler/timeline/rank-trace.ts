@@ -42,12 +42,27 @@ export function fromRankTrace(document: unknown): readonly TraceEvent[] {
   });
 }
 
+/** Viewers, and a string of JSON, take so many events with ease. */
+const MOST_EVENTS = 400_000;
+
 /**
  * What ranks recorded, as one: only the steps that all of them have whole, so that a rank whose record begins later
- * does not look idle.
+ * does not look idle; of those the last ones, as many as `mostEvents` allows, but one at least. O(events).
  */
-export function mergeRanks(ranks: readonly (readonly TraceEvent[])[]): readonly TraceEvent[] {
+export function mergeRanks(
+  ranks: readonly (readonly TraceEvent[])[],
+  mostEvents = MOST_EVENTS,
+): readonly TraceEvent[] {
   const worked = ranks.map((events) => new Set(events.flatMap((e) => (isWork(e.kind) ? [e.step] : []))));
-  const common = new Set([...(worked[0] ?? [])].filter((step) => worked.every((steps) => steps.has(step))));
-  return ranks.flat().filter(({ step }) => common.has(step));
+  const common = [...(worked[0] ?? [])].filter((step) => worked.every((steps) => steps.has(step)));
+  const counts = new Map<number, number>(common.map((step) => [step, 0]));
+  for (const { step } of ranks.flat()) if (counts.has(step)) counts.set(step, counts.get(step)! + 1);
+  const kept = new Set<number>();
+  let count = 0;
+  for (const step of common.sort((a, b) => b - a)) {
+    count += counts.get(step)!;
+    if (count > mostEvents && kept.size > 0) break;
+    kept.add(step);
+  }
+  return ranks.flat().filter(({ step }) => kept.has(step));
 }

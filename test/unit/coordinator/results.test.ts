@@ -1,7 +1,7 @@
 import { create, fromBinary } from '@bufbuild/protobuf';
 import {
-  existsSync,
   mkdirSync,
+  existsSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -23,6 +23,7 @@ import {
 } from '../../../coordinator/results/index.js';
 import { EventSchema } from '../../../coordinator/results/tensorboard/gen/event_pb.js';
 import { StepReportSchema } from '../../../protocol/index.js';
+import { bubbleOf, fromChromeTrace } from '../../../scheduler/index.js';
 import { plan } from './samples.js';
 import { readRecords } from './tfrecord-reader.js';
 
@@ -97,6 +98,10 @@ t.test('everything that the contract lists', async (t) => {
   results.say({ at: 'now', device: null, rank: null, level: 'info', message: 'hello' });
   results.checkpoint(2, await put('at two'));
   await results.succeed(plan, await put('model+'), await put('weights'), [summary]);
+  const recorded = (rank: number) =>
+    put(JSON.stringify({ rank, events: [['step', 0, 0, 3, 10 + rank, 12]] }));
+  const names = { title: 'digits', ranks: [{ device: 'a/cpu:0' }, { device: 'b/cpu:0' }] };
+  await results.trace(names, [await recorded(0), await recorded(1)]);
   await results.close();
   t.strictSame(readdirSync(output).sort(), [
     'checkpoints',
@@ -105,6 +110,7 @@ t.test('everything that the contract lists', async (t) => {
     'plan.json',
     'report.json',
     'tensorboard',
+    'trace.json',
     'vocabulary.json',
     'weights.safetensors',
   ]);
@@ -123,6 +129,9 @@ t.test('everything that the contract lists', async (t) => {
   t.strictSame(JSON.parse(read('vocabulary.json')), ['a', 'b']);
   t.strictSame(JSON.parse(read('plan.json')), plan);
   t.strictSame(JSON.parse(read('report.json')), reportOf('job_1', plan, [summary]));
+  const trace = fromChromeTrace(JSON.parse(read('trace.json')));
+  t.equal(bubbleOf(trace.events).bubble, 0.25);
+  t.match(trace.names.ranks, names.ranks);
   t.match(readFileSync(join(root, 'log.jsonl'), 'utf8'), /hello/);
 
   const [file] = readdirSync(join(output, 'tensorboard'));
@@ -172,6 +181,21 @@ t.test('nothing of an earlier run is taken for this one’s', async (t) => {
   for (const name of stale) t.notOk(existsSync(join(output, name)), `${name} is gone`);
   for (const name of own) t.ok(existsSync(join(output, name)), `${name} is the user’s`);
   t.equal(readFileSync(join(output, 'metrics.jsonl'), 'utf8'), '');
+});
+
+t.test('a record that cannot be read is no failure, and leaves no trace', async (t) => {
+  const output = join(folderOf(t), 'out');
+  const { results, put } = await begin(t, output);
+  const names = { title: 'digits', ranks: [{ device: 'a/cpu:0' }, { device: 'b/cpu:0' }] };
+  const good = await put(JSON.stringify({ rank: 0, events: [] }));
+  await results.trace(names, [good, await put('{')]);
+  await results.trace(names, [good, await put(JSON.stringify({ rank: 1, events: [['dance']] }))]);
+  await results.trace(names, [good]);
+  await results.trace(names, [good, '']);
+  t.notOk(existsSync(join(output, 'trace.json')));
+  await results.trace(names, [good, good]);
+  t.ok(existsSync(join(output, 'trace.json')), 'of no steps');
+  await results.close();
 });
 
 t.test('a folder that cannot be written', async (t) => {

@@ -67,6 +67,9 @@ t.test('merged ranks have the steps that all have', async (t) => {
   const merged = mergeRanks([one.events(), other.events()]);
   t.same([...new Set(merged.map(({ step }) => step))], [8, 9]);
   t.equal(merged.filter(({ rank }) => rank === 1).length, 8);
+  const few = mergeRanks([one.events(), other.events()], 8);
+  t.same([...new Set(few.map(({ step }) => step))], [9], 'the last of them, as many as are wanted');
+  t.equal(mergeRanks([one.events()], 1).length, 4, 'but one');
   t.same(mergeRanks([]), []);
 });
 
