@@ -20,6 +20,11 @@ export interface Device {
   readonly launchSeconds?: Seconds;
 }
 
+/** What is measured of a device, throttling included. */
+export type DeviceRates = Required<
+  Pick<Device, 'flops' | 'convolutionFlops' | 'memoryBandwidthBytesPerSecond' | 'launchSeconds'>
+>;
+
 /** Assumed of a device whose memory was not measured: one channel of DDR4 as elementwise operators see it. */
 export const DEFAULT_MEMORY_BANDWIDTH = 10e9;
 

@@ -1,4 +1,5 @@
 import type { ErrorReport } from '../base/index.js';
+import type { DeviceRates } from '../scheduler/index.js';
 import type { ResolvedDevice } from './device/index.js';
 
 /**
@@ -61,7 +62,7 @@ export type RankMessage =
 
 export type FromExecutor =
   | RankMessage
-  | { readonly kind: 'probed'; readonly flops: number }
+  | { readonly kind: 'probed'; readonly rates: DeviceRates }
   | { readonly kind: 'beat'; readonly run: RunId | null; readonly step: number; readonly phase: Phase }
   | { readonly kind: 'fetch'; readonly sha256: string }
   | {

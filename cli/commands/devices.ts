@@ -24,17 +24,22 @@ export function registerDevices(program: Command, session: Session): void {
         return;
       }
       const { probeDevices } = await import('../../worker/index.js');
-      const devices = await probeDevices();
+      const devices = (await probeDevices()).map(
+        ({ memoryBandwidthBytesPerSecond: memoryBandwidth, ...device }) => ({
+          ...device,
+          memoryBandwidth,
+        }),
+      );
       session.terminal.note(`no coordinator at ${client.url}: these are the devices of this host`);
       session.terminal.answer({ coordinator: null, devices }, () =>
         table(
-          ['DEVICE', 'ENGINE', 'THREADS', 'MEMORY', 'GFLOP/S'],
+          ['DEVICE', 'ENGINE', 'THREADS', 'MEMORY', ...RATES],
           devices.map((device) => [
             device.id,
             device.engine,
             String(device.threads),
             formatBytes(device.memoryBytes),
-            gigaflops(device.flops),
+            ...ratesOf(device),
           ]),
         ),
       );
@@ -44,20 +49,29 @@ export function registerDevices(program: Command, session: Session): void {
 function joined(devices: readonly DeviceRecord[]): string {
   if (devices.length === 0) return 'no device has joined; start one with: dtrain worker';
   return table(
-    ['DEVICE', 'STATE', 'ENGINE', 'THREADS', 'BUDGET', 'GFLOP/S', 'SPEED', 'JOB'],
+    ['DEVICE', 'STATE', 'ENGINE', 'THREADS', 'BUDGET', ...RATES, 'SPEED', 'JOB'],
     devices.map((device) => [
       device.id,
       device.state,
       device.engine,
       String(device.threads),
       formatBytes(device.memoryBytes),
-      gigaflops(device.flops),
+      ...ratesOf(device),
       device.speed === 1 ? 'full' : `${Math.round(100 * device.speed)} %`,
       device.job ?? '-',
     ]),
   );
 }
 
-function gigaflops(flops: number): string {
-  return (flops / 1e9).toFixed(1);
+/** Products, convolutions, what elementwise operators read and write, and what starting an operator costs. */
+const RATES = ['GFLOP/S', 'CONV', 'GB/S', 'LAUNCH'];
+
+function ratesOf({
+  flops,
+  convolutionFlops,
+  memoryBandwidth,
+  launchSeconds,
+}: Pick<DeviceRecord, 'flops' | 'convolutionFlops' | 'memoryBandwidth' | 'launchSeconds'>): string[] {
+  const giga = [flops, convolutionFlops, memoryBandwidth].map((rate) => (rate / 1e9).toFixed(1));
+  return [...giga, `${(launchSeconds * 1e6).toFixed(1)} us`];
 }

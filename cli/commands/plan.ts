@@ -67,8 +67,10 @@ async function joined(
   return { devices: usable.map(deviceOf), topology: { links: [] } };
 }
 
-function deviceOf({ id, host, kind, memoryBytes, flops }: DeviceRecord): Device {
-  return { id, host, kind: kind as DeviceKind, memoryBytes, flops };
+function deviceOf(record: DeviceRecord): Device {
+  const { id, host, kind, memoryBytes, flops, convolutionFlops, memoryBandwidth, launchSeconds } = record;
+  const rates = { flops, convolutionFlops, memoryBandwidthBytesPerSecond: memoryBandwidth, launchSeconds };
+  return { id, host, kind: kind as DeviceKind, memoryBytes, ...rates };
 }
 
 function pathsOf(artifacts: readonly Artifact[]) {

@@ -1,13 +1,18 @@
 import { version } from '../../base/index.js';
-import type { Device as WireDevice, Hello } from '../../protocol/index.js';
-import type { Device, DeviceKind } from '../../scheduler/index.js';
+import type { Device as WireDevice, DeviceRecord, Hello } from '../../protocol/index.js';
+import type { Device, DeviceKind, DeviceRates } from '../../scheduler/index.js';
 
 /** A device as its daemon describes it. */
-export interface JoinedDevice extends Device {
+export interface JoinedDevice extends Omit<Device, keyof DeviceRates>, DeviceRates {
   readonly engine: string;
   readonly threads: number;
   readonly speed: number;
 }
+
+type DescribedDevice = Omit<
+  DeviceRecord,
+  'state' | 'job' | 'rank' | 'phase' | 'step' | 'heartbeatAgeSeconds'
+>;
 
 export interface RefusedHello {
   readonly code: 'version_mismatch' | 'name_taken' | 'bad_hello';
@@ -52,20 +57,35 @@ export function refusalOf(hello: Hello, takenNames: ReadonlySet<string>): Refuse
 export function deviceFrom(name: string, wire: WireDevice): JoinedDevice | undefined {
   const kind = KINDS.find((known) => known === wire.kind);
   if (problemOf(name, wire) !== undefined || kind === undefined) return undefined;
-  const { id, engine, threads, memoryBytes, flops, speed } = wire;
-  return { id, host: name, kind, engine, threads, memoryBytes, flops, speed };
+  const { id, engine, threads, memoryBytes, speed } = wire;
+  return { id, host: name, kind, engine, threads, memoryBytes, speed, ...ratesOf(wire) };
+}
+
+/** The part of a device's record that its daemon has told. */
+export function described(device: JoinedDevice): DescribedDevice {
+  const { id, host, kind, engine, threads, memoryBytes, speed, ...rates } = device;
+  const { flops, convolutionFlops, memoryBandwidthBytesPerSecond: memoryBandwidth, launchSeconds } = rates;
+  return {
+    ...{ id, host, kind, engine, threads, memoryBytes, speed },
+    ...{ flops, convolutionFlops, memoryBandwidth, launchSeconds },
+  };
 }
 
 function problemOf(name: string, device: WireDevice): string | undefined {
-  const { id, kind, memoryBytes, flops } = device;
+  const { id, kind, memoryBytes } = device;
   if (!id.startsWith(`${name}/`))
     return `device ${JSON.stringify(id)} of worker "${name}" must be called ${name}/KIND:INDEX`;
   if (!KINDS.some((known) => known === kind))
     return `device ${id}: kind ${JSON.stringify(kind)} is none of ${KINDS.join(', ')}`;
   if (!(memoryBytes > 0 && Number.isFinite(memoryBytes)))
     return `device ${id}: a memory budget of ${memoryBytes} bytes`;
-  if (!(flops > 0 && Number.isFinite(flops))) return `device ${id}: a measured speed of ${flops} FLOP/s`;
-  return undefined;
+  const odd = Object.entries(ratesOf(device)).find(([, rate]) => !(rate > 0 && Number.isFinite(rate)));
+  return odd && `device ${id}: ${odd[0]} was measured as ${odd[1]}`;
+}
+
+function ratesOf(device: WireDevice): DeviceRates {
+  const { flops, convolutionFlops, memoryBandwidthBytesPerSecond, launchSeconds } = device;
+  return { flops, convolutionFlops, memoryBandwidthBytesPerSecond, launchSeconds };
 }
 
 function bad(message: string): RefusedHello {

@@ -11,7 +11,7 @@ import {
   type ToWorker,
 } from '../../protocol/index.js';
 import type { Failure } from '../launch/rank.js';
-import { deviceFrom, refusalOf, type JoinedDevice } from './hello.js';
+import { deviceFrom, described, refusalOf, type JoinedDevice } from './hello.js';
 import { HEARTBEAT_SECONDS, LEASE_SECONDS, Leases, SWEEP_SECONDS } from './lease.js';
 
 /** The way to one daemon: the server's end of its `Join` stream. */
@@ -99,7 +99,7 @@ export class Members {
   records(): DeviceRecord[] {
     const now = this.clock.monotonic();
     return [...this.seats.values()].map(({ device, member, lost, tenant, beat }) => ({
-      ...device,
+      ...described(device),
       state: lost ? 'lost' : tenant ? 'busy' : 'free',
       job: tenant?.jobId ?? null,
       rank: tenant?.rank ?? null,

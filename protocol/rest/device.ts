@@ -13,7 +13,14 @@ export const DeviceRecordSchema = Type.Object({
   engine: Type.String(),
   threads: Type.Integer(),
   memoryBytes: Type.Number({ description: 'the budget' }),
-  flops: Type.Number({ description: 'measured, throttling included; floating-point operations per second' }),
+  flops: Type.Number({
+    description: 'measured, throttling included: operations of float32 matrix products per second',
+  }),
+  convolutionFlops: Type.Number({ description: 'likewise of convolutions' }),
+  memoryBandwidth: Type.Number({
+    description: 'likewise: bytes per second that elementwise operators read and write',
+  }),
+  launchSeconds: Type.Number({ description: 'likewise: what starting one operator costs' }),
   speed: Type.Number({ description: 'throttle; 1 is none' }),
   /** `lost`: its executor ended and has not come back yet. */
   state: strings(DEVICE_STATES),

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Clock, Flops, Logger, Seconds } from '../../base/index.js';
+import type { Clock, Logger, Seconds } from '../../base/index.js';
+import type { DeviceRates } from '../../scheduler/index.js';
 import type { ResolvedDevice } from '../device/index.js';
 import { ExecutorError, StoppedError } from '../errors.js';
 import {
@@ -47,7 +48,7 @@ export class ExecutorProcess {
   private over: ExecutorError | undefined;
   private closing = false;
   private events: ExecutorEvents | undefined;
-  private measured: ((flops: Flops) => void) | undefined;
+  private measured: ((rates: DeviceRates) => void) | undefined;
 
   private constructor(
     readonly device: ResolvedDevice,
@@ -69,7 +70,7 @@ export class ExecutorProcess {
 
   /**
    * Starts the process and waits until it has measured its device.
-   * @returns the process and the measured rate
+   * @returns the process and the measured rates
    * @throws ExecutorError `executor_failed_to_start`, StoppedError when `signal` is aborted; the process is gone then
    */
   static async start(
@@ -77,7 +78,7 @@ export class ExecutorProcess {
     clock: Clock,
     logger: Logger,
     signal: AbortSignal,
-  ): Promise<{ executor: ExecutorProcess; flops: Flops }> {
+  ): Promise<{ executor: ExecutorProcess; rates: DeviceRates }> {
     const { device } = options;
     if (signal.aborted) throw new StoppedError('the worker is closing');
     const child = fork(ENTRY, [JSON.stringify(options)], {
@@ -89,13 +90,13 @@ export class ExecutorProcess {
       env: { ...process.env, TMPDIR: options.scratch },
     });
     const executor = new ExecutorProcess(device, child, clock);
-    const flops = await executor.probed(signal);
-    if (flops instanceof Error) {
+    const rates = await executor.probed(signal);
+    if (rates instanceof Error) {
       await executor.close(0);
-      throw flops;
+      throw rates;
     }
-    logger.debug({ device: device.id, pid: child.pid, flops }, 'executor started');
-    return { executor, flops };
+    logger.debug({ device: device.id, pid: child.pid, ...rates }, 'executor started');
+    return { executor, rates };
   }
 
   get pid(): number | undefined {
@@ -124,8 +125,8 @@ export class ExecutorProcess {
     cancel();
   }
 
-  /** The measured rate, or why there is none. */
-  private async probed(signal: AbortSignal): Promise<Flops | Error> {
+  /** The measured rates, or why there are none. */
+  private async probed(signal: AbortSignal): Promise<DeviceRates | Error> {
     const undo: (() => void)[] = [];
     try {
       return await new Promise((resolve) => {
@@ -153,7 +154,7 @@ export class ExecutorProcess {
 
   private receive(message: FromExecutor): void {
     this.silentTicks = 0;
-    if (message.kind === 'probed') this.measured?.(message.flops);
+    if (message.kind === 'probed') this.measured?.(message.rates);
     if (message.kind === 'beat') this.phase = message.phase;
     if (message.kind === 'giving-up') {
       this.kill('executor_died', `${message.reason}; its process (pid ${this.child.pid ?? 0}) was killed`);

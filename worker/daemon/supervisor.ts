@@ -48,7 +48,7 @@ export class Supervisor {
     return this.executor !== undefined;
   }
 
-  /** The device with the speed that its latest executor measured. */
+  /** The device with the rates that its latest executor measured. */
   get description(): Device {
     if (!this.measured) throw new InvariantError(`${this.device.id} was not measured yet`);
     return this.measured;
@@ -75,9 +75,9 @@ export class Supervisor {
     const { device, listenHost, clock, logger } = this.options;
     const { signal } = this.closing;
     const options = { device, listenHost, scratch: this.options.scratch() };
-    const { executor, flops } = await ExecutorProcess.start(options, clock, logger, signal);
+    const { executor, rates } = await ExecutorProcess.start(options, clock, logger, signal);
     const { id, kind, engine, threads, memoryBytes, speed } = device;
-    this.measured = create(DeviceSchema, { id, kind, engine, threads, memoryBytes, flops, speed });
+    this.measured = create(DeviceSchema, { id, kind, engine, threads, memoryBytes, speed, ...rates });
     this.executor = executor;
     executor.listen({
       message: (message) => this.events.message(message),

@@ -7,7 +7,8 @@ import { ComputeThread, engineNamed } from '../engine/index.js';
 import { Executor } from './executor.js';
 import { BEAT_MS, type ExecutorOptions, type FromExecutor, type ToExecutor } from '../messages.js';
 
-const PROBE_SECONDS = 0.25;
+/** How long the device is measured before it joins. */
+const PROBE_SECONDS = 0.8;
 
 async function main(): Promise<void> {
   const options = JSON.parse(process.argv[2] ?? 'null') as ExecutorOptions | null;
@@ -29,7 +30,7 @@ async function main(): Promise<void> {
     threads: device.threads,
     speed: device.speed,
   });
-  const { flops } = await thread.measureFlops(PROBE_SECONDS);
+  const rates = await thread.measureRates(PROBE_SECONDS);
   const executor = new Executor(options, thread, send);
   process.on('message', (message) => {
     const received = message as ToExecutor;
@@ -40,7 +41,7 @@ async function main(): Promise<void> {
     }
   });
   setInterval(() => executor.beat(), BEAT_MS);
-  send({ kind: 'probed', flops });
+  send({ kind: 'probed', rates });
 }
 
 main().catch((error: unknown) => {

@@ -134,6 +134,9 @@ t.test('a lost executor is the cause, though a peer complained before', async (t
       threads: 1,
       memoryBytes: 2 ** 31,
       flops: 1e10,
+      convolutionFlops: 1e10,
+      memoryBandwidthBytesPerSecond: 1e10,
+      launchSeconds: 1e-6,
       speed: 1,
     }),
   });

@@ -23,7 +23,7 @@ const never = new AbortController().signal;
 
 async function start(clock: Clock, change: Partial<typeof device> = {}, signal: AbortSignal = never) {
   const options = { device: { ...device!, ...change }, listenHost: '127.0.0.1', scratch };
-  const { executor, flops } = await ExecutorProcess.start(options, clock, logger, signal);
+  const { executor, rates } = await ExecutorProcess.start(options, clock, logger, signal);
   const messages: FromExecutor[] = [];
   let lose: (error: ExecutorError) => void = () => undefined;
   const lost = new Promise<ExecutorError>((resolve) => (lose = resolve));
@@ -37,7 +37,7 @@ async function start(clock: Clock, change: Partial<typeof device> = {}, signal: 
   });
   return {
     executor,
-    flops,
+    rates,
     lost,
     messages,
     nextBeat: () => new Promise<void>((resolve) => (beat = resolve)),
@@ -45,8 +45,8 @@ async function start(clock: Clock, change: Partial<typeof device> = {}, signal: 
 }
 
 t.test('measures its device, beats, and ends in order', async (t) => {
-  const { executor, flops, messages, nextBeat } = await start(systemClock);
-  t.ok(flops > 1e8);
+  const { executor, rates, messages, nextBeat } = await start(systemClock);
+  t.ok(rates.flops > 1e8);
   await nextBeat();
   t.match(messages, [{ kind: 'beat', run: null, phase: 'idle' }]);
   const { pid } = executor;

@@ -142,7 +142,7 @@ void t.test('requests are answered in the order made', async (t) => {
   const order: string[] = [];
   await Promise.all([
     thread.compile(doubling(1)).then(() => order.push('compile')),
-    thread.measureFlops(0.01).then(({ flops }) => order.push(flops > 1e6 ? 'measure' : 'slow')),
+    thread.measureRates(0.01).then(({ flops }) => order.push(flops > 1e6 ? 'measure' : 'slow')),
     thread.compile(doubling(2)).then(() => order.push('compile again')),
   ]);
   t.same(order, ['compile', 'measure', 'compile again']);

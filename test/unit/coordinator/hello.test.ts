@@ -12,6 +12,9 @@ const device = (change: object = {}) =>
     threads: 1,
     memoryBytes: 1e9,
     flops: 1e9,
+    convolutionFlops: 1e9,
+    memoryBandwidthBytesPerSecond: 1e10,
+    launchSeconds: 1e-6,
     speed: 1,
     ...change,
   });
@@ -39,7 +42,8 @@ for (const [what, greeting, code, message] of [
   ['a device twice', hello({ devices: [device(), device()] }), 'bad_hello', /twice/],
   ['a kind that is none', hello({ devices: [device({ kind: 'tpu' })] }), 'bad_hello', /tpu/],
   ['no memory', hello({ devices: [device({ memoryBytes: 0 })] }), 'bad_hello', /memory/],
-  ['no speed', hello({ devices: [device({ flops: NaN })] }), 'bad_hello', /FLOP/],
+  ['no speed', hello({ devices: [device({ flops: NaN })] }), 'bad_hello', /flops was measured as NaN/],
+  ['no launch cost', hello({ devices: [device({ launchSeconds: 0 })] }), 'bad_hello', /launchSeconds/],
 ] as const) {
   t.match(refusalOf(greeting, new Set(['new'])), { code, message }, what);
 }

@@ -21,6 +21,9 @@ const wire = (id: string) =>
     threads: 1,
     memoryBytes: 1e9,
     flops: 1e9,
+    convolutionFlops: 1e9,
+    memoryBandwidthBytesPerSecond: 1e10,
+    launchSeconds: 1e-6,
     speed: 1,
   });
 const hello = (name: string, count = 1) =>

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { fromReport, withDeadline, type Seconds } from '../../../base/index.js';
 import type { TypedGraph } from '../../../graph/index.js';
 import { ComputeThreadError } from '../errors.js';
-import type { FlopsMeasurement } from '../flops.js';
+import type { DeviceRates } from '../../../scheduler/index.js';
 import type {
   CompiledProgram,
   HeldBuffer,
@@ -114,9 +114,9 @@ export class ComputeThread {
     return this.death !== undefined;
   }
 
-  /** The rate of a matrix product as throttled, in about `seconds`. */
-  measureFlops(seconds: Seconds = 0.2): Promise<FlopsMeasurement> {
-    return this.ask('measureFlops', { seconds });
+  /** What the engine does in a second, as throttled, found out in about `seconds`. */
+  measureRates(seconds: Seconds = 0.8): Promise<DeviceRates> {
+    return this.ask('measureRates', { seconds });
   }
 
   disposeProgram(program: ProgramId): Promise<undefined> {
@@ -190,10 +190,7 @@ export interface Sequence {
    * @returns how long each segment took
    * @throws DtrainError `run_failed`, `internal` (a buffer that does not fit) or `compute_thread_died`
    */
-  run(
-    buffers: readonly RunBuffer[],
-    onReleased: OnReleased,
-  ): Promise<readonly SegmentTiming[]>;
+  run(buffers: readonly RunBuffer[], onReleased: OnReleased): Promise<readonly SegmentTiming[]>;
   /** Frees the resident buffers. */
   dispose(): Promise<undefined>;
 }

@@ -1,7 +1,7 @@
 import { reportOf, unreachable, type Seconds } from '../../../base/index.js';
 import { BufferError } from '../errors.js';
-import { measureFlops, type FlopsMeasurement } from '../flops.js';
 import type { Engine, Program } from '../port.js';
+import { measureRates, throttled } from '../rates/index.js';
 import type {
   HeldBuffer,
   Operation,
@@ -84,8 +84,8 @@ export class ThreadHost {
       case 'disposeSequence':
         this.sequences.delete(request.sequence);
         return undefined;
-      case 'measureFlops':
-        return this.throttled(await measureFlops(this.engine, { seconds: request.seconds }));
+      case 'measureRates':
+        return throttled(await measureRates(this.engine, request.seconds), this.speed);
       case 'close':
         this.sequences.clear();
         this.held.clear();
@@ -161,12 +161,6 @@ export class ThreadHost {
       { kind: 'released', id, segment, buffers: returned },
       returned.map(({ buffer }) => buffer),
     );
-  }
-
-  /** What the device will seem to be able to do, given its rests. */
-  private throttled(measured: FlopsMeasurement): FlopsMeasurement {
-    const { flops, best, worst } = measured;
-    return { ...measured, flops: flops * this.speed, best: best * this.speed, worst: worst * this.speed };
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Bytes, ErrorReport, Seconds } from '../../../base/index.js';
 import type { TypedGraph } from '../../../graph/index.js';
 import type { EngineName, EngineOptions, ValueSpec } from '../port.js';
-import type { FlopsMeasurement } from '../flops.js';
+import type { DeviceRates } from '../../../scheduler/index.js';
 import type { ProgramId, SequencePlan } from './sequence.js';
 
 /** What the thread is started with. */
@@ -61,7 +61,7 @@ export interface Operations {
   };
   readonly disposeProgram: { readonly asks: { readonly program: ProgramId }; readonly answers: undefined };
   readonly disposeSequence: { readonly asks: { readonly sequence: number }; readonly answers: undefined };
-  readonly measureFlops: { readonly asks: { readonly seconds: Seconds }; readonly answers: FlopsMeasurement };
+  readonly measureRates: { readonly asks: { readonly seconds: Seconds }; readonly answers: DeviceRates };
   readonly close: { readonly asks: object; readonly answers: undefined };
 }
 export type Operation = keyof Operations;

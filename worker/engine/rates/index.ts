@@ -1,0 +1,2 @@
+export { productGraph } from './graphs.js';
+export { measureRates, throttled } from './measure.js';
