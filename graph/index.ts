@@ -47,10 +47,13 @@ export {
   type TrainingOptions,
 } from './training/index.js';
 export {
+  buildEvaluationStages,
   buildStages,
   StageError,
   unitsOf,
   type Edge,
+  type EvaluationStage,
+  type EvaluationStageOptions,
   type StageGraphs,
   type StageOptions,
 } from './pipeline/index.js';

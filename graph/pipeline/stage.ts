@@ -5,7 +5,6 @@ import type { Graph, TypedGraph } from '../ir/graph.js';
 import { isFloat, type TensorType } from '../ir/tensor.js';
 import { attachLoss } from '../loss/index.js';
 import { standardOperators } from '../operators/index.js';
-import { subgraph } from '../passes/index.js';
 import {
   batchOf,
   bindForward,
@@ -23,6 +22,7 @@ import {
   type OutputName,
 } from '../training/index.js';
 import { divide } from './boundary.js';
+import { partOf, type Edge } from './part.js';
 import { splitPhases } from './phases.js';
 
 export interface StageOptions extends LossGraphOptions {
@@ -34,15 +34,6 @@ export interface StageOptions extends LossGraphOptions {
   readonly recompute?: readonly boolean[];
   /** Whether the backward pass is two programs: gradients of a stage's inputs, and those of its parameters. */
   readonly splitBackward?: boolean;
-}
-
-/** A value that goes over a boundary, with what it is called in the stage's graphs. */
-export interface Edge {
-  /** Its name on the wire, the same on both sides. */
-  readonly value: string;
-  readonly type: TensorType;
-  /** The input or output that holds it. */
-  readonly at: string;
 }
 
 /** The programs of one stage for one micro-batch, and everything that goes in and out. */
@@ -101,9 +92,7 @@ export function buildStages(graph: Graph, options: StageOptions): readonly Stage
   let wanted: ReadonlySet<string> = new Set();
   for (let stage = last; stage >= 0; stage--) {
     const received = stage === 0 ? [] : crossing[stage - 1]!;
-    const sent = stage === last ? bound.outputs : crossing[stage]!;
-    const part = subgraph(bound, nodes[stage]!, sent, `${graph.name}.stage${stage}`);
-    const built = buildStage(withInputs(part, bound, received), {
+    const built = buildStage(partOf(bound, { nodes, crossing }, stage), {
       options,
       received,
       differentiable: received.filter((value) => active.has(value)),
@@ -130,16 +119,6 @@ interface StageRequest {
   readonly trained: ReadonlySet<string>;
   readonly firstMask: number;
   readonly recompute: boolean;
-}
-
-/** The part with the received values among its inputs even where it only passes them on. */
-function withInputs(part: TypedGraph, bound: TypedGraph, received: readonly string[]): TypedGraph {
-  const missing = received.filter((value) => !part.inputs.includes(value));
-  const types = new Map([
-    ...part.types,
-    ...missing.map((value) => [value, bound.types.get(value)!] as const),
-  ]);
-  return { ...part, inputs: [...part.inputs, ...missing], types };
 }
 
 /** Differentiates one stage and splits it into its programs. */

@@ -1,55 +1,14 @@
-import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import t from 'tap';
 import { Random } from '../../../base/index.js';
 import {
-  bindGraph,
   buildStages,
   buildTrainingGraph,
   evaluate,
-  LOSS_SCALE,
-  readModel,
-  sizeOf,
-  toReference,
-  type Graph,
-  type LossKind,
   type Reference,
   type StageGraphs,
   type StageOptions,
-  type Tensor,
-  type TensorType,
 } from '../../../graph/index.js';
-import { repositoryRoot } from '../../root.js';
-
-const CASES = join(repositoryRoot, 'test/fixtures/models');
-/** Samples; lstm was exported for a fixed number. */
-const batchOf = (name: string) => (name === 'lstm' ? 4 : 2);
-
-interface Fixture {
-  readonly graph: Graph;
-  readonly loss: LossKind;
-}
-
-function load(name: string): Fixture {
-  const { loss } = JSON.parse(readFileSync(join(CASES, name, 'case.json'), 'utf8')) as { loss: LossKind };
-  return { graph: readModel(readFileSync(join(CASES, name, 'model.onnx'))).graph, loss };
-}
-
-/** Deterministic values for an input; ids are small. */
-function fill({ dtype, shape }: TensorType, random: Random): Reference {
-  const whole = dtype !== 'float32';
-  const data = Float64Array.from({ length: sizeOf(shape) }, () =>
-    whole ? random.below(2) : random.below(2000) / 1000 - 1,
-  );
-  return { dtype, shape, data };
-}
-
-/** Names of the nodes, cut where a bound graph's nodes are in `parts` runs. */
-function cut(graph: Graph, at: readonly number[]): string[][] {
-  const names = graph.nodes.map(({ name }) => name);
-  const ends = [...at, names.length];
-  return ends.map((end, i) => names.slice(i === 0 ? 0 : ends[i - 1], end));
-}
+import { batchOf, cut, fixtures, load, randomCuts, relative, valuesFor } from './fixtures.js';
 
 /** Runs all stages one after the other, forwards and backwards, as ranks would. */
 function runStages(
@@ -107,47 +66,25 @@ function runStages(
   return { loss, gradients, statistics };
 }
 
-function relative(a: Float64Array, b: Float64Array): number {
-  let [square, norm] = [0, 0];
-  b.forEach((x, i) => {
-    square += (a[i]! - x) ** 2;
-    norm += x ** 2;
-  });
-  return Math.sqrt(square) / (Math.sqrt(norm) + 1e-12);
-}
-
 function check(name: string, stages: number, options: Partial<StageOptions>, seed: number): string[] {
   const { graph, loss } = load(name);
   const random = new Random(seed);
   const batch = batchOf(name);
   const whole = buildTrainingGraph(graph, { batch, loss });
-  const given = new Map<string, Reference>();
-  for (const input of whole.graph.inputs) given.set(input, fill(whole.graph.types.get(input)!, random));
-  const scale = { dtype: 'float32' as const, shape: [], data: Float64Array.of(0.5) };
-  given.set(LOSS_SCALE, scale);
-  const state = new Map<string, Tensor>([...graph.parameters, ...graph.constants]);
-  for (const [parameter, tensor] of graph.parameters) given.set(parameter, toReference(tensor));
-  for (const buffer of whole.running) given.set(buffer, toReference(state.get(buffer)!));
+  const given = valuesFor(graph, whole, random);
   const expected = evaluate(whole.graph, given);
 
-  const bound = bindGraph(graph, { batch });
-  const kept = new Set(bound.nodes.map((node) => node.name));
-  const places = graph.nodes.flatMap((node, i) => (i > 0 && kept.has(node.name) ? [i] : []));
-  const at = new Set<number>();
-  while (at.size < Math.min(stages - 1, places.length)) at.add(places[random.below(places.length)]!);
+  const cuts = randomCuts(graph, batch, stages, random);
   const found = buildStages(graph, {
     batch,
     loss,
-    stages: cut(
-      graph,
-      [...at].sort((a, b) => a - b),
-    ),
+    stages: cut(graph, cuts),
     ...options,
     recompute: Array.from({ length: stages }, () => options.recompute?.[0] ?? false),
   });
   const run = runStages(found, given);
   const problems: string[] = [];
-  const label = `${name}, ${stages} stages cut at ${[...at].join()}`;
+  const label = `${name}, ${stages} stages cut at ${cuts.join()}`;
   if (Math.abs(run.loss - expected.get(whole.loss)!.data[0]!) > 1e-6)
     problems.push(`${label}: loss ${run.loss}`);
   for (const [parameter, output] of whole.gradients) {
@@ -164,10 +101,9 @@ function check(name: string, stages: number, options: Partial<StageOptions>, see
   return problems;
 }
 
-const models = readdirSync(CASES);
-for (const name of models) {
+for (const name of fixtures) {
   t.test(`${name} in stages computes what it computes whole`, async (t) => {
-    const seed = 7 + models.indexOf(name);
+    const seed = 7 + fixtures.indexOf(name);
     t.strictSame(check(name, 2, {}, seed), [], 'two stages');
     t.strictSame(check(name, 4, { splitBackward: true }, seed + 1), [], 'four, backward in halves');
     t.strictSame(check(name, 3, { recompute: [true] }, seed + 2), [], 'three, recomputing');
