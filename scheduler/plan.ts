@@ -1,6 +1,6 @@
 import type { Bytes, Seconds } from '../base/index.js';
 import type { AccountItem } from './account.js';
-import type { ScheduleKind } from './pipeline/index.js';
+import type { ScheduleKind, StageCosts, TransferCost } from './pipeline/index.js';
 
 /** Who trains what: the field names are those of `plan.json` and of `dtrain plan --json`. */
 export interface Plan {
@@ -36,6 +36,18 @@ export interface Stage {
   /** Whether the backward pass computes the stage's forward pass again in place of keeping what it left. */
   readonly recompute?: boolean;
   readonly replicas: readonly Replica[];
+  /** What the simulator plays the stage with; plans of earlier versions have none. */
+  readonly seconds?: StageSeconds;
+}
+
+/** Of one micro-batch, until the last replica of the stage is done. */
+export interface StageSeconds extends StageCosts {
+  /** Once a step, for all stages of the device together: gradients meet, parameters are updated. */
+  readonly after: Seconds;
+  /** The message to the next stage; missing from the last one. */
+  readonly activation?: TransferCost;
+  /** The message to the stage before; missing from the first one. */
+  readonly gradient?: TransferCost;
 }
 
 /** A device of a stage; in a plan of one stage rank r of the job is replica r. */

@@ -2,6 +2,7 @@ import { Type, type Static } from '@sinclair/typebox';
 import { SCHEDULE_KINDS } from '../../scheduler/index.js';
 
 const strings = Type.Array(Type.String());
+const Message = Type.Object({ latency: Type.Number(), wire: Type.Number() });
 
 /** `plan.json`, `GET /v1/jobs/{id}/plan`, `POST /v1/plan` and `dtrain plan --json`: the planner's `Plan`, field by field. */
 export const PlanSchema = Type.Object({
@@ -31,6 +32,19 @@ export const PlanSchema = Type.Object({
           predictedBusySeconds: Type.Number({ description: 'of this stage, a step' }),
           account: Type.Array(Type.Object({ what: Type.String(), bytes: Type.Number() })),
         }),
+      ),
+      seconds: Type.Optional(
+        Type.Object(
+          {
+            forward: Type.Number(),
+            backwardInput: Type.Number(),
+            backwardWeight: Type.Number(),
+            after: Type.Number({ description: 'once a step: gradients meet, parameters are updated' }),
+            activation: Type.Optional(Message),
+            gradient: Type.Optional(Message),
+          },
+          { description: 'what the simulator plays a micro-batch with' },
+        ),
       ),
     }),
   ),

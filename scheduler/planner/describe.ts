@@ -1,15 +1,16 @@
 import { formatBytes, formatSeconds, type Seconds } from '../../base/index.js';
 import { totalOf } from '../account.js';
 import type { Device } from '../device.js';
-import type { Plan, Replica, Stage } from '../plan.js';
+import type { Plan, Replica, Stage, StageSeconds } from '../plan.js';
 import { splitShares } from '../shares.js';
 import { balance } from './balance.js';
 import { crossingSeconds } from './chain.js';
 import type { HeldStage } from './memory.js';
+import { pipelineCosts } from './played.js';
 import type { PlanRequest } from './request.js';
 import type { Candidate } from './search.js';
 import { microBatchSizes } from './slicing.js';
-import type { Choice } from './stage.js';
+import type { Choice, StageModel } from './stage.js';
 
 /** What a candidate is as a plan, apart from how it was found. O(devices x micro-batches + units). */
 export type Described = Pick<
@@ -21,6 +22,7 @@ export function describe(request: PlanRequest, candidate: Candidate): Described 
   const { seconds, kind, stagesPerRank, slicing, choices } = candidate;
   const { microBatches, shardOptimizer } = slicing;
   const byRank = choices.map((choice) => replicasOf(request, candidate, choice));
+  const played = stageSeconds(candidate);
   const stages = Array.from({ length: choices.length * stagesPerRank }, (_, index): Stage => {
     const choice = choices[index % choices.length]!;
     const held = choice.stages[Math.floor(index / choices.length)]!;
@@ -31,7 +33,8 @@ export function describe(request: PlanRequest, candidate: Candidate): Described 
       units: [from, to],
       nodes: units.flatMap(({ nodes }) => nodes),
       parameters: [...new Set(units.flatMap(({ parameters }) => parameters.map(({ name }) => name)))],
-      recompute: choice.recompute,
+      recompute: choice.keeping === 'recomputed',
+      seconds: played[index]!,
       replicas: byRank[index % choices.length]!.map((replica) => replica.of(held)),
     };
   });
@@ -45,6 +48,22 @@ export function describe(request: PlanRequest, candidate: Candidate): Described 
   };
 }
 
+/** Of every stage, what the simulator plays it with. */
+function stageSeconds({ model, slicing, choices, stagesPerRank }: Candidate): readonly StageSeconds[] {
+  const ranks = choices.length;
+  const stages = ranks * stagesPerRank;
+  const costs = pipelineCosts(model, { ranks, stages, slicing, choices });
+  return costs.stages.map((each, stage) => {
+    const [rank, next, before] = [stage, stage + 1, stage - 1 + stages].map((held) => held % ranks);
+    return {
+      ...each,
+      after: choices[rank!]!.after,
+      ...(stage + 1 < stages ? { activation: costs.transfer(rank!, next!, 'activation', stage) } : {}),
+      ...(stage > 0 ? { gradient: costs.transfer(rank!, before!, 'gradient', stage) } : {}),
+    };
+  });
+}
+
 function unitsOf({ ranges }: Candidate, { from, to }: HeldStage): readonly [number, number] {
   return [ranges[from]!.from, ranges[to - 1]!.to];
 }
@@ -55,26 +74,29 @@ function replicasOf(
   { slicing, model, choices }: Candidate,
   choice: Choice,
 ): readonly { readonly of: (stage: HeldStage) => Replica }[] {
-  const { group, recompute, stages } = choice;
+  const { group, keeping, stages } = choice;
   const sizes = microBatchSizes(batch, slicing.microBatches);
-  const shares = sharesOf(choice, sizes, parallelism?.shares);
+  const rank = choices.indexOf(choice);
+  const beside = [rank - 1, rank + 1].map((at) => choices[(at + choices.length) % choices.length]!.group.size);
+  const neighbours = choices.length === 1 ? 0 : Math.max(...beside);
+  const shares = sharesOf(model, choice, sizes, parallelism?.shares);
   return group.lanes
-    .flatMap(({ devices, units }) => devices.map((device) => ({ device, units })))
-    .flatMap(({ device, units }, i) => {
+    .flatMap(({ devices, rates }) => devices.map((device) => ({ device, rates })))
+    .flatMap(({ device, rates }, i) => {
       const mine = shares.map((share) => share[i]!);
       if (mine[0] === 0) return [];
       const account = model.bytes.account(
         {
           stages,
-          recompute,
-          accumulates: slicing.microBatches > 1,
-          shards: slicing.shardOptimizer ? group.size : 1,
-          communicates: choices.length > 1 || group.size > 1,
+          keeping,
+          replicas: group.size,
+          shardOptimizer: slicing.shardOptimizer,
+          neighbours,
         },
         mine[0]!,
       );
       const busy = (stage: HeldStage): Seconds => {
-        const { constant, perSample } = units.step([stage], recompute);
+        const { constant, perSample } = model.step([stage], keeping, rates);
         return mine.reduce((sum, samples) => sum + (samples > 0 ? constant + perSample * samples : 0), 0);
       };
       const of = (stage: HeldStage): Replica => ({
@@ -92,7 +114,8 @@ function replicasOf(
 
 /** Of every micro-batch, the share of each device in the order of the group's lanes; no share exceeds the first's. */
 function sharesOf(
-  { group, shares, recompute, stages }: Choice,
+  model: StageModel,
+  { group, shares, keeping, stages }: Choice,
   sizes: readonly number[],
   weights: readonly number[] | undefined,
 ): readonly (readonly number[])[] {
@@ -102,11 +125,16 @@ function sharesOf(
   const smaller = () => {
     const samples = sizes.at(-1)!;
     if (weights) return splitShares(samples, weights, largest)!;
-    const lanes = group.lanes.flatMap(({ devices, units }) =>
-      devices.map(() => ({ count: 1, ...units.step(stages, recompute) })),
+    const devices = group.lanes.flatMap(({ devices, rates }) =>
+      devices.map(() => model.step(stages, keeping, rates)),
     );
-    const capped = lanes.map((lane, i) => ({ ...lane, capacity: largest[i]! }));
-    return balance(samples, capped, 0)!.shares.map(({ each, more }) => each + more);
+    const lanes = {
+      count: new Float64Array(devices.length).fill(1),
+      constant: Float64Array.from(devices, ({ constant }) => constant),
+      perSample: Float64Array.from(devices, ({ perSample }) => perSample),
+      capacity: Float64Array.from(largest),
+    };
+    return balance(samples, lanes, 0)!.shares.map(({ each, more }) => each + more);
   };
   const rest = sizes.at(-1) === sizes[0] ? largest : smaller();
   return sizes.map((size) => (size === sizes[0] ? largest : rest));
@@ -120,7 +148,7 @@ function bottleneckOf({ choices, slicing, model }: Candidate): Plan['bottleneck'
   const exchanging = choices.reduce((a, b) => (b.after > a.after ? b : a)).after;
   let worst = {
     seconds: computing,
-    device: slowestOf(busiest).id,
+    device: slowestOf(model, busiest).id,
     why: `computing its ${choices.length > 1 ? 'stage' : 'share'} takes ${formatSeconds(computing)} a step`,
   };
   if (exchanging > worst.seconds) {
@@ -142,9 +170,9 @@ function bottleneckOf({ choices, slicing, model }: Candidate): Plan['bottleneck'
   return { device: worst.device, why: worst.why };
 }
 
-function slowestOf({ group, shares, stages, recompute }: Choice): Device {
-  const ends = group.lanes.map(({ units }, i) => {
-    const { constant, perSample } = units.step(stages, recompute);
+function slowestOf(model: StageModel, { group, shares, stages, keeping }: Choice): Device {
+  const ends = group.lanes.map(({ rates }, i) => {
+    const { constant, perSample } = model.step(stages, keeping, rates);
     const samples = shares[i]!.each + (shares[i]!.more > 0 ? 1 : 0);
     return samples === 0 ? 0 : constant + perSample * samples;
   });

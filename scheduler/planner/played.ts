@@ -3,12 +3,22 @@ import {
   makeSchedule,
   mostInFlight,
   simulate,
+  type PipelineCosts,
   type PipelineSchedule,
   type ScheduleKind,
   type Simulation,
 } from '../pipeline/index.js';
 import { transferSeconds } from './cost.js';
 import type { Choice, Slicing, StageModel } from './stage.js';
+
+/** Who would compute what of a pipeline. */
+interface Shape {
+  readonly ranks: number;
+  readonly stages: number;
+  readonly slicing: Slicing;
+  /** Of each rank. */
+  readonly choices: readonly Choice[];
+}
 
 /** What a pipeline is made of, before anybody says how long it takes. */
 export interface Pipeline {
@@ -30,27 +40,29 @@ export interface Played {
  * O(stages x micro-batches).
  */
 export function play(model: StageModel, { schedule, slicing, choices }: Pipeline): Played {
+  const { ranks, stages } = schedule;
+  const simulation = simulate(schedule, pipelineCosts(model, { ranks, stages, slicing, choices }));
+  const ends = new Array<number>(schedule.ranks).fill(0);
+  for (const { rank, end } of simulation.events) ends[rank] = Math.max(ends[rank]!, end);
+  const seconds = ends.reduce((most, end, rank) => Math.max(most, end + choices[rank]!.after), 0);
+  return { simulation, seconds };
+}
+
+/** What the simulator plays a pipeline with. */
+export function pipelineCosts(model: StageModel, { ranks, stages, slicing, choices }: Shape): PipelineCosts {
   const costs = choices.map((choice) => model.costs(choice));
-  const simulation = simulate(schedule, {
-    stages: Array.from(
-      { length: schedule.stages },
-      (_, stage) => costs[stage % schedule.ranks]![Math.floor(stage / schedule.ranks)]!,
-    ),
+  return {
+    stages: Array.from({ length: stages }, (_, stage) => costs[stage % ranks]![Math.floor(stage / ranks)]!),
     transfer: (from, to, kind, stage) => {
       const [a, b] = [choices[from]!.group, choices[to]!.group];
-      const cut =
-        model.layers.cuts[boundary(choices, schedule.ranks, kind === 'activation' ? stage : stage - 1) - 1]!;
+      const cut = model.layers.cuts[boundary(choices, ranks, kind === 'activation' ? stage : stage - 1) - 1]!;
       const bytes = kind === 'activation' ? cut.activationBytesPerSample : cut.gradientBytesPerSample;
       const link = model.linkAcross(a, b);
       const each = Math.ceil(slicing.samples / Math.min(a.size, b.size));
       const wire = transferSeconds({ ...link, latencySeconds: 0 }, each * bytes);
       return { latency: link.latencySeconds, wire };
     },
-  });
-  const ends = new Array<number>(schedule.ranks).fill(0);
-  for (const { rank, end } of simulation.events) ends[rank] = Math.max(ends[rank]!, end);
-  const seconds = ends.reduce((most, end, rank) => Math.max(most, end + choices[rank]!.after), 0);
-  return { simulation, seconds };
+  };
 }
 
 /** The first unit after a stage. */

@@ -11,3 +11,4 @@ export {
 } from './event.js';
 export type { TraceNames } from './names.js';
 export { fromRankTrace, mergeRanks, toRankTrace, type RankTrace } from './rank-trace.js';
+export { timelineOf, type Timeline } from './of-plan.js';
