@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { systemClock, withDeadline, type Clock, type Logger, type Seconds } from '../base/index.js';
 import { ArtifactStore } from './artifacts/index.js';
-import { Dispatcher } from './dispatch/index.js';
+import { Dispatcher, planQuestion, type PlanJob } from './dispatch/index.js';
 import { HostError, RedisUnavailableError } from './errors.js';
 import { startGrpcServer, type Listen } from './grpc/index.js';
 import { failOrphans, JobBoard, recordOf, RedisJobStore } from './job/index.js';
@@ -92,9 +92,12 @@ async function assemble(options: CoordinatorOptions, closers: Closers): Promise<
   closers.push(() => members.close());
   const exportModel = (paths: Parameters<PreparationThreads['exportModel']>[0]) =>
     preparation.exportModel(paths);
+  const plan: PlanJob = (job, model, devices) =>
+    preparation.plan(planQuestion(job, model, devices, { links: [] }));
   const dispatcher: Dispatcher = new Dispatcher({
     board,
     members,
+    plan,
     artifacts,
     exportModel,
     jobsDir,
@@ -112,7 +115,7 @@ async function assemble(options: CoordinatorOptions, closers: Closers): Promise<
     logger,
   );
   closers.push(() => queue.close());
-  const intake = new Intake({ store, artifacts, preparation, members, jobsDir, clock, board, queue });
+  const intake = new Intake({ store, artifacts, preparation, plan, members, jobsDir, clock, board, queue });
   const counts = new Counts(store, queue, clock);
   closers.push(() => counts.close());
   const metrics = new CoordinatorMetrics({

@@ -32,9 +32,12 @@ export class ShareError extends UserError {
   }
 }
 
-/** The job asks for more devices than there are: it may fit once others have joined. */
+/**
+ * Devices cannot be put together as the job asks. Where `needs.wanted` is more than `needs.joined`, it may fit once others
+ * have joined.
+ */
 export class PlacementError extends UserError {
-  constructor(message: string) {
-    super('bad_placement', message, { ids: { field: 'parallelism' } });
+  constructor(message: string, needs: { readonly wanted?: number; readonly joined?: number } = {}) {
+    super('bad_placement', message, { ids: { field: 'parallelism', ...needs } });
   }
 }

@@ -1,6 +1,5 @@
 export * from './account.js';
 export * from './buckets.js';
-export * from './data-parallel.js';
 export * from './device.js';
 export * from './errors.js';
 export * from './plan.js';

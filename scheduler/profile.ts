@@ -1,26 +1,7 @@
 import { sizeOf, type Node, type TypedGraph } from '../graph/index.js';
-import type { Bytes, Flops } from '../base/index.js';
+import type { Flops } from '../base/index.js';
 
-/** What the planner knows of a model: a few numbers, each linear in the samples of a step. */
-export interface ModelProfile {
-  /** All parameters. */
-  readonly parameterBytes: Bytes;
-  /** Those that are trained: they alone have gradients and optimizer state, and travel. */
-  readonly trainedBytes: Bytes;
-  /** Forward and backward arithmetic of one sample. */
-  readonly flopsPerSample: Flops;
-  /** Peak of the values that a training step holds at once, over its segments: `base + perSample * samples`. */
-  readonly activationBytes: Linear;
-  /** Values that go from one segment of a step to a later one. */
-  readonly crossingBytes: Linear;
-  /** One step's inputs, targets and masks. */
-  readonly batchBytes: Linear;
-  /** Optimizer state per byte of a trained parameter: 0 for plain SGD, 1 with momentum, 2 for Adam. */
-  readonly stateFactor: number;
-  /** The data set that every executor holds. */
-  readonly datasetBytes: Bytes;
-}
-
+/** A figure that grows with the samples of a step. */
 export interface Linear {
   readonly base: number;
   readonly perSample: number;
@@ -37,18 +18,6 @@ export function lineThrough(
 ): Linear {
   const perSample = Math.max(0, (b.value - a.value) / (b.samples - a.samples));
   return { base: Math.max(0, a.value - perSample * a.samples), perSample };
-}
-
-/** Arithmetic of a graph: a multiply and an add are two operations; elementwise nodes count one per element. */
-export function flopsOf(graph: TypedGraph): Flops {
-  let total = 0;
-  for (const node of graph.nodes) total += flopsOfNode(graph, node);
-  return total;
-}
-
-function flopsOfNode(graph: TypedGraph, node: Node): Flops {
-  const first = node.outputs.find((name) => name !== '');
-  return productFlopsOf(graph, node) ?? sizeOf(graph.types.get(first ?? '')?.shape ?? []);
 }
 
 /** Arithmetic of a matrix product or a convolution; undefined for any other operator. */

@@ -1,3 +1,5 @@
+import type { Device } from './device.js';
+
 /**
  * Splits `batch` samples over devices in proportion to `weights`, at most `capacity[i]` for device i.
  *
@@ -63,3 +65,27 @@ export function levelSpeeds(speeds: readonly number[]): readonly number[] {
   }
   return level;
 }
+
+/**
+ * Devices as their measurements tell them apart: every rate without the noise of its measurement, nothing but what
+ * a planner asks for. O(n log n).
+ */
+export function levelDevices(devices: readonly Device[]): readonly Device[] {
+  const levels = RATES.map((rate) => {
+    const known = devices.filter((device) => device[rate] !== undefined);
+    const speeds = levelSpeeds(known.map((device) => device[rate]!));
+    return new Map(known.map((device, i) => [device, { [rate]: speeds[i]! }]));
+  });
+  return devices.map((device) => {
+    const { id, host, kind, memoryBytes, flops } = device;
+    return levels.reduce<Device>((level, of) => ({ ...level, ...of.get(device) }), {
+      id,
+      host,
+      kind,
+      memoryBytes,
+      flops,
+    });
+  });
+}
+
+const RATES = ['flops', 'convolutionFlops', 'memoryBandwidthBytesPerSecond', 'launchSeconds'] as const;

@@ -1,22 +1,34 @@
 import { join } from 'node:path';
-import { reportOf, type Clock, type DtrainError, type Logger } from '../../base/index.js';
+import { DtrainError, fromReport, reportOf, type Clock, type Logger } from '../../base/index.js';
+import type { JobSpec } from '../../protocol/index.js';
 import type { ArtifactStore } from '../artifacts/index.js';
-import type { JobBoard, JobLedger } from '../job/index.js';
+import type { Device, Plan } from '../../scheduler/index.js';
+import type { JobBoard, JobLedger, ModelFacts } from '../job/index.js';
 import { LaunchRun, type Failure } from '../launch/index.js';
 import type { Members, RankMessage, Tenant } from '../membership/index.js';
 import { JobResults, type ModelExport } from '../results/index.js';
-import { decide } from './decide.js';
+import { decide, type PlanAnswer } from './decide.js';
 import { runPlanOf } from './planning.js';
+
+/**
+ * Plans a job on devices.
+ * @throws whatever makePlan throws, as its report; HostError
+ */
+export type PlanJob = (job: JobSpec, model: ModelFacts, devices: readonly Device[]) => Promise<Plan>;
 
 export interface DispatcherOptions {
   readonly board: JobBoard;
   readonly members: Members;
+  readonly plan: PlanJob;
   readonly artifacts: ArtifactStore;
   readonly exportModel: ModelExport;
   readonly jobsDir: string;
   readonly clock: Clock;
   readonly logger: Logger;
 }
+
+/** Of each waiting job, the latest: on the devices that are free, on all that have joined, and some before. */
+const KEPT_ANSWERS = 8;
 
 /** A launch's membership epoch: the first, as long as jobs are not recovered. */
 const FIRST_EPOCH = 1;
@@ -25,12 +37,15 @@ const FIRST_EPOCH = 1;
  * The line of jobs that wait for devices, and the runs of those that have some.
  *
  * First come, first served: whenever devices or jobs come or go the line is gone through from its head, and a job
- * that only waits for busy devices is overtaken by nobody.
+ * that is being planned, or only waits for busy devices, is overtaken by nobody. Jobs are planned elsewhere, one at a
+ * time; when the answer comes the line is gone through again, so that what changed meanwhile counts.
  */
 export class Dispatcher {
   private readonly line: JobLedger[] = [];
   private readonly runs = new Map<string, LaunchRun>();
   private readonly reasons = new Map<string, string>();
+  private readonly answers = new Map<string, readonly PlanAnswer[]>();
+  private planning = false;
   private closed = false;
 
   constructor(private readonly options: DispatcherOptions) {}
@@ -67,11 +82,17 @@ export class Dispatcher {
         this.reasons.set(id, `behind ${before} in the line`);
         continue;
       }
-      const decision = decide(ledger.job, { all: members.devices(), free: members.free() });
+      const devices = { all: members.devices(), free: members.free() };
+      const decision = decide(devices, this.answers.get(id) ?? []);
       switch (decision.kind) {
         case 'wait':
           this.reasons.set(id, decision.why);
           if (decision.blocks) before = id;
+          break;
+        case 'plan':
+          this.reasons.set(id, `it is being planned for ${decision.devices.length} devices`);
+          before = id;
+          void this.plan(ledger, decision.devices);
           break;
         case 'refuse': {
           const { family, code, message } = reportOf(decision.error);
@@ -138,9 +159,30 @@ export class Dispatcher {
     const at = this.line.indexOf(ledger);
     if (at >= 0) this.line.splice(at, 1);
     this.reasons.delete(ledger.job.id);
+    this.answers.delete(ledger.job.id);
   }
 
-  private launch(ledger: JobLedger, plan: Parameters<typeof runPlanOf>[2]): void {
+  /** Asks for a plan unless one is being made; the answer moves the line on. Never rejects. */
+  private async plan(ledger: JobLedger, devices: readonly Device[]): Promise<void> {
+    if (this.planning) return;
+    this.planning = true;
+    const { id, job, model } = ledger.job;
+    let outcome: PlanAnswer['outcome'];
+    try {
+      outcome = { plan: await this.options.plan(job, model, devices) };
+    } catch (error) {
+      outcome = { error: error instanceof DtrainError ? error : fromReport(reportOf(error)) };
+    }
+    this.planning = false;
+    // of a job that was cancelled meanwhile nothing is kept
+    if (this.line.includes(ledger)) {
+      const earlier = this.answers.get(id) ?? [];
+      this.answers.set(id, [{ devices, outcome }, ...earlier].slice(0, KEPT_ANSWERS));
+    }
+    this.advance();
+  }
+
+  private launch(ledger: JobLedger, plan: Plan): void {
     const { members, clock, logger, board, artifacts, exportModel, jobsDir } = this.options;
     const { id, model, output } = ledger.job;
     const at = clock.epochMs();

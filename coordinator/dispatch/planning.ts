@@ -1,50 +1,54 @@
-import { artifactOf, patternsIn, weightsRules, type JobSpec, type RunPlan } from '../../protocol/index.js';
+import type { DtrainError, Seconds } from '../../base/index.js';
+import {
+  artifactOf,
+  forcedBy,
+  patternsIn,
+  weightsRules,
+  type JobSpec,
+  type RunPlan,
+} from '../../protocol/index.js';
 import {
   DEFAULT_BUCKET_BYTES,
-  DEFAULT_LINK,
-  planDataParallel,
+  levelDevices,
   type Device,
   type Plan,
+  type Topology,
 } from '../../scheduler/index.js';
 import { UnsupportedJobError } from '../errors.js';
 import type { JobTotals, ModelFacts, TrainingJob } from '../job/index.js';
+import type { PlanQuestion } from '../prepare/index.js';
 
 /** A collective may wait for the slowest rank's step; a fault is found by its lease long before. */
 const COLLECTIVE_DEADLINE_SECONDS = 30;
 const COLLECTIVE_DEADLINE_STEPS = 20;
 
-/**
- * Shares the job among devices. Pure.
- * @throws BatchTooSmallError, BudgetTooSmallError, PlacementError, UnsupportedJobError
- */
-export function planJob(job: JobSpec, model: ModelFacts, devices: readonly Device[]): Plan {
-  const { parallelism = 'auto' } = job;
-  const asked = parallelism === 'auto' ? {} : parallelism;
-  refusePipeline(job);
-  return planDataParallel({
-    profile: model.profile,
-    nodes: model.nodes,
-    parameters: model.parameters,
+/** What a person who submits waits for at most. */
+const PLANNING_SECONDS: Seconds = 10;
+
+/** A job on devices, as a question to the planner. Rates are levelled: equal devices get equal shares. Pure. */
+export function planQuestion(
+  job: JobSpec,
+  model: ModelFacts,
+  devices: readonly Device[],
+  topology: Topology,
+): PlanQuestion {
+  return {
+    layers: model.layers,
+    job: model.job,
     batch: job.batch,
-    devices,
-    link: DEFAULT_LINK,
-    ...(asked.data === undefined ? {} : { replicas: asked.data }),
-    ...(asked.shares === undefined ? {} : { shares: asked.shares }),
-  });
+    devices: levelDevices(devices),
+    topology,
+    parallelism: forcedBy(job.parallelism),
+    timeLimitSeconds: PLANNING_SECONDS,
+  };
 }
 
-/** @throws UnsupportedJobError */
-export function refusePipeline({ parallelism = 'auto' }: JobSpec): void {
-  if (parallelism === 'auto') return;
-  for (const field of ['pipeline', 'microBatches'] as const) {
-    const found = parallelism[field] ?? 1;
-    if (found > 1) {
-      throw new UnsupportedJobError(
-        `parallelism.${field}`,
-        `parallelism.${field}: ${found} is not there yet; leave it out, or write 1: devices then share each batch`,
-      );
-    }
-  }
+/** Whether a job could not be planned only because it asks for more devices than there were. */
+export function asksForMore({ code, ids }: DtrainError): boolean {
+  const { wanted, joined } = ids;
+  return (
+    code === 'bad_placement' && typeof wanted === 'number' && typeof joined === 'number' && wanted > joined
+  );
 }
 
 /** How long the job is. @throws UnsupportedJobError when both `epochs` and `steps` are given */

@@ -1,5 +1,5 @@
 import type { JobSpec, JobState } from '../../protocol/index.js';
-import type { ModelProfile, Plan } from '../../scheduler/index.js';
+import type { JobBytes, LayerProfile, Plan } from '../../scheduler/index.js';
 import { IllegalTransitionError } from '../errors.js';
 
 /**
@@ -48,9 +48,8 @@ export interface JobTotals {
 
 /** What the planner needs to know of the model and its data, and what the results need. */
 export interface ModelFacts {
-  readonly profile: ModelProfile;
-  readonly nodes: readonly string[];
-  readonly parameters: readonly string[];
+  readonly layers: LayerProfile;
+  readonly job: JobBytes;
   /** The characters of text data in the order of their ids. */
   readonly vocabulary: readonly string[] | null;
 }

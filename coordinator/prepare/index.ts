@@ -1,1 +1,2 @@
+export type { PlanQuestion } from './messages.js';
 export * from './thread.js';

@@ -9,6 +9,7 @@ import {
   type DatasetSpec,
 } from '../../data/index.js';
 import {
+  buildTrainingGraph,
   checkCounts,
   checkWeights,
   intAttribute,
@@ -37,7 +38,8 @@ import {
 import { InvariantError } from '../../base/index.js';
 import type { ModelFacts } from '../job/state.js';
 import { readJobModel, refuseUnsupported } from './job-model.js';
-import { largerBatch, profileModel, sampleShapes, shapesOf, type SampleShapes } from './profile.js';
+import { planInputFrom } from './plan-input.js';
+import { sampleShapes, shapesOf, type SampleShapes } from './samples.js';
 
 /** What is learnt of a job from its model and its data. */
 export interface Inspection {
@@ -55,7 +57,8 @@ export interface Inspection {
  *   WeightsError
  */
 export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string>): Promise<Inspection> {
-  const { model, graph, trained } = readJobModel(job, await readFile(pathOf(paths, job.model)));
+  const read = readJobModel(job, await readFile(pathOf(paths, job.model)));
+  const { model, graph, trained } = read;
   parameterGroups(job.optimizer, [...graph.parameters.keys()]);
   refuseUnsupported(graph, trained);
   refuseOtherTypes(graph);
@@ -70,7 +73,11 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
   const train = await open(job.data.train, 'data.train');
   try {
     const shapes = sampleShapes(graph, train);
-    const { profile, training } = profileModel(graph, shapes, job, trained, train.bytes);
+    const training = buildTrainingGraph(graph, {
+      loss: job.loss,
+      ...shapesOf(shapes, largerBatch(job.batch)),
+      parameters: trained,
+    });
     refuseUntrainable(training);
     refuseSingleSamples(training, job, train.length);
     const checks = checksOf(graph, shapes, job.loss);
@@ -87,9 +94,7 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
     return {
       rows: train.length,
       model: {
-        profile,
-        nodes: graph.nodes.map((node) => node.name),
-        parameters: [...graph.parameters.keys()],
+        ...planInputFrom(job, read, train),
         vocabulary: vocabulary ? [...vocabulary] : null,
       },
     };
@@ -153,6 +158,11 @@ function refuseUntrainable({ graph, gradients, loss }: TrainingGraph): void {
       `model: its output is ${dtype}; dtrain trains float32: leave out the Cast at its end, or export it in float32`,
     );
   }
+}
+
+/** A batch whose size does not vanish from the shapes. */
+function largerBatch(batch: number): number {
+  return Math.max(2, batch);
 }
 
 /** As one device would see them; each rank looks at its own. @throws ModelError */

@@ -9,7 +9,7 @@ import {
   type StageGraphs,
 } from '../../graph/index.js';
 import type { LayerProfile, Unit } from '../../scheduler/index.js';
-import { shapesOf, type SampleShapes } from './profile.js';
+import { shapesOf, type SampleShapes } from './samples.js';
 import { workOf } from './work.js';
 
 /** Samples that the numbers are read at: enough that nothing folds away, few enough to be quick. */

@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { InvariantError, reportOf } from '../../base/index.js';
+import { makePlan } from '../../scheduler/index.js';
 import { exportModel } from './export.js';
 import { inspectJob } from './inspect.js';
 import type { PrepareAnswer, PrepareRequest } from './messages.js';
@@ -13,11 +14,15 @@ port.on('message', (request: PrepareRequest) => {
   last = last.then(async () => port.postMessage(await answer(request)));
 });
 
+const now = (): number => performance.now() / 1000;
+
 async function answer({ id, task }: PrepareRequest): Promise<PrepareAnswer> {
   try {
     switch (task.kind) {
       case 'inspect':
         return { id, kind: 'inspected', inspection: await inspectJob(task.job, task.paths) };
+      case 'plan':
+        return { id, kind: 'planned', plan: makePlan({ ...task.question, now }) };
       case 'export':
         await exportModel(task);
         return { id, kind: 'exported' };

@@ -21,15 +21,15 @@ export class TaskThread {
   constructor(private readonly logger: Logger) {}
 
   /** Loads the thread's code: the first task need not wait for that. */
-  start(): Worker {
-    return (this.worker ??= this.spawn());
+  start(): void {
+    if (!this.closed) this.worker ??= this.spawn();
   }
 
   /** @throws what the task failed with; HostError `preparation_failed`, `shutting_down` */
   async ask(task: PrepareTask): Promise<PrepareAnswer> {
     if (this.closed) throw new HostError('shutting_down', 'the coordinator is ending');
     const id = ++this.counter;
-    const worker = this.start();
+    const worker = (this.worker ??= this.spawn());
     const answer = await new Promise<PrepareAnswer>((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       worker.postMessage({ id, task });

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { randomId, sha256, type Clock } from '../../base/index.js';
+import { DtrainError, randomId, sha256, type Clock } from '../../base/index.js';
 import { filesOf } from '../../data/index.js';
 import {
   artifactOf,
@@ -10,7 +10,7 @@ import {
   type Submission,
 } from '../../protocol/index.js';
 import type { ArtifactStore } from '../artifacts/index.js';
-import { planJob, refusePipeline, totalsOf } from '../dispatch/planning.js';
+import { asksForMore, totalsOf, type PlanJob } from '../dispatch/index.js';
 import { ArtifactMissingError, RequestError } from '../errors.js';
 import type { JobEventOf, JobStore, SubmissionKeys } from '../job/index.js';
 import type { Members } from '../membership/index.js';
@@ -21,6 +21,7 @@ export interface SubmitterOptions {
   readonly store: JobStore;
   readonly artifacts: ArtifactStore;
   readonly preparation: Preparation;
+  readonly plan: PlanJob;
   readonly members: Members;
   /** Where jobs without an output folder of the submitter's put their results. */
   readonly jobsDir: string;
@@ -37,26 +38,25 @@ export interface Submitted {
  * Takes a submission, or says at once why not; nothing is left behind then.
  *
  * In this order: the key or an identical job that is not over; files not uploaded; the model, the data and whether
- * they go together; whether it fits the devices that have joined (none: the job waits for some).
+ * they go together; whether it fits the devices that have joined (where more might do, the job waits for them).
  * @throws IdempotencyConflictError, DuplicateSubmissionError, ArtifactMissingError, UnsupportedJobError, whatever
- *   `inspectJob` and `planJob` find, RedisUnavailableError
+ *   `inspectJob` and `makePlan` find, RedisUnavailableError
  */
 export async function submit(
   { job, outputClaim }: Submission,
   idempotencyKey: string | undefined,
   options: SubmitterOptions,
 ): Promise<Submitted> {
-  const { store, artifacts, preparation, members, jobsDir, clock } = options;
+  const { store, artifacts, preparation, plan, members, jobsDir, clock } = options;
   const keys = keysOf(job, outputClaim?.directory ?? '', idempotencyKey);
   const known = await store.find(keys);
   if (known !== undefined) return { id: known };
 
-  refusePipeline(job);
   totalsOf(job, 1);
   const paths = await artifactPaths(job, artifacts);
   const { rows, model } = await preparation.inspect(job, paths);
   const devices = members.devices();
-  if (devices.length > 0) planJob(job, model, devices);
+  if (devices.length > 0) await planOrWait(() => plan(job, model, devices));
 
   const id = randomId('job');
   const delivered = outputClaim !== undefined && (await claimHolds(outputClaim));
@@ -78,6 +78,15 @@ export async function submit(
   await mkdir(own, { recursive: true });
   if (delivered) await removeClaim(outputClaim);
   return { id, first };
+}
+
+/** @throws what the planner finds, unless more devices than have joined could help */
+async function planOrWait(plan: () => Promise<unknown>): Promise<void> {
+  try {
+    await plan();
+  } catch (error) {
+    if (!(error instanceof DtrainError && asksForMore(error))) throw error;
+  }
 }
 
 /** @throws RequestError `bad_idempotency_key` */

@@ -1,5 +1,5 @@
 import { BatchTooSmallError, PlacementError, ShareError } from '../errors.js';
-import { makeSchedule, ScheduleError } from '../pipeline/index.js';
+import { makeSchedule } from '../pipeline/index.js';
 import type { PlanRequest } from './request.js';
 import { INTERLEAVED_STAGES } from './search.js';
 
@@ -9,7 +9,10 @@ import { INTERLEAVED_STAGES } from './search.js';
  */
 export function validateRequest({ layers, batch, devices, parallelism = {} }: PlanRequest): void {
   const { data, pipeline, microBatches, schedule, stagesPerRank, shares } = parallelism;
-  if (devices.length === 0) throw new PlacementError('no device has joined; start one with: dtrain worker');
+  const joined = devices.length;
+  if (joined === 0) {
+    throw new PlacementError('no device has joined; start one with: dtrain worker', { wanted: 1, joined });
+  }
   const ids = devices.map(({ id }) => id);
   for (const [field, count] of Object.entries({ data, pipeline, microBatches, stagesPerRank })) {
     if (count === undefined || (Number.isSafeInteger(count) && count >= 1)) continue;
@@ -23,6 +26,7 @@ export function validateRequest({ layers, batch, devices, parallelism = {} }: Pl
     throw new PlacementError(
       `parallelism: { ${asks} } asks for ${wanted} devices, but ${devices.length} have joined (${some(ids)}); ` +
         `data x pipeline of at most ${devices.length} would be accepted`,
+      { wanted, joined },
     );
   }
   const units = layers.units.length;
@@ -42,9 +46,10 @@ export function validateRequest({ layers, batch, devices, parallelism = {} }: Pl
     makeSchedule(schedule, { ranks: pipeline, microBatches, stagesPerRank: INTERLEAVED_STAGES });
   }
   if (schedule !== undefined && pipeline === undefined && devices.length < 2 * (data ?? 1)) {
-    throw new ScheduleError(
+    throw new PlacementError(
       `parallelism.schedule: ${schedule} needs two pipeline ranks${data === undefined ? '' : ` of ${data} devices`}, ` +
         `but ${devices.length} devices have joined (${some(ids)})`,
+      { wanted: 2 * (data ?? 1), joined },
     );
   }
   if (shares) validateShares(shares, data, batch, microBatches);

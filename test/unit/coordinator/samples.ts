@@ -12,20 +12,37 @@ export const job: JobSpec = {
   batch: 8,
 };
 
+const work = { productFlops: 1e5, movedBytes: 1000, launches: 2 };
+const unit = (name: string) => ({
+  nodes: [name],
+  parameters: [{ name: `w${name}`, bytes: 1000, trained: true }],
+  forward: work,
+  backwardInput: work,
+  backwardWeight: work,
+  savedBytesPerSample: 1000,
+  workBytesPerSample: 1000,
+});
+
 export const model: ModelFacts = {
-  profile: {
-    parameterBytes: 1000,
-    trainedBytes: 1000,
-    flopsPerSample: 1e6,
-    activationBytes: { base: 0, perSample: 1000 },
-    crossingBytes: { base: 0, perSample: 0 },
-    batchBytes: { base: 0, perSample: 100 },
-    stateFactor: 0,
-    datasetBytes: 1000,
+  layers: {
+    units: [unit('a'), unit('b')],
+    cuts: [{ activationBytesPerSample: 100, gradientBytesPerSample: 100 }],
+    tied: [],
   },
-  nodes: ['a', 'b'],
-  parameters: ['w'],
+  job: { stateFactor: 0, batchBytesPerSample: 100, datasetBytes: 1000 },
   vocabulary: null,
+};
+
+/** A model so large that every device which fits it helps. */
+export const heavy: ModelFacts = {
+  ...model,
+  layers: {
+    ...model.layers,
+    units: model.layers.units.map((each) => {
+      const work = { ...each.forward, productFlops: 1e9 };
+      return { ...each, forward: work, backwardInput: work, backwardWeight: work };
+    }),
+  },
 };
 
 export function device(index: number, change: Partial<Device> = {}): Device {
