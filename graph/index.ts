@@ -49,11 +49,13 @@ export {
 export {
   buildEvaluationStages,
   buildStages,
+  sampleAxis,
   StageError,
   unitsOf,
   type Edge,
   type EvaluationStage,
   type EvaluationStageOptions,
+  type SampleAxis,
   type StageGraphs,
   type StageOptions,
 } from './pipeline/index.js';
