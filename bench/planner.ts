@@ -20,7 +20,9 @@ function unitOf(name: string, flops: number, parameterBytes: number, savedBytes:
     backwardInput: work,
     backwardWeight: work,
     savedBytesPerSample: savedBytes,
-    workBytesPerSample: savedBytes,
+    rereadBytesPerSample: 0,
+    forwardBytesPerSample: savedBytes,
+    backwardBytesPerSample: savedBytes,
   };
 }
 
@@ -29,7 +31,9 @@ function chain(units: readonly Unit[], crossing: (cut: number) => number): Layer
     const bytes = crossing(i);
     return { activationBytesPerSample: bytes, gradientBytesPerSample: bytes };
   });
-  return { units, cuts, tied: [] };
+  const activations = units.reduce((sum, { savedBytesPerSample }) => sum + savedBytesPerSample, 0);
+  const fused = { activationBytes: { base: 0, perSample: activations }, crossingBytes: { base: 0, perSample: 0 } };
+  return { units, cuts, tied: [], fused };
 }
 
 /** Blocks of attention and a multilayer perceptron, each cut in two norms, attention, and two products. */

@@ -18,6 +18,15 @@ export const RUNTIME_BYTES: Bytes = 190 * 2 ** 20;
  */
 export const ARENA_OVERHEAD = 1.75;
 
+/** A value that crosses segments is there three times: as the engine's output, its copy, and the next one's input. */
+export const CROSSING_COPIES = 3;
+
+/** The batch that is computed, and the one that is read meanwhile. */
+export const BATCH_BUFFERS = 2;
+
+/** What the frames of one stream of activations take at one of its ends, at most: `streamQueueBytes` in collectives/. */
+export const STREAM_QUEUE_BYTES: Bytes = (256 * 2 ** 10 + 64) * 16;
+
 /** Bound of the queues of one rank's ring edges: see collectives/. */
 export const MESSAGE_BYTES: Bytes = 32 * 2 ** 20;
 

@@ -7,8 +7,9 @@ import {
   type Graph,
   type LossKind,
   type StageGraphs,
+  type TypedGraph,
 } from '../../graph/index.js';
-import type { LayerProfile, Unit } from '../../scheduler/index.js';
+import type { FusedBytes, LayerProfile, Unit } from '../../scheduler/index.js';
 import { shapesOf, type SampleShapes } from './samples.js';
 import { workOf } from './work.js';
 
@@ -19,6 +20,7 @@ const SAMPLES = 2;
  * A model as the pipeline planner sees it, read off the training graphs of its units: each is cut out and
  * differentiated by itself, as the stages of a run are. Costs what building the training graph costs.
  * @param trained parameters that are differentiated by
+ * @param fused what the step of the whole model holds
  * @throws what buildTrainingGraph throws
  */
 export function layerProfile(
@@ -26,6 +28,7 @@ export function layerProfile(
   shapes: SampleShapes,
   loss: LossKind,
   trained: readonly string[],
+  fused: FusedBytes,
 ): LayerProfile {
   const options = {
     loss,
@@ -45,6 +48,7 @@ export function layerProfile(
       gradientBytesPerSample: bytes(stage.sendsGradients),
     })),
     tied: tiedIn(stages, isTrained),
+    fused,
   };
 }
 
@@ -58,10 +62,6 @@ function unitOf(
   const typeOf = (name: string) => stage.forward.types.get(name)!;
   const kept = stage.kept.reduce((sum, { type }) => sum + byteLengthOf(type), 0);
   const reread = stage.reread.reduce((sum, name) => sum + byteLengthOf(typeOf(name)), 0);
-  const work = Math.max(
-    peakActivationBytes(stage.forward) - kept,
-    ...[input, weight].map((program) => (program ? peakActivationBytes(program) : 0)),
-  );
   return {
     nodes,
     parameters: stage.parameters.map((name) => ({
@@ -73,8 +73,18 @@ function unitOf(
     backwardInput: workOf(input, SAMPLES),
     backwardWeight: workOf(weight, SAMPLES),
     savedBytesPerSample: (kept + reread) / SAMPLES,
-    workBytesPerSample: Math.max(0, work) / SAMPLES,
+    rereadBytesPerSample: reread / SAMPLES,
+    forwardBytesPerSample: withinEngine(stage.forward) / SAMPLES,
+    backwardBytesPerSample:
+      Math.max(...[input, weight].map((program) => (program ? withinEngine(program) : 0))) / SAMPLES,
   };
+}
+
+/** Peak of what the engine holds itself: what a program gives is written to buffers of the caller. */
+function withinEngine(program: TypedGraph): number {
+  const given = new Set(program.outputs);
+  const types = new Map([...program.types].filter(([name]) => !given.has(name)));
+  return peakActivationBytes({ ...program, types });
 }
 
 function tiedIn(stages: readonly StageGraphs[], trained: ReadonlySet<string>): LayerProfile['tied'] {

@@ -3,6 +3,7 @@ import { byteLengthOf, bytesPerElement, sizeOf } from '../../graph/index.js';
 import { artifactOf, dataWishes, type JobSpec, type OptimizerConfig } from '../../protocol/index.js';
 import type { JobBytes, LayerProfile } from '../../scheduler/index.js';
 import { readJobModel, refuseUnsupported, type JobModel } from './job-model.js';
+import { fusedBytes } from './fused.js';
 import { layerProfile } from './layers.js';
 import { sampleShapes } from './samples.js';
 
@@ -25,7 +26,7 @@ export function planInputFrom(job: JobSpec, { graph, trained }: JobModel, train:
   const target =
     sizeOf(shapes.target) * bytesPerElement(job.loss === 'cross_entropy' ? 'int64' : 'float32');
   return {
-    layers: layerProfile(graph, shapes, job.loss, trained),
+    layers: layerProfile(graph, shapes, job.loss, trained, fusedBytes(graph, shapes, job, trained)),
     job: {
       stateFactor: stateFactorOf(job.optimizer),
       batchBytesPerSample: inputs + target,

@@ -1,6 +1,6 @@
 import type { Seconds } from '../../base/index.js';
 import type { Device } from '../device.js';
-import { PARTS, ratesOf, UnitSeconds } from './cost.js';
+import { Efforts, ratesOf, secondsFor } from './cost.js';
 import type { LayerProfile } from './layers.js';
 
 /** References whose price list the bound is tried with; more would only tighten it. */
@@ -23,13 +23,12 @@ export function lowerBound(layers: LayerProfile, devices: readonly Device[], bat
     if (known) known.count++;
     else kinds.set(key, { device, count: 1 });
   }
+  const efforts = new Efforts(layers.units);
   const classes = [...kinds.values()].map(({ device, count }) => {
-    const seconds = new UnitSeconds(layers.units, ratesOf(device));
-    const units = layers.units.map((_, from) => {
-      const parts = PARTS.map((part) => seconds.of(part, { from, to: from + 1 }));
-      const sum = (of: 'constant' | 'perSample') => parts.reduce((total, part) => total + part[of], 0);
-      return { constant: sum('constant'), perSample: sum('perSample') };
-    });
+    const rates = ratesOf(device);
+    const units = layers.units.map((_, from) =>
+      secondsFor(efforts.step([{ from, to: from + 1 }], 'fused'), rates),
+    );
     return { count, units };
   });
   const oneSample = layers.units.reduce((sum, _, unit) => {

@@ -1,6 +1,6 @@
 import type { Bytes, Seconds } from '../../base/index.js';
 import { DEFAULT_LAUNCH_SECONDS, DEFAULT_MEMORY_BANDWIDTH, type Device, type Link } from '../device.js';
-import type { Unit, UnitRange, Work } from './layers.js';
+import type { Unit, UnitRange } from './layers.js';
 
 /** What a device takes for one of each: the reciprocals of its rates. */
 export interface Rates {
@@ -30,57 +30,117 @@ export const PARTS = ['forward', 'backwardInput', 'backwardWeight'] as const;
 export type Part = (typeof PARTS)[number];
 
 /**
- * What every range of units takes on one kind of device: products at its rate of products, convolutions at theirs,
- * other bytes at its memory's bandwidth, and each launch. Every term falls with a rate of the device and
- * none grows with one. O(units) to make, O(1) a question.
+ * How a stage's backward pass comes by what the forward pass computed: `fused`, both are one program (a plan of one
+ * stage); `kept`, it is copied into buffers of its own until then; `recomputed`, it is computed again from what came in.
  */
-export class UnitSeconds {
-  readonly #perSample: Readonly<Record<Part, Float64Array>>;
-  readonly #constant: Readonly<Record<Part, Float64Array>>;
+export type Keeping = 'fused' | 'kept' | 'recomputed';
+
+/** Bytes that are read and written while a kept value leaves the engine: it comes as a copy, and is copied once. */
+const KEPT_MOVES = 2;
+
+/** What is computed for a sample, and what is launched for a micro-batch, in the units that a device has rates for. */
+export interface Effort {
+  readonly product: number;
+  readonly convolution: number;
+  readonly bytes: number;
+  readonly launches: number;
+}
+
+const NO_EFFORT: Effort = { product: 0, convolution: 0, bytes: 0, launches: 0 };
+
+/**
+ * The effort of every range of units, whatever the device. Every figure depends on the model alone, so that what a
+ * device takes for it falls with each of its rates and grows with none. O(units) to make, O(1) a question.
+ */
+export class Efforts {
+  readonly #parts: Readonly<Record<Part, Sums>>;
   /** All parts together. */
-  readonly #wholePerSample: Float64Array;
-  readonly #wholeConstant: Float64Array;
+  readonly #whole: Sums;
+  readonly #saved: Float64Array;
+  readonly #reread: Float64Array;
 
-  constructor(units: readonly Unit[], rates: Rates) {
-    const sums = (of: (work: Work) => number) =>
-      Object.fromEntries(
-        PARTS.map((part) => [
-          part,
-          prefixSums(
-            units.map((unit) => unit[part]),
-            of,
-          ),
-        ]),
-      ) as Record<Part, Float64Array>;
-    this.#perSample = sums(({ productFlops, convolutionFlops = 0, movedBytes }) => {
-      const products = (productFlops - convolutionFlops) * rates.product;
-      return products + convolutionFlops * rates.convolution + movedBytes * rates.byte;
-    });
-    this.#constant = sums(({ launches }) => launches * rates.launch);
-    const added = ({ forward, backwardInput, backwardWeight }: Record<Part, Float64Array>) =>
-      forward.map((seconds, i) => seconds + backwardInput[i]! + backwardWeight[i]!);
-    this.#wholePerSample = added(this.#perSample);
-    this.#wholeConstant = added(this.#constant);
+  constructor(units: readonly Unit[]) {
+    const sums = (part: Part): Sums => {
+      const works = units.map((unit) => unit[part]);
+      return {
+        product: prefixSums(works, ({ productFlops, convolutionFlops = 0 }) => productFlops - convolutionFlops),
+        convolution: prefixSums(works, ({ convolutionFlops = 0 }) => convolutionFlops),
+        bytes: prefixSums(works, ({ movedBytes }) => movedBytes),
+        launches: prefixSums(works, ({ launches }) => launches),
+      };
+    };
+    this.#parts = {
+      forward: sums('forward'),
+      backwardInput: sums('backwardInput'),
+      backwardWeight: sums('backwardWeight'),
+    };
+    this.#whole = PARTS.map((part) => this.#parts[part]).reduce(addedSums);
+    this.#saved = prefixSums(units, ({ savedBytesPerSample }) => savedBytesPerSample);
+    this.#reread = Float64Array.from(units, ({ rereadBytesPerSample }) => rereadBytesPerSample);
   }
 
-  of(part: Part, { from, to }: UnitRange): Duration {
-    const [perSample, constant] = [this.#perSample[part], this.#constant[part]];
-    return { perSample: perSample[to]! - perSample[from]!, constant: constant[to]! - constant[from]! };
+  /** Of one part of a stage. What is kept leaves the forward pass, and what is recomputed precedes the backward pass. */
+  of(part: Part, range: UnitRange, keeping: Keeping): Effort {
+    const own = between(this.#parts[part], range);
+    if (part === 'forward' && keeping === 'kept') return { ...own, bytes: own.bytes + this.#keptBytes(range) };
+    if (part !== 'backwardInput' || keeping !== 'recomputed') return own;
+    return added(own, between(this.#parts.forward, range));
   }
 
-  /** Forward and backward; with `recompute` the forward pass twice. */
-  step(ranges: readonly UnitRange[], recompute: boolean): Duration {
-    let constant = 0;
-    let perSample = 0;
-    for (const { from, to } of ranges) {
-      constant += this.#wholeConstant[to]! - this.#wholeConstant[from]!;
-      perSample += this.#wholePerSample[to]! - this.#wholePerSample[from]!;
-      if (!recompute) continue;
-      constant += this.#constant.forward[to]! - this.#constant.forward[from]!;
-      perSample += this.#perSample.forward[to]! - this.#perSample.forward[from]!;
+  /** Of all parts of all the stages that a replica holds. */
+  step(ranges: readonly UnitRange[], keeping: Keeping): Effort {
+    let sum = NO_EFFORT;
+    for (const range of ranges) {
+      const own = between(this.#whole, range);
+      sum = sum === NO_EFFORT ? own : added(sum, own);
+      if (keeping === 'kept') sum = { ...sum, bytes: sum.bytes + this.#keptBytes(range) };
+      if (keeping === 'recomputed') sum = added(sum, between(this.#parts.forward, range));
     }
-    return { constant, perSample };
+    return sum;
   }
+
+  #keptBytes({ from, to }: UnitRange): Bytes {
+    return KEPT_MOVES * Math.max(0, this.#saved[to]! - this.#saved[from]! - this.#reread[from]!);
+  }
+}
+
+/** Products at a device's rate of products, convolutions at theirs, other bytes at its memory's bandwidth, launches. */
+export function secondsFor({ product, convolution, bytes, launches }: Effort, rates: Rates): Duration {
+  return {
+    perSample: product * rates.product + convolution * rates.convolution + bytes * rates.byte,
+    constant: launches * rates.launch,
+  };
+}
+
+/** Prefix sums of each figure. */
+type Sums = Readonly<Record<keyof Effort, Float64Array>>;
+
+function between({ product, convolution, bytes, launches }: Sums, { from, to }: UnitRange): Effort {
+  return {
+    product: product[to]! - product[from]!,
+    convolution: convolution[to]! - convolution[from]!,
+    bytes: bytes[to]! - bytes[from]!,
+    launches: launches[to]! - launches[from]!,
+  };
+}
+
+function added(a: Effort, b: Effort): Effort {
+  return {
+    product: a.product + b.product,
+    convolution: a.convolution + b.convolution,
+    bytes: a.bytes + b.bytes,
+    launches: a.launches + b.launches,
+  };
+}
+
+function addedSums(a: Sums, b: Sums): Sums {
+  const sum = (of: keyof Effort) => a[of].map((value, i) => value + b[of][i]!);
+  return {
+    product: sum('product'),
+    convolution: sum('convolution'),
+    bytes: sum('bytes'),
+    launches: sum('launches'),
+  };
 }
 
 /** sums[i] is that of the first i values. */

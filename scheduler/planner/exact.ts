@@ -1,10 +1,11 @@
 import type { Seconds } from '../../base/index.js';
+import type { Keeping } from './cost.js';
 import type { Family } from './family.js';
 import type { UnitRange } from './layers.js';
 import { play, type Timetable } from './played.js';
 import type { Choice, Group, Slicing, StageModel, StageOptions } from './stage.js';
 
-/** All pipelines of a schedule whose ranks are given groups. */
+/** All pipelines of a schedule whose ranks, two or more, are given groups. */
 export interface CutSearch {
   readonly model: StageModel;
   /** Of each pipeline rank. */
@@ -42,6 +43,7 @@ export function bestCuts(search: CutSearch): SimulatedChain | undefined {
   const { schedule, inFlight } = timetable;
   const { ranks, stages, microBatches } = schedule;
   const units = model.layers.units.length;
+  const split = schedule.kind === 'zero-bubble';
   const ranges: UnitRange[] = [];
   const choices: Choice[] = [];
   let best: readonly Choice[] | undefined;
@@ -59,7 +61,7 @@ export function bestCuts(search: CutSearch): SimulatedChain | undefined {
   const choose = (rank: number, ahead: Seconds, then: (ahead: Seconds) => void) => {
     const group = groups[rank]!;
     const held = ranges.flatMap((range, stage) =>
-      stage % ranks === rank ? [{ ...range, inFlight: inFlight[stage]! }] : [],
+      stage % ranks === rank ? [{ ...range, inFlight: inFlight[stage]!, split }] : [],
     );
     const key = `${group.index}:${held.map(({ from, to, inFlight }) => `${from},${to},${inFlight}`).join(';')}`;
     let ways = search.known.get(key);
@@ -91,17 +93,15 @@ export function bestCuts(search: CutSearch): SimulatedChain | undefined {
 
 /** With and without recomputation: replicas may be faster with it where memory is what limits their shares. */
 function waysOf(
-  { model, slicing, options, groups }: CutSearch,
+  { model, slicing, options }: CutSearch,
   group: Group,
   held: Choice['stages'],
 ): readonly Way[] {
-  const way = (recompute: boolean) =>
-    options.recompute === undefined || options.recompute === recompute
-      ? model.evaluate(group, held, slicing, groups.length === 1, recompute, options.shares)
-      : undefined;
-  const kept = way(false);
-  const choices = kept && !kept.limited ? [kept] : [kept, way(true)];
-  return choices.flatMap((choice) => (choice ? [{ choice, forward: model.costs(choice)[0]!.forward }] : []));
+  const { recompute, shares } = options;
+  const way = (keeping: Keeping) => model.evaluate(group, held, slicing, keeping, shares);
+  const kept = recompute === true ? undefined : way('kept');
+  const again = recompute === false || (kept && !kept.limited) ? undefined : way('recomputed');
+  return [kept, again].flatMap((choice) => (choice ? [{ choice, forward: model.costs(choice)[0]!.forward }] : []));
 }
 
 /**

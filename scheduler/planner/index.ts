@@ -1,5 +1,5 @@
 export { lowerBound } from './bound.js';
-export type { Cut, LayerProfile, Unit, UnitParameter, UnitRange, Work } from './layers.js';
+export type { Cut, FusedBytes, LayerProfile, Unit, UnitParameter, UnitRange, Work } from './layers.js';
 export { makePlan } from './make-plan.js';
 export type { JobBytes } from './memory.js';
 export type { Forced, PlanRequest } from './request.js';

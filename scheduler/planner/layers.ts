@@ -1,4 +1,5 @@
 import type { Bytes, Flops } from '../../base/index.js';
+import type { Linear } from '../profile.js';
 
 /** A model as the planner sees it: what each unit computes and holds, and what crosses between them. */
 export interface LayerProfile {
@@ -8,6 +9,16 @@ export interface LayerProfile {
   readonly cuts: readonly Cut[];
   /** Parameters used in several units: every stage that uses one holds a copy, and their gradients are summed. */
   readonly tied: readonly { readonly parameter: string; readonly units: readonly number[] }[];
+  /** Of the step of the whole model as one program, which is what a plan of one stage runs. */
+  readonly fused: FusedBytes;
+}
+
+/** What a training step of the whole model holds, forward and backward pass together. */
+export interface FusedBytes {
+  /** Peak of the values that the engine holds at once, over the step's segments. */
+  readonly activationBytes: Linear;
+  /** Values that go from one segment of the step to a later one. */
+  readonly crossingBytes: Linear;
 }
 
 export interface Unit {
@@ -17,10 +28,14 @@ export interface Unit {
   readonly forward: Work;
   readonly backwardInput: Work;
   readonly backwardWeight: Work;
-  /** Bytes a sample that the forward pass leaves for the backward pass. */
+  /** Bytes a sample that the backward pass needs of the forward pass: what it left, and what went into it. */
   readonly savedBytesPerSample: Bytes;
-  /** Most bytes a sample that computing holds beside what is saved. */
-  readonly workBytesPerSample: Bytes;
+  /** The part of them that went into it: data, or values of units before. */
+  readonly rereadBytesPerSample: Bytes;
+  /** Most bytes a sample that the forward pass holds within the engine, beside what it takes and gives. */
+  readonly forwardBytesPerSample: Bytes;
+  /** Likewise of the backward pass; the larger half where it is cut in two. */
+  readonly backwardBytesPerSample: Bytes;
 }
 
 export interface UnitParameter {
@@ -88,6 +103,7 @@ export function merged(layers: LayerProfile, ranges: readonly UnitRange[]): Laye
   const home = ranges.flatMap(({ from, to }, i) => new Array<number>(to - from).fill(i));
   return {
     units: ranges.map(({ from, to }) => layers.units.slice(from, to).reduce(joined)),
+    fused: layers.fused,
     cuts: ranges.slice(0, -1).map(({ to }) => layers.cuts[to - 1]!),
     tied: layers.tied.map(({ parameter, units }) => ({
       parameter,
@@ -105,7 +121,9 @@ function joined(a: Unit, b: Unit): Unit {
     backwardInput: added(a.backwardInput, b.backwardInput),
     backwardWeight: added(a.backwardWeight, b.backwardWeight),
     savedBytesPerSample: a.savedBytesPerSample + b.savedBytesPerSample,
-    workBytesPerSample: Math.max(a.workBytesPerSample, b.workBytesPerSample),
+    rereadBytesPerSample: a.rereadBytesPerSample,
+    forwardBytesPerSample: Math.max(a.forwardBytesPerSample, b.forwardBytesPerSample),
+    backwardBytesPerSample: Math.max(a.backwardBytesPerSample, b.backwardBytesPerSample),
   };
 }
 

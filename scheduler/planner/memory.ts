@@ -1,6 +1,15 @@
 import type { Bytes } from '../../base/index.js';
-import { ARENA_OVERHEAD, MESSAGE_BYTES, RUNTIME_BYTES, type AccountItem } from '../account.js';
-import { prefixSums } from './cost.js';
+import {
+  ARENA_OVERHEAD,
+  BATCH_BUFFERS,
+  CROSSING_COPIES,
+  MESSAGE_BYTES,
+  RUNTIME_BYTES,
+  STREAM_QUEUE_BYTES,
+  type AccountItem,
+} from '../account.js';
+import { at } from '../profile.js';
+import { prefixSums, type Keeping } from './cost.js';
 import type { LayerProfile, UnitRange } from './layers.js';
 
 /** What memory depends on beside the layers: the job's optimizer and its data. */
@@ -17,32 +26,52 @@ export interface JobBytes {
 export interface HeldStage extends UnitRange {
   /** Micro-batches whose forward pass is done and whose backward pass is not, at most. */
   readonly inFlight: number;
+  /** The backward pass is two programs, not one. */
+  readonly split?: boolean;
 }
 
 /** How a replica holds its stages. */
 export interface Holding {
   readonly stages: readonly HeldStage[];
-  readonly recompute: boolean;
-  /** Gradients of several micro-batches are added up. */
-  readonly accumulates: boolean;
-  /** Replicas that the optimizer state is divided over; 1 where it is not. */
-  readonly shards: number;
-  /** Somebody else takes part in the job. */
-  readonly communicates: boolean;
+  readonly keeping: Keeping;
+  /** Replicas of its own stages, itself included: their gradients are summed. */
+  readonly replicas: number;
+  /** Whether the optimizer state is divided over them. */
+  readonly shardOptimizer: boolean;
+  /** The most replicas that a stage before or after may have: it has streams to each, both ways. */
+  readonly neighbours: number;
 }
 
-/** Of a range of units; the last two a sample. */
+/** Bytes of a micro-batch's share of n samples: the lesser of two lines, each base + perSample x n from the first on. */
+interface Held {
+  readonly fixed: Readonly<Record<FixedItem, Bytes>>;
+  readonly perSample: Readonly<Record<SampleItem, Bytes>>;
+  /** Bytes that are there as soon as there is a sample. */
+  readonly base: Readonly<Record<SampleItem, Bytes>>;
+  /** Of all streams, the queues; and what they carry of a sample: they hold no more than either. */
+  readonly queues: Bytes;
+  readonly carried: Bytes;
+}
+
+type FixedItem = 'runtime' | 'parameters' | 'gradients' | 'optimizer state' | 'data set' | 'rings';
+type SampleItem = 'activations' | 'between segments' | 'kept values' | 'received' | 'to be sent' | 'batches';
+
+/** Of a range of units; those beside parameters are a sample's. */
 interface RangeBytes {
   readonly parameters: Bytes;
   readonly trained: Bytes;
+  readonly tiedOutside: Bytes;
   readonly saved: Bytes;
-  readonly work: Bytes;
+  readonly forward: Bytes;
+  readonly backward: Bytes;
 }
 
-/** An edge's value is held where it arrives or leaves and while the next one is on its way. */
-const EDGE_BUFFERS = 2;
-/** The micro-batch that is computed, and the one that is read meanwhile. */
-const BATCH_BUFFERS = 2;
+/** A value that is kept is there once for each micro-batch in flight, and once as the engine's output. */
+const KEPT_COPIES = 1;
+/** What arrives for the micro-batch that comes next. */
+const RECEIVED_AHEAD = 1;
+/** A value that is sent: the engine's output, and what is on its way. */
+const SEND_BUFFERS = 2;
 /** Every item of an account is rounded up: at most a byte each. */
 export const ROUNDED_BYTES = 16;
 
@@ -54,7 +83,8 @@ export class UnitBytes {
   readonly #parameters: Float64Array;
   readonly #trained: Float64Array;
   readonly #saved: Float64Array;
-  readonly #work: readonly Float64Array[];
+  readonly #forward: readonly Float64Array[];
+  readonly #backward: readonly Float64Array[];
   readonly #figures = new Map<number, RangeBytes>();
 
   constructor(
@@ -69,7 +99,8 @@ export class UnitBytes {
       unit.parameters.reduce((sum, { bytes, trained }) => sum + (trained ? bytes : 0), 0),
     );
     this.#saved = prefixSums(units, (unit) => unit.savedBytesPerSample);
-    this.#work = sparseMaxima(units.map((unit) => unit.workBytesPerSample));
+    this.#forward = sparseMaxima(units.map((unit) => unit.forwardBytesPerSample));
+    this.#backward = sparseMaxima(units.map((unit) => unit.backwardBytesPerSample));
   }
 
   /** Bytes of the parameters of a range: a tied one that it uses twice is there once. */
@@ -103,8 +134,10 @@ export class UnitBytes {
     const figures = {
       parameters: this.parameters(range, false),
       trained: this.parameters(range, true),
+      tiedOutside: this.tiedOutside(range),
       saved: this.#saved[to]! - this.#saved[from]!,
-      work: maximumOf(this.#work, from, to),
+      forward: maximumOf(this.#forward, from, to),
+      backward: maximumOf(this.#backward, from, to),
     };
     this.#figures.set(key, figures);
     return figures;
@@ -116,75 +149,105 @@ export class UnitBytes {
 
   /** What a replica holds, by name, when its share of a micro-batch is `samples`. */
   account(holding: Holding, samples: number): readonly AccountItem[] {
-    const { fixed, perSample } = this.#held(holding);
+    const { fixed, base, perSample, queues, carried } = this.#held(holding);
+    const { rings, ...alone } = fixed;
     const items = [
-      ...Object.entries(fixed).map(([what, bytes]) => ({ what, bytes: Math.ceil(bytes) })),
-      ...Object.entries(perSample).map(([what, bytes]) => ({ what, bytes: Math.ceil(bytes * samples) })),
+      ...Object.entries(alone).map(([what, bytes]) => ({ what, bytes: Math.ceil(bytes) })),
+      ...Object.entries(perSample).map(([what, bytes]) => ({
+        what,
+        bytes: Math.ceil(at({ base: base[what as SampleItem], perSample: bytes }, samples)),
+      })),
+      { what: 'messages', bytes: Math.ceil(rings + Math.min(queues, carried * samples)) },
     ];
     return items.filter(({ bytes }) => bytes > 0);
   }
 
-  /** The most samples a micro-batch that fit; 0 where none does, Infinity where samples are free. */
-  samplesWithin(budget: Bytes, holding: Holding): number {
-    const { fixed, perSample } = this.#held(holding);
-    const room =
-      budget -
-      ROUNDED_BYTES -
-      fixed.runtime -
-      fixed.parameters -
-      fixed.gradients -
-      fixed['gradients of one micro-batch'] -
-      fixed['optimizer state'] -
-      fixed['data set'] -
-      fixed.messages;
-    if (room < 0) return 0;
-    const each = perSample['saved activations'] + perSample.work + perSample.edges + perSample.batches;
-    return each === 0 ? Infinity : Math.floor(room / each);
+  /** For each budget the most samples a micro-batch that fit; 0 where none does, Infinity where samples are free. */
+  samplesWithin(budgets: Float64Array, holding: Holding): Float64Array {
+    const { fixed, base, perSample, queues, carried } = this.#held(holding);
+    const least = ROUNDED_BYTES + sumOf(fixed) + sumOf(base);
+    const each = sumOf(perSample);
+    const within = (room: Bytes, bytes: Bytes) =>
+      room < 0 ? 0 : bytes === 0 ? Infinity : Math.floor(room / bytes);
+    return budgets.map((budget) => {
+      const room = budget - least;
+      return Math.max(within(room - queues, each), within(room, each + carried));
+    });
   }
 
-  /** Bytes = fixed + perSample x samples, by name. */
-  #held({ stages, recompute, accumulates, shards, communicates }: Holding) {
-    const { cuts } = this.layers;
-    let parameters = 0;
-    let trained = 0;
-    let saved = 0;
-    let work = 0;
-    let edges = 0;
-    let ends = 0;
+  #held({ stages, keeping, replicas, shardOptimizer, neighbours }: Holding): Held {
+    const { cuts, fused } = this.layers;
+    const batch = this.job.batchBytesPerSample;
+    let [parameters, trained, tied, ends] = [0, 0, 0, 0];
+    let [engine, kept, received, sent, batches, queues, carried] = [0, 0, 0, 0, 0, 0, 0];
     for (const range of stages) {
-      const { from, to, inFlight } = range;
+      const { from, to, inFlight, split = false } = range;
       const figures = this.#of(range);
       const [left, right] = [cuts[from - 1], cuts[to - 1]];
       parameters += figures.parameters;
       trained += figures.trained;
-      // computing again begins with what came in, and ends with everything there at once, for one micro-batch
-      const kept = recompute
-        ? (left?.activationBytesPerSample ?? this.job.batchBytesPerSample)
-        : figures.saved;
-      saved += inFlight * kept;
-      work = Math.max(work, figures.work + (recompute ? figures.saved : 0));
-      if (left) edges += EDGE_BUFFERS * (left.activationBytesPerSample + left.gradientBytesPerSample);
-      if (right) edges += EDGE_BUFFERS * (right.activationBytesPerSample + right.gradientBytesPerSample);
+      tied += figures.tiedOutside;
       if (!left || !right) ends++;
+      if (keeping === 'fused') continue;
+      const arrives = left?.activationBytesPerSample ?? 0;
+      received += (inFlight + RECEIVED_AHEAD) * arrives + 2 * (right?.gradientBytesPerSample ?? 0);
+      sent += SEND_BUFFERS * ((right?.activationBytesPerSample ?? 0) + (left?.gradientBytesPerSample ?? 0));
+      if (!left || !right) batches += (inFlight + BATCH_BUFFERS - 1) * batch;
+      // what came in is kept whether or not the backward pass reads it: it is counted there
+      const again = this.layers.units[from]!.rereadBytesPerSample;
+      const saved = Math.max(0, figures.saved - again);
+      // computing again ends with everything there at once, for one micro-batch
+      if (keeping === 'kept') kept += (inFlight + KEPT_COPIES) * saved;
+      const backward = figures.backward + (keeping === 'recomputed' ? saved : 0);
+      engine += figures.forward + (split ? 2 : 1) * backward;
+      for (const cut of [left, right]) {
+        if (!cut) continue;
+        queues += 2 * neighbours * STREAM_QUEUE_BYTES;
+        carried += cut.activationBytesPerSample + cut.gradientBytesPerSample;
+      }
     }
+    const whole = keeping === 'fused';
     return {
       fixed: {
         runtime: RUNTIME_BYTES,
         parameters: 2 * parameters,
         gradients: 2 * trained,
-        'gradients of one micro-batch': accumulates ? trained : 0,
-        'optimizer state': (this.job.stateFactor * trained) / shards,
+        'optimizer state': (this.job.stateFactor * trained) / (shardOptimizer ? replicas : 1),
         'data set': ends > 0 ? this.job.datasetBytes : 0,
-        messages: communicates ? MESSAGE_BYTES : 0,
+        rings: (replicas > 1 ? MESSAGE_BYTES : 0) + (tied > 0 ? MESSAGE_BYTES : 0),
+      },
+      base: {
+        ...NOTHING,
+        activations: whole ? ARENA_OVERHEAD * fused.activationBytes.base : 0,
+        'between segments': whole ? CROSSING_COPIES * fused.crossingBytes.base : 0,
       },
       perSample: {
-        'saved activations': saved,
-        work: ARENA_OVERHEAD * work,
-        edges,
-        batches: ends > 0 ? BATCH_BUFFERS * this.job.batchBytesPerSample : 0,
+        activations: ARENA_OVERHEAD * (whole ? fused.activationBytes.perSample : engine),
+        'between segments': whole ? CROSSING_COPIES * fused.crossingBytes.perSample : 0,
+        'kept values': kept,
+        received,
+        'to be sent': sent,
+        batches: whole ? BATCH_BUFFERS * batch : batches,
       },
+      queues,
+      carried,
     };
   }
+}
+
+const NOTHING: Readonly<Record<SampleItem, Bytes>> = {
+  activations: 0,
+  'between segments': 0,
+  'kept values': 0,
+  received: 0,
+  'to be sent': 0,
+  batches: 0,
+};
+
+function sumOf(items: Readonly<Record<string, Bytes>>): Bytes {
+  let sum = 0;
+  for (const what in items) sum += items[what]!;
+  return sum;
 }
 
 function within({ from, to }: UnitRange, unit: number): boolean {

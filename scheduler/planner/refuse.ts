@@ -14,20 +14,15 @@ const PRECISION = 128;
 /** The devices for which the least addition is looked for are those that have most: so many, in a cluster of so many. */
 const asked = (devices: number): number => (devices <= 8 ? 4 : 1);
 
-/** What one device needs for the model with the smallest micro-batches and recomputation. O(units). */
+/** What one device needs for the model with the smallest micro-batches. O(units). */
 export function leastNeedAlone({ layers, job, batch, parallelism = {} }: PlanRequest): Bytes {
   const bytes = new UnitBytes(layers, job);
   const counts =
     parallelism.microBatches === undefined ? microBatchCounts(batch) : [parallelism.microBatches];
-  const needs = counts.flatMap((microBatches) =>
-    [false, true]
-      .filter((recompute) => recompute === (parallelism.recompute ?? recompute))
-      .map((recompute) => {
-        const stages = [{ from: 0, to: layers.units.length, inFlight: 1 }];
-        const accumulates = microBatches > 1;
-        const holding = { stages, recompute, accumulates, shards: 1, communicates: false };
-        return totalOf(bytes.account(holding, Math.ceil(batch / microBatches)));
-      }),
+  const stages = [{ from: 0, to: layers.units.length, inFlight: 1 }];
+  const holding = { stages, keeping: 'fused', replicas: 1, shardOptimizer: true, neighbours: 0 } as const;
+  const needs = counts.map((microBatches) =>
+    totalOf(bytes.account(holding, Math.ceil(batch / microBatches))),
   );
   return Math.min(...needs) + ROUNDED_BYTES;
 }

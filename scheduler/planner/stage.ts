@@ -1,9 +1,20 @@
-import type { Bytes, Seconds } from '../../base/index.js';
+import type { Seconds } from '../../base/index.js';
 import type { Device, Link, Topology } from '../device.js';
 import type { StageCosts } from '../pipeline/index.js';
 import { splitShares } from '../shares.js';
-import { balance, type Balance, type Lane } from './balance.js';
-import { PARTS, prefixSums, ratesOf, ringSeconds, transferSeconds, UnitSeconds, type Rates } from './cost.js';
+import { balance, type Balance, type Lanes } from './balance.js';
+import {
+  Efforts,
+  PARTS,
+  prefixSums,
+  ratesOf,
+  ringSeconds,
+  secondsFor,
+  transferSeconds,
+  type Duration,
+  type Keeping,
+  type Rates,
+} from './cost.js';
 import type { LayerProfile } from './layers.js';
 import { UnitBytes, type HeldStage, type JobBytes } from './memory.js';
 import { Network } from './network.js';
@@ -13,6 +24,8 @@ export interface Group {
   readonly index: number;
   readonly devices: readonly Device[];
   readonly lanes: readonly GroupLane[];
+  /** Of each lane, in arrays: what the search asks for again and again. */
+  readonly figures: LaneFigures;
   readonly size: number;
   /** The worst of the links between its devices. */
   readonly link: Link;
@@ -22,16 +35,10 @@ export interface Group {
 
 interface GroupLane {
   readonly devices: readonly Device[];
-  readonly memory: Bytes;
   readonly rates: Rates;
-  readonly units: UnitSeconds;
 }
 
-/** The seconds of a kind of device, and its speed beside the reference. */
-interface DeviceClass {
-  readonly units: UnitSeconds;
-  readonly speed: number;
-}
+type LaneFigures = Readonly<Record<keyof Rates | 'count' | 'memory', Float64Array>>;
 
 /** How the samples of a step are cut, and what else is the same for all stages. */
 export interface Slicing {
@@ -51,7 +58,7 @@ export interface StageOptions {
 export interface Choice {
   readonly group: Group;
   readonly stages: readonly HeldStage[];
-  readonly recompute: boolean;
+  readonly keeping: Keeping;
   /** Samples of the largest micro-batch for each lane of the group. */
   readonly shares: Balance['shares'];
   /** Memory keeps some device from taking more: recomputing may then be faster. */
@@ -72,12 +79,13 @@ const REFERENCE: Rates = { product: 1e-11, convolution: 1e-11, byte: 1e-10, laun
 /** What stages of one model take on groups of devices. All answers fall with speed and memory, none grows. */
 export class StageModel {
   readonly bytes: UnitBytes;
-  readonly #classes = new Map<string, DeviceClass>();
-  readonly #reference: UnitSeconds;
+  readonly #efforts: Efforts;
+  readonly #speeds = new Map<string, number>();
   /** Of the first units, on the reference, a sample. */
   readonly #prices: Float64Array;
   readonly #network: Network;
   readonly #worst: Link;
+  readonly #devices: number;
 
   constructor(
     readonly layers: LayerProfile,
@@ -86,11 +94,10 @@ export class StageModel {
     devices: readonly Device[],
   ) {
     this.bytes = new UnitBytes(layers, job);
-    this.#reference = new UnitSeconds(layers.units, REFERENCE);
-    const all = layers.units.map(
-      (_, from) => this.#reference.step([{ from, to: from + 1 }], false).perSample,
-    );
+    this.#efforts = new Efforts(layers.units);
+    const all = layers.units.map((_, unit) => this.#ofUnit(unit, REFERENCE));
     this.#prices = prefixSums(all, (seconds) => seconds);
+    this.#devices = devices.length;
     this.#network = new Network(topology);
     this.#worst = this.#network.among(devices);
   }
@@ -107,18 +114,25 @@ export class StageModel {
       if (known) known.push(device);
       else byClass.set(key, [device]);
     }
-    const lanes = [...byClass.values()].map((equal): GroupLane => {
-      const rates = ratesOf(equal[0]!);
-      const { units } = this.#classOf(equal[0]!);
-      return { devices: equal, memory: equal[0]!.memoryBytes, rates, units };
-    });
+    const lanes = [...byClass.values()].map(
+      (equal): GroupLane => ({ devices: equal, rates: ratesOf(equal[0]!) }),
+    );
+    const each = (of: (lane: GroupLane) => number) => Float64Array.from(lanes, of);
+    const figures = {
+      product: each(({ rates }) => rates.product),
+      convolution: each(({ rates }) => rates.convolution),
+      byte: each(({ rates }) => rates.byte),
+      launch: each(({ rates }) => rates.launch),
+      count: each(({ devices }) => devices.length),
+      memory: each(({ devices }) => devices[0]!.memoryBytes),
+    };
     const link = this.#network.among(devices);
-    return { index, devices, lanes, size: devices.length, link, speed: this.speedOf(devices) };
+    return { index, devices, lanes, figures, size: devices.length, link, speed: this.speedOf(devices) };
   }
 
   /** How many times as fast as the reference devices are together, at most, whatever they compute. */
   speedOf(devices: readonly Device[]): number {
-    return devices.reduce((sum, device) => sum + this.#classOf(device).speed, 0);
+    return devices.reduce((sum, device) => sum + this.#speedOf(device), 0);
   }
 
   /**
@@ -129,20 +143,28 @@ export class StageModel {
     return speed > 0 ? (samples * (this.#prices[to]! - this.#prices[from]!)) / speed : Infinity;
   }
 
-  #classOf(device: Device): DeviceClass {
+  #speedOf(device: Device): number {
     const key = classOf(device);
-    const known = this.#classes.get(key);
-    if (known) return known;
-    const units = new UnitSeconds(this.layers.units, ratesOf(device));
+    const known = this.#speeds.get(key);
+    if (known !== undefined) return known;
+    const rates = ratesOf(device);
     let speed = 0;
     for (let unit = 0; unit < this.layers.units.length; unit++) {
       const price = this.#prices[unit + 1]! - this.#prices[unit]!;
-      const seconds = units.step([{ from: unit, to: unit + 1 }], false).perSample;
-      if (price > 0) speed = Math.max(speed, price / seconds);
+      if (price > 0) speed = Math.max(speed, price / this.#ofUnit(unit, rates));
     }
-    const made = { units, speed };
-    this.#classes.set(key, made);
-    return made;
+    this.#speeds.set(key, speed);
+    return speed;
+  }
+
+  /** Seconds a sample of one unit, forward and backward, nothing kept for long and nothing computed again. */
+  #ofUnit(unit: number, rates: Rates): Seconds {
+    return secondsFor(this.#efforts.step([{ from: unit, to: unit + 1 }], 'fused'), rates).perSample;
+  }
+
+  /** What stages take on a device of such rates, forward and backward. */
+  step(stages: readonly HeldStage[], keeping: Keeping, rates: Rates): Duration {
+    return secondsFor(this.#efforts.step(stages, keeping), rates);
   }
 
   /** The worst link between a device of one group and one of another. */
@@ -153,79 +175,79 @@ export class StageModel {
   /**
    * The best way of a group to compute stages: shares that are done earliest, without recomputation where memory
    * allows that and it is not slower.
-   * @param alone nobody else takes part in the job
+   * @param alone they are the whole model, and one program
    */
   choose(
     group: Group,
     stages: readonly HeldStage[],
     slicing: Slicing,
     alone: boolean,
-    options: StageOptions = {},
+    { recompute, shares }: StageOptions = {},
   ): Choice | undefined {
-    if (options.recompute !== undefined) {
-      return this.evaluate(group, stages, slicing, alone, options.recompute, options.shares);
-    }
-    const kept = this.evaluate(group, stages, slicing, alone, false, options.shares);
-    if (kept && !kept.limited) return kept;
-    const again = this.evaluate(group, stages, slicing, alone, true, options.shares);
+    if (alone) return this.evaluate(group, stages, slicing, 'fused', shares);
+    if (recompute === true) return this.evaluate(group, stages, slicing, 'recomputed', shares);
+    const kept = this.evaluate(group, stages, slicing, 'kept', shares);
+    if (recompute === false || (kept && !kept.limited)) return kept;
+    const again = this.evaluate(group, stages, slicing, 'recomputed', shares);
     return again && (!kept || again.seconds < kept.seconds) ? again : kept;
   }
 
-  /** O(lanes^2) at worst, O(1) for one device. */
+  /** O(lanes log lanes) as a rule, O(1) for one device. */
   evaluate(
     group: Group,
     stages: readonly HeldStage[],
     slicing: Slicing,
-    alone: boolean,
-    recompute: boolean,
+    keeping: Keeping,
     weights?: readonly number[],
   ): Choice | undefined {
-    const { microBatches, samples, shardOptimizer } = slicing;
-    const holding = {
-      stages,
-      recompute,
-      accumulates: microBatches > 1,
-      shards: shardOptimizer ? group.size : 1,
-      communicates: !alone || group.size > 1,
-    };
-    const lanes = group.lanes.map(({ devices, memory, units }): Lane => {
-      const { constant, perSample } = units.step(stages, recompute);
-      const capacity = this.bytes.samplesWithin(memory, holding);
-      return { count: devices.length, constant, perSample, capacity };
-    });
+    const { samples, shardOptimizer } = slicing;
+    const { count, memory, product, convolution, byte, launch } = group.figures;
+    const effort = this.#efforts.step(stages, keeping);
+    const perSample = new Float64Array(count.length);
+    const constant = new Float64Array(count.length);
+    for (let i = 0; i < count.length; i++) {
+      // as in secondsFor, without an object for each of so many
+      perSample[i] =
+        effort.product * product[i]! + effort.convolution * convolution[i]! + effort.bytes * byte[i]!;
+      constant[i] = effort.launches * launch[i]!;
+    }
+    // who the neighbours are is not known here: as many as there may be
+    const neighbours = this.#devices - group.size;
+    const holding = { stages, keeping, replicas: group.size, shardOptimizer, neighbours };
+    const capacity = this.bytes.samplesWithin(memory, holding);
+    const lanes = { count, constant, perSample, capacity };
     const balanced = weights
       ? forcedShares(samples, group, lanes, weights)
       : balance(samples, lanes, shardOptimizer && group.size > 1 ? 1 : 0);
     if (!balanced) return undefined;
-    return { group, stages, recompute, ...balanced, after: this.#after(group, stages, shardOptimizer) };
+    return { group, stages, keeping, ...balanced, after: this.#after(group, stages, shardOptimizer) };
   }
 
   /** Gradients around the ring, every trained value read and written once with its gradient and state. */
-  #after({ lanes, size, link }: Group, stages: readonly HeldStage[], sharded: boolean): Seconds {
+  #after({ figures, size, link }: Group, stages: readonly HeldStage[], sharded: boolean): Seconds {
     let [trained, tied] = [0, 0];
     for (const range of stages) {
       trained += this.bytes.parameters(range, true);
       tied += this.bytes.tiedOutside(range);
     }
     const touched = (trained * (3 + 2 * this.job.stateFactor)) / (sharded ? size : 1);
-    const slowest = lanes.reduce((most, { rates }) => Math.max(most, rates.byte), 0);
+    const slowest = figures.byte.reduce((most, byte) => Math.max(most, byte), 0);
     const exchanged = tied === 0 ? 0 : 2 * transferSeconds(this.#worst, tied);
     return ringSeconds(trained, size, link) + exchanged + touched * slowest;
   }
 
   /** What the parts of a chosen stage take; together `seconds` of the choice, over all its stages. */
-  costs({ group, stages, recompute, seconds, shares }: Choice): readonly StageCosts[] {
-    const single = group.size === 1;
-    const units = single ? group.lanes[0]!.units : this.#reference;
+  costs({ group, stages, keeping, seconds, shares }: Choice): readonly StageCosts[] {
+    const rates = group.size === 1 ? group.lanes[0]!.rates : REFERENCE;
     const samples = shares.reduce((sum, { each, more }, i) => {
       return sum + each * group.lanes[i]!.devices.length + more;
     }, 0);
     const parts = stages.map((range) => {
-      const [forward, input, weight] = PARTS.map((part) => {
-        const { constant, perSample } = units.of(part, range);
+      const [forward, backwardInput, backwardWeight] = PARTS.map((part) => {
+        const { constant, perSample } = secondsFor(this.#efforts.of(part, range, keeping), rates);
         return constant + perSample * (samples / group.size);
       }) as [number, number, number];
-      return { forward, backwardInput: input + (recompute ? forward : 0), backwardWeight: weight };
+      return { forward, backwardInput, backwardWeight };
     });
     const sum = parts.reduce((all, part) => all + part.forward + part.backwardInput + part.backwardWeight, 0);
     const scale = sum > 0 ? seconds / sum : 0;
@@ -245,7 +267,7 @@ function classOf({ flops, convolutionFlops, memoryBandwidthBytesPerSecond, launc
 function forcedShares(
   samples: number,
   group: Group,
-  lanes: readonly Lane[],
+  { constant, perSample, capacity }: Lanes,
   weights: readonly number[],
 ): Balance | undefined {
   const shares = splitShares(
@@ -253,9 +275,9 @@ function forcedShares(
     weights,
     weights.map(() => Infinity),
   );
-  if (!shares || lanes.some(({ capacity }, i) => (shares[i] ?? Infinity) > capacity)) return undefined;
+  if (!shares || capacity.some((most, i) => (shares[i] ?? Infinity) > most)) return undefined;
   return {
-    seconds: lanes.reduce((most, lane, i) => Math.max(most, lane.constant + lane.perSample * shares[i]!), 0),
+    seconds: shares.reduce((most, share, i) => Math.max(most, constant[i]! + perSample[i]! * share), 0),
     shares: group.lanes.map((_, i) => ({ each: shares[i]!, more: 0 })),
     limited: false,
   };

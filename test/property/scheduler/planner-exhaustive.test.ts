@@ -70,7 +70,7 @@ function anyBelow({ layers, job, topology, devices, batch }: PlanRequest, below:
           for (const cut of cuts(layers.units.length, stages)) {
             const options = order.map((group, rank) => {
               const held = cut.flatMap(([from, to], stage) =>
-                stage % ranks === rank ? [{ from, to, inFlight: inFlight[stage]! }] : [],
+                stage % ranks === rank ? [{ from, to, inFlight: inFlight[stage]!, split: kind === 'zero-bubble' }] : [],
               );
               const key = [
                 group.index,
@@ -81,8 +81,8 @@ function anyBelow({ layers, job, topology, devices, batch }: PlanRequest, below:
               ].join();
               const known =
                 ways.get(key) ??
-                [false, true].flatMap((recompute) => {
-                  const choice = model.evaluate(group, held, slicing, ranks === 1, recompute);
+                (ranks === 1 ? (['fused'] as const) : (['kept', 'recomputed'] as const)).flatMap((keeping) => {
+                  const choice = model.evaluate(group, held, slicing, keeping);
                   return choice && microBatches * choice.seconds < below ? [choice] : [];
                 });
               ways.set(key, known);

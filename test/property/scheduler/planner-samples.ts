@@ -30,13 +30,19 @@ export function profiles(most: number, least = 1): fc.Arbitrary<LayerProfile> {
             backwardInput: work,
             backwardWeight: { ...work, launches: 2 },
             savedBytesPerSample: saved * 1e5,
-            workBytesPerSample: saved * 2e5,
+            rereadBytesPerSample: saved * 2e4,
+            forwardBytesPerSample: saved * 1e5,
+            backwardBytesPerSample: saved * 2e5,
           };
         }),
         cuts: units.slice(1).map(({ crossing }) => ({
           activationBytesPerSample: crossing * 1e3,
           gradientBytesPerSample: crossing * 1e3,
         })),
+        fused: {
+          activationBytes: { base: 1e6, perSample: units.reduce((sum, { saved }) => sum + saved * 1e5, 0) },
+          crossingBytes: { base: 0, perSample: 1e4 * units.length },
+        },
         tied: tied ? [{ parameter: 'shared', units: [0, units.length - 1] }] : [],
       };
     });

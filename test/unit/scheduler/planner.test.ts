@@ -13,13 +13,19 @@ const model = (units: number, parameterBytes = MIB): LayerProfile => ({
     backwardInput: work,
     backwardWeight: work,
     savedBytesPerSample: MIB,
-    workBytesPerSample: MIB,
+    rereadBytesPerSample: 0,
+    forwardBytesPerSample: MIB,
+    backwardBytesPerSample: MIB,
   })),
   cuts: Array.from({ length: units - 1 }, () => ({
     activationBytesPerSample: 1e4,
     gradientBytesPerSample: 1e4,
   })),
   tied: [],
+  fused: {
+    activationBytes: { base: 0, perSample: units * MIB },
+    crossingBytes: { base: 0, perSample: 0 },
+  },
 });
 const device = (index: number, speed = 1, mebibytes = 4096): Device => ({
   id: `host/cpu:${index}`,
@@ -123,17 +129,23 @@ t.test('a search that may take no time still plans', async (t) => {
 });
 
 t.test('whole samples are balanced, not rounded', async (t) => {
-  const lane = (perSample: number, count = 1, capacity = Infinity) => ({
-    count,
-    constant: 0,
-    perSample,
-    capacity,
-  });
-  t.match(balance(3, [lane(1), lane(2)], 0), { seconds: 2, shares: [{ each: 2 }, { each: 1 }] });
-  t.match(balance(10, [lane(1, 1, 4), lane(2)], 0), { seconds: 12, limited: true });
-  t.equal(balance(10, [lane(1, 2, 4)], 0), undefined);
-  t.match(balance(3, [lane(1, 2), lane(9)], 1), { seconds: 9, shares: [{ each: 1 }, { each: 1 }] });
-  t.equal(balance(2, [lane(1, 3)], 1), undefined);
+  const lane = (perSample: number, count = 1, capacity = Infinity) => ({ perSample, count, capacity });
+  const split = (samples: number, lanes: readonly ReturnType<typeof lane>[], least: 0 | 1) =>
+    balance(
+      samples,
+      {
+        count: Float64Array.from(lanes, ({ count }) => count),
+        constant: new Float64Array(lanes.length),
+        perSample: Float64Array.from(lanes, ({ perSample }) => perSample),
+        capacity: Float64Array.from(lanes, ({ capacity }) => capacity),
+      },
+      least,
+    );
+  t.match(split(3, [lane(1), lane(2)], 0), { seconds: 2, shares: [{ each: 2 }, { each: 1 }] });
+  t.match(split(10, [lane(1, 1, 4), lane(2)], 0), { seconds: 12, limited: true });
+  t.equal(split(10, [lane(1, 2, 4)], 0), undefined);
+  t.match(split(3, [lane(1, 2), lane(9)], 1), { seconds: 9, shares: [{ each: 1 }, { each: 1 }] });
+  t.equal(split(2, [lane(1, 3)], 1), undefined);
 });
 
 t.test('the bound is total work over total speed where devices are alike', async (t) => {

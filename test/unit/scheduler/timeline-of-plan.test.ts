@@ -18,10 +18,13 @@ const layers = {
     backwardInput: work,
     backwardWeight: work,
     savedBytesPerSample: MIB,
-    workBytesPerSample: MIB,
+    rereadBytesPerSample: 0,
+    forwardBytesPerSample: MIB,
+    backwardBytesPerSample: MIB,
   })),
   cuts: Array.from({ length: 7 }, () => ({ activationBytesPerSample: 1e4, gradientBytesPerSample: 1e4 })),
   tied: [],
+  fused: { activationBytes: { base: 0, perSample: 8 * MIB }, crossingBytes: { base: 0, perSample: 0 } },
 };
 const device = (index: number, speed = 1): Device => ({
   id: `host/cpu:${index}`,
