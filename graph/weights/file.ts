@@ -4,7 +4,7 @@ import { bytesPerElement, dataFromBytes, type DataType } from '../ir/tensor.js';
 import { WeightsError } from './errors.js';
 import { headerEnd, LENGTH_BYTES, parseHeader, type Entry } from './header.js';
 
-/** Values of another type than float32 are converted in pieces of so many bytes. */
+/** Values are copied, and those of another type than float32 converted, in pieces of so many bytes. */
 const PIECE_BYTES = 2 ** 20;
 
 /** A safetensors file on disk: its header in memory, its tensors read one at a time, by offset. */
@@ -17,6 +17,7 @@ export class SafetensorsFile {
     private readonly dataStart: number,
     /** In the header's order. */
     readonly entries: readonly Entry[],
+    readonly metadata: ReadonlyMap<string, string>,
     private readonly source: string,
   ) {}
 
@@ -34,7 +35,8 @@ export class SafetensorsFile {
       const end = headerEnd(start, size, source);
       const header = new Uint8Array(end - LENGTH_BYTES);
       await fill(handle, header, LENGTH_BYTES, source);
-      return new SafetensorsFile(handle, end, parseHeader(header, size - end, source).entries, source);
+      const { entries, metadata } = parseHeader(header, size - end, source);
+      return new SafetensorsFile(handle, end, entries, metadata, source);
     } catch (error) {
       await handle.close();
       throw error;
@@ -73,6 +75,20 @@ export class SafetensorsFile {
     }
   }
 
+  /**
+   * Copies a tensor's bytes as they are to a place in another file, a piece at a time.
+   * @throws WeightsError when the file is shorter than it was
+   */
+  async copy(entry: Entry, to: FileHandle, position: number): Promise<void> {
+    const bytes = entry.end - entry.start;
+    const piece = new Uint8Array(Math.min(PIECE_BYTES, bytes));
+    for (let done = 0; done < bytes; done += piece.byteLength) {
+      const part = piece.subarray(0, Math.min(piece.byteLength, bytes - done));
+      await fill(this.handle, part, this.dataStart + entry.start + done, this.source);
+      await drain(to, part, position + done);
+    }
+  }
+
   async close(): Promise<void> {
     await this.handle.close();
   }
@@ -95,5 +111,13 @@ async function fill(handle: FileHandle, bytes: Uint8Array, position: number, sou
     const { bytesRead } = await handle.read(bytes, done, bytes.byteLength - done, position + done);
     if (bytesRead === 0) throw new WeightsError(`${source}: the file became shorter while it was read`);
     done += bytesRead;
+  }
+}
+
+/** Writes all of `bytes`: one write may take less than it was given. */
+export async function drain(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.byteLength;) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.byteLength - done, position + done);
+    done += bytesWritten;
   }
 }

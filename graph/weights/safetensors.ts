@@ -1,6 +1,6 @@
-import { InvariantError } from '../../base/index.js';
-import { bytesOf, bytesPerElement, dataFromBytes, formatType, type Tensor } from '../ir/tensor.js';
-import { headerEnd, LENGTH_BYTES, METADATA, parseHeader, TAGS } from './header.js';
+import { bytesOf, dataFromBytes, type Tensor } from '../ir/tensor.js';
+import { headerEnd, LENGTH_BYTES, parseHeader } from './header.js';
+import { layoutOf } from './layout.js';
 
 /** Named tensors, in the file's order, and free text about them. */
 export interface Weights {
@@ -28,39 +28,16 @@ export function readSafetensors(bytes: Uint8Array, source = 'the weights file'):
 }
 
 /**
- * The file as a list of pieces to be written one after the other; the tensors' own bytes are not copied.
- *
- * The header keeps the map's order. In the file, wider elements come first, so that each tensor is aligned to
- * its element (the header is padded to 8 bytes) and a reader needs no copy.
+ * The file as a list of pieces to be written one after the other; the tensors' own bytes are not copied. Laid out by
+ * `layoutOf`.
  * @throws InvariantError for an element type that the format lacks (`string`)
  */
 export function safetensorsChunks(
   tensors: ReadonlyMap<string, Tensor>,
   metadata: ReadonlyMap<string, string> = new Map(),
 ): readonly Uint8Array[] {
-  const ordered = [...tensors].sort(([, a], [, b]) => bytesPerElement(b.dtype) - bytesPerElement(a.dtype));
-  const starts = new Map<string, number>();
-  let end = 0;
-  for (const [name, tensor] of ordered) {
-    starts.set(name, end);
-    end += tensor.data.byteLength;
-  }
-  const members: string[] = [];
-  if (metadata.size > 0) members.push(`"${METADATA}":${JSON.stringify(Object.fromEntries(metadata))}`);
-  for (const [name, tensor] of tensors) {
-    const dtype = TAGS[tensor.dtype];
-    if (dtype === undefined || name === METADATA) {
-      throw new InvariantError(`"${name}" (${formatType(tensor)}) has no form in safetensors`);
-    }
-    const start = starts.get(name)!;
-    const entry = { dtype, shape: tensor.shape, data_offsets: [start, start + tensor.data.byteLength] };
-    members.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
-  }
-  const json = new TextEncoder().encode(`{${members.join(',')}}`);
-  const header = new Uint8Array(8 + Math.ceil(json.byteLength / 8) * 8).fill(0x20);
-  new DataView(header.buffer).setBigUint64(0, BigInt(header.byteLength - 8), true);
-  header.set(json, 8);
-  return [header, ...ordered.map(([, tensor]) => bytesOf(tensor))];
+  const { header, starts } = layoutOf(tensors, metadata);
+  return [header, ...[...starts.keys()].map((name) => bytesOf(tensors.get(name)!))];
 }
 
 /** The whole file in memory; for files larger than memory write `safetensorsChunks` one by one. */
