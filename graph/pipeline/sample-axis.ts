@@ -13,18 +13,18 @@ export interface SampleAxis {
 
 /**
  * Tells from a value's types for two numbers of samples where its samples are.
+ * @param value its name, for messages
  * @param a its type for `aSamples` samples
  * @param b its type for `bSamples`, another number
- * @param value its name, for messages
  * @returns undefined where the number of samples makes no difference: every sample has the whole value
  * @throws StageError where more than one axis changes, or one that is no multiple of the samples
  */
 export function sampleAxis(
+  value: string,
   a: TensorType,
   aSamples: number,
   b: TensorType,
   bSamples: number,
-  value: string,
 ): SampleAxis | undefined {
   if (aSamples === bSamples || !isCount(aSamples) || !isCount(bSamples)) {
     throw new InvariantError(

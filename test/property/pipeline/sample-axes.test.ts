@@ -17,7 +17,7 @@ for (const name of fixtures.filter((each) => each !== 'lstm')) {
       const [two, three] = [2, 3].map((batch) => edgesOf(build(graph, { batch, loss, stages })));
       t.strictSame([...two!.keys()], [...three!.keys()], 'the same values cross');
       for (const [value, { type }] of two!) {
-        const found = sampleAxis(type, 2, three!.get(value)!.type, 3, value);
+        const found = sampleAxis(value, type, 2, three!.get(value)!.type, 3);
         if (found) t.equal(type.shape[found.axis], 2 * found.rows);
       }
     }
