@@ -12,3 +12,6 @@ export {
 export type { TraceNames } from './names.js';
 export { fromRankTrace, mergeRanks, toRankTrace, type RankTrace } from './rank-trace.js';
 export { timelineOf, type Timeline } from './of-plan.js';
+export { compare, type Comparison, type Pair } from './compare.js';
+export { toSvg, type SvgOptions } from './svg.js';
+export { toText, type TextOptions } from './text.js';
