@@ -90,8 +90,6 @@ async function assemble(options: CoordinatorOptions, closers: Closers): Promise<
     changed: () => queueMicrotask(() => dispatcher.advance()),
   });
   closers.push(() => members.close());
-  const exportModel = (paths: Parameters<PreparationThreads['exportModel']>[0]) =>
-    preparation.exportModel(paths);
   const plan: PlanJob = (job, model, devices) =>
     preparation.plan(planQuestion(job, model, devices, { links: [] }));
   const dispatcher: Dispatcher = new Dispatcher({
@@ -99,7 +97,8 @@ async function assemble(options: CoordinatorOptions, closers: Closers): Promise<
     members,
     plan,
     artifacts,
-    exportModel,
+    exportModel: (paths) => preparation.exportModel(paths),
+    mergeWeights: (paths) => preparation.mergeWeights(paths),
     jobsDir,
     clock,
     logger,

@@ -147,5 +147,16 @@ export class ArtifactTooLargeError extends UserError {
   }
 }
 
+/** Ranks said that they were done, and handed over no weights. */
+export class WeightsMissingError extends PeerError {
+  constructor(devices: readonly string[]) {
+    super(
+      'weights_missing',
+      `${devices.join(', ')}: finished without handing over the trained weights; submit the job again`,
+      { ids: { devices, device: devices[0] ?? null } },
+    );
+  }
+}
+
 /** A part of the coordinator's own host failed: its disk, its preparation thread. */
 export class HostError extends PeerError {}

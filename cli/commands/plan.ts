@@ -8,6 +8,7 @@ import { readClusterFile } from '../submit/cluster-file.js';
 import { readJobFile } from '../submit/job-file.js';
 import { modelBytes } from '../submit/model.js';
 import { parseOverride } from '../submit/overrides.js';
+import { timelineDrawer } from '../submit/timeline.js';
 import { table } from '../terminal/table.js';
 import { collect, examples, withCoordinator, withJson } from './options.js';
 
@@ -15,6 +16,7 @@ interface Options {
   readonly coordinator?: string;
   readonly cluster?: string;
   readonly set: readonly string[];
+  readonly timeline?: string | boolean;
 }
 
 /** `dtrain plan JOB.yaml`: who would train what, without running anything. */
@@ -24,17 +26,20 @@ export function registerPlan(program: Command, session: Session): void {
     .description('plan a job without running it: stages, devices, memory, time')
     .argument('<job-file>', 'YAML or JSON; its paths are relative to it')
     .option('--cluster <file>', 'plan for the devices of a cluster file, not for those that have joined')
-    .option('--set <key=value>', 'put a value over that of the job file; repeat for several', collect, []);
+    .option('--set <key=value>', 'put a value over that of the job file; repeat for several', collect, [])
+    .option('--timeline [file]', 'draw the step: as text, or into FILE.svg or FILE.json (a Chrome trace)');
   withJson(withCoordinator(command))
     .addHelpText(
       'after',
       examples(
         'dtrain plan job.yaml',
         'dtrain plan job.yaml --cluster cluster.yaml --json | jq .stages',
+        'dtrain plan job.yaml --cluster cluster.yaml --timeline step.svg',
         'dtrain plan job.yaml --cluster cluster.yaml --set batch=256 --set parallelism.pipeline=2',
       ),
     )
     .action(async (file: string, options: Options) => {
+      const draw = timelineDrawer(session, options.timeline);
       const job = await readJobFile(file, session.cwd, options.set.map(parseOverride));
       const cluster =
         options.cluster === undefined
@@ -54,6 +59,7 @@ export function registerPlan(program: Command, session: Session): void {
         now: () => performance.now() / 1000,
       });
       session.terminal.answer(plan, () => describe(plan));
+      await draw(plan);
     });
 }
 

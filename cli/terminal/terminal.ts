@@ -5,7 +5,7 @@ import { describeError } from '../exit.js';
 export type Colors = ReturnType<typeof createColors>;
 
 export interface Streams {
-  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly env: NodeJS.ProcessEnv;
 }

@@ -6,7 +6,7 @@ import type { Device, Plan } from '../../scheduler/index.js';
 import type { JobBoard, JobLedger, ModelFacts } from '../job/index.js';
 import { LaunchRun, type Failure } from '../launch/index.js';
 import type { Members, RankMessage, Tenant } from '../membership/index.js';
-import { JobResults, type ModelExport } from '../results/index.js';
+import { JobResults, type ModelExport, type WeightsMerge } from '../results/index.js';
 import { decide, type PlanAnswer } from './decide.js';
 import { runPlanOf } from './planning.js';
 
@@ -22,6 +22,7 @@ export interface DispatcherOptions {
   readonly plan: PlanJob;
   readonly artifacts: ArtifactStore;
   readonly exportModel: ModelExport;
+  readonly mergeWeights: WeightsMerge;
   readonly jobsDir: string;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -183,7 +184,7 @@ export class Dispatcher {
   }
 
   private launch(ledger: JobLedger, plan: Plan): void {
-    const { members, clock, logger, board, artifacts, exportModel, jobsDir } = this.options;
+    const { members, clock, logger, board, artifacts, exportModel, mergeWeights, jobsDir } = this.options;
     const { id, model, output } = ledger.job;
     const at = clock.epochMs();
     const hosts = new Map(members.devices().map((device) => [device.id, device.host]));
@@ -204,6 +205,7 @@ export class Dispatcher {
             logFile: join(jobsDir, id, 'log.jsonl'),
             artifacts,
             exportModel,
+            mergeWeights,
             clock,
             logger,
             written: () => board.touch(id),

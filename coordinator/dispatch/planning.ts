@@ -15,7 +15,7 @@ import {
   type Topology,
 } from '../../scheduler/index.js';
 import { UnsupportedJobError } from '../errors.js';
-import type { JobTotals, ModelFacts, TrainingJob } from '../job/index.js';
+import { ranksOf, type JobTotals, type ModelFacts, type TrainingJob } from '../job/index.js';
 import type { PlanQuestion } from '../prepare/index.js';
 
 /** A collective may wait for the slowest rank's step; a fault is found by its lease long before. */
@@ -104,16 +104,13 @@ export function runPlanOf(
       shardOptimizer: plan.shardOptimizer ?? true,
       stages: plan.stages.map(({ nodes, recompute = false }) => ({ nodes: [...nodes], recompute })),
     },
-    // with several stages on each pipeline rank, the first of them tells its replicas
-    ranks: plan.stages.slice(0, plan.stages.length / (plan.schedule.stagesPerRank ?? 1)).flatMap((stage) =>
-      stage.replicas.map((replica) => ({
-        device: replica.device,
-        host: hostOf(replica.device),
-        pipelineRank: stage.index,
-        samples: [...(replica.samplesPerMicroBatch ?? [replica.samplesPerStep])],
-        budgetBytes: replica.budgetBytes,
-        accountedBytes: replica.predictedPeakBytes,
-      })),
-    ),
+    ranks: ranksOf(plan).map(({ pipelineRank, replica }) => ({
+      device: replica.device,
+      host: hostOf(replica.device),
+      pipelineRank,
+      samples: [...(replica.samplesPerMicroBatch ?? [replica.samplesPerStep])],
+      budgetBytes: replica.budgetBytes,
+      accountedBytes: replica.predictedPeakBytes,
+    })),
   };
 }

@@ -1,6 +1,7 @@
 export * from './board.js';
 export * from './ledger.js';
 export * from './memory-store.js';
+export * from './performance.js';
 export * from './record.js';
 export * from './recover.js';
 export * from './redis-store.js';

@@ -1,4 +1,5 @@
 import type { JobRecord } from '../../protocol/index.js';
+import { performanceOf, ranksOf } from './performance.js';
 import { isOver, runOf, type TrainingJob } from './state.js';
 
 /** A job as REST and `--json` show it. Pure. */
@@ -22,8 +23,9 @@ export function recordOf(job: TrainingJob): JobRecord {
     validationAccuracy: progress?.validationAccuracy ?? null,
     samplesPerSecond: rate,
     etaSeconds: job.state === 'succeeded' ? 0 : left,
-    devices: run ? run.plan.stages.flatMap((stage) => stage.replicas.map((replica) => replica.device)) : [],
+    devices: run ? ranksOf(run.plan).map(({ replica }) => replica.device) : [],
     explanation: run ? [...run.plan.explanation] : [],
+    performance: run ? performanceOf(run.plan, job.state === 'succeeded' ? job.measured : []) : null,
     output: job.output,
     createdAt: isoTime(job.createdAt),
     startedAt: typeof run?.startedAt === 'number' ? isoTime(run.startedAt) : null,

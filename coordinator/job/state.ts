@@ -1,6 +1,8 @@
+import type { Sha256 } from '../../base/index.js';
 import type { JobSpec, JobState } from '../../protocol/index.js';
 import type { JobBytes, LayerProfile, Plan } from '../../scheduler/index.js';
 import { IllegalTransitionError } from '../errors.js';
+import type { RankSummary } from './performance.js';
 
 /**
  * A training job as the sum of its events. States, with the events that lead on:
@@ -18,7 +20,7 @@ export type TrainingJob = JobFacts &
     | { readonly state: 'planning' }
     | ({ readonly state: 'starting' } & JobRun)
     | ({ readonly state: 'running' } & JobRun)
-    | ({ readonly state: 'succeeded' } & JobRun & JobEnd)
+    | ({ readonly state: 'succeeded'; readonly measured: readonly RankSummary[] } & JobRun & JobEnd)
     | ({ readonly state: 'failed'; readonly error: JobFailure } & Partial<JobRun> & JobEnd)
     | ({ readonly state: 'cancelled' } & Partial<JobRun> & JobEnd)
   );
@@ -105,8 +107,10 @@ export type JobEvent = { readonly at: number } & (
   | { readonly type: 'launched'; readonly epoch: number; readonly plan: Plan }
   | { readonly type: 'started' }
   | { readonly type: 'progressed'; readonly progress: Progress }
-  | { readonly type: 'checkpointed'; readonly step: number; readonly sha256: string }
-  | { readonly type: 'succeeded'; readonly progress: Progress }
+  /** The weights after a step: a part of each pipeline rank, in their order. */
+  | { readonly type: 'checkpointed'; readonly step: number; readonly parts: readonly Sha256[] }
+  /** `measured`: by rank. */
+  | { readonly type: 'succeeded'; readonly progress: Progress; readonly measured: readonly RankSummary[] }
   | { readonly type: 'failed'; readonly error: JobFailure; readonly progress?: Progress }
   | { readonly type: 'cancelled'; readonly progress?: Progress }
 );
@@ -151,8 +155,10 @@ export function transition(job: TrainingJob | undefined, event: JobEvent): Train
       if (job.state === 'running') return job;
       break;
     case 'succeeded':
-      if (job.state === 'running')
-        return { ...job, state: 'succeeded', progress: event.progress, endedAt: event.at };
+      if (job.state === 'running') {
+        const { progress, measured, at } = event;
+        return { ...job, state: 'succeeded', progress, measured, endedAt: at };
+      }
       break;
     case 'failed':
       if (!isOver(job)) {

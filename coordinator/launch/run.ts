@@ -1,5 +1,12 @@
 import { create } from '@bufbuild/protobuf';
-import { fromReport, reportOf, type Clock, type DtrainError, type Logger } from '../../base/index.js';
+import {
+  fromReport,
+  reportOf,
+  type Clock,
+  type DtrainError,
+  type Logger,
+  type Sha256,
+} from '../../base/index.js';
 import {
   artifactOf,
   encodeRunPlan,
@@ -13,9 +20,10 @@ import {
   type StepReport,
 } from '../../protocol/index.js';
 import type { Plan } from '../../scheduler/index.js';
-import { NO_PROGRESS, type JobLedger, type Progress } from '../job/index.js';
+import { WeightsMissingError } from '../errors.js';
+import { NO_PROGRESS, type JobLedger, type Progress, type RankSummary } from '../job/index.js';
 import type { Members, RankMessage } from '../membership/index.js';
-import type { JobResults, RankSummary } from '../results/index.js';
+import type { JobResults } from '../results/index.js';
 import {
   beginLaunch,
   nextLaunch,
@@ -25,6 +33,7 @@ import {
   type LaunchTimer,
   type Verdict,
 } from './machine.js';
+import { WeightParts } from './parts.js';
 import type { Failure } from './rank.js';
 
 export interface LaunchOptions {
@@ -49,7 +58,8 @@ export class LaunchRun {
   private state: LaunchState;
   private results: JobResults | undefined;
   private progress: Progress = NO_PROGRESS;
-  private weights = '';
+  private readonly parts: WeightParts;
+  private weights: readonly Sha256[] | undefined;
   private readonly summaries: RankSummary[] = [];
   private readonly traces: string[] = [];
   private readonly timers = new Map<LaunchTimer, () => void>();
@@ -58,6 +68,7 @@ export class LaunchRun {
 
   constructor(private readonly options: LaunchOptions) {
     const { runPlan, members } = options;
+    this.parts = new WeightParts(runPlan.ranks);
     this.over = new Promise((resolve) => (this.finish = resolve));
     const devices = runPlan.ranks.map((rank) => rank.device);
     devices.forEach((device, rank) =>
@@ -119,7 +130,7 @@ export class LaunchRun {
         if (rank === 0) this.step(message.value);
         return;
       case 'checkpoint':
-        this.checkpoint(message.value.step, message.value.weightsSha256);
+        this.checkpoint(rank, message.value.step, message.value.weightsSha256);
         return;
       case 'finished':
         this.finished(rank, message.value);
@@ -160,17 +171,18 @@ export class LaunchRun {
     if (ledger.job.state === 'running') ledger.observe(this.progress, clock.epochMs());
   }
 
-  private checkpoint(step: number, sha256: string): void {
+  private checkpoint(rank: number, step: number, sha256: Sha256): void {
     const { ledger, clock } = this.options;
-    if (ledger.job.state !== 'running') return;
-    this.results?.checkpoint(step, sha256);
-    ledger.record({ type: 'checkpointed', at: clock.epochMs(), step, sha256 });
+    const parts = this.parts.add(step, rank, sha256);
+    if (!parts || ledger.job.state !== 'running') return;
+    this.results?.checkpoint(step, parts);
+    ledger.record({ type: 'checkpointed', at: clock.epochMs(), step, parts });
   }
 
   private finished(rank: number, message: RankFinished): void {
     const { peakBytes, accountedBytes, medianStepSeconds, medianComputeSeconds, steps } = message;
     this.summaries[rank] = { peakBytes, accountedBytes, medianStepSeconds, medianComputeSeconds, steps };
-    if (rank === 0) this.weights = message.weightsSha256;
+    this.weights ??= this.parts.add('end', rank, message.weightsSha256);
     this.traces[rank] = message.traceSha256;
     this.handle({ type: 'finished', rank });
   }
@@ -251,6 +263,7 @@ export class LaunchRun {
     if (kind === 'succeeded') {
       try {
         const model = artifactOf(ledger.job.job.model)!; // checked at submission
+        if (!this.weights) throw new WeightsMissingError(this.parts.missing('end'));
         await this.results!.succeed(plan, model, this.weights, this.summaries);
         await this.results!.trace({ title: runPlan.name, ranks: runPlan.ranks }, this.traces);
       } catch (failure) {
@@ -270,7 +283,7 @@ export class LaunchRun {
     } else if (kind === 'cancelled') {
       ledger.record({ type: 'cancelled', at, progress });
     } else {
-      ledger.record({ type: 'succeeded', at, progress });
+      ledger.record({ type: 'succeeded', at, progress, measured: this.summaries });
     }
   }
 

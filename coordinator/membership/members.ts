@@ -236,8 +236,7 @@ export class Members {
     for (const { member: host, tenant, device } of this.seats.values()) {
       if (host !== member || tenant?.jobId !== message.value.jobId) continue;
       if ('epoch' in message.value && message.value.epoch !== tenant.epoch) continue;
-      // only rank 0 writes checkpoints, and they do not name it
-      if (('rank' in message.value ? message.value.rank : 0) !== tenant.rank) continue;
+      if (message.value.rank !== tenant.rank) continue;
       this.events.rank(tenant, device.id, message);
       return;
     }

@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { InvariantError, reportOf } from '../../base/index.js';
+import { mergeSafetensors } from '../../graph/index.js';
 import { makePlan } from '../../scheduler/index.js';
 import { exportModel } from './export.js';
 import { inspectJob } from './inspect.js';
@@ -23,6 +24,9 @@ async function answer({ id, task }: PrepareRequest): Promise<PrepareAnswer> {
         return { id, kind: 'inspected', inspection: await inspectJob(task.job, task.paths) };
       case 'plan':
         return { id, kind: 'planned', plan: makePlan({ ...task.question, now }) };
+      case 'merge':
+        await mergeSafetensors(task.parts, task.to);
+        return { id, kind: 'merged' };
       case 'export':
         await exportModel(task);
         return { id, kind: 'exported' };

@@ -10,6 +10,7 @@ export type PlanQuestion = Omit<PlanRequest, 'now'>;
 export type PrepareTask =
   | { readonly kind: 'inspect'; readonly job: JobSpec; readonly paths: ReadonlyMap<string, string> }
   | { readonly kind: 'plan'; readonly question: PlanQuestion }
+  | { readonly kind: 'merge'; readonly parts: readonly string[]; readonly to: string }
   | { readonly kind: 'export'; readonly model: string; readonly weights: string; readonly to: string };
 
 export interface PrepareRequest {
@@ -20,5 +21,6 @@ export interface PrepareRequest {
 export type PrepareAnswer =
   | { readonly id: number; readonly kind: 'inspected'; readonly inspection: Inspection }
   | { readonly id: number; readonly kind: 'planned'; readonly plan: Plan }
+  | { readonly id: number; readonly kind: 'merged' }
   | { readonly id: number; readonly kind: 'exported' }
   | { readonly id: number; readonly kind: 'failed'; readonly error: ErrorReport };

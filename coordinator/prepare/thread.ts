@@ -14,6 +14,7 @@ export interface Preparation {
     readonly weights: string;
     readonly to: string;
   }): Promise<void>;
+  mergeWeights(paths: { readonly parts: readonly string[]; readonly to: string }): Promise<void>;
   /** Ends work in progress: it rejects. */
   close(): Promise<void>;
 }
@@ -42,9 +43,9 @@ export class PreparationThreads implements Preparation {
   /** @throws whatever inspectJob throws, as its report; HostError `preparation_failed` */
   inspect(job: JobSpec, paths: ReadonlyMap<string, string>): Promise<Inspection> {
     // everything that the answer depends on: artifacts go by their hash
-    const { model, weights, frozen, data, loss, batch, steps, optimizer } = job;
+    const { model, weights, frozen, data, loss, batch, steps, optimizer, communication } = job;
     const { batchNormalization, lossOutput } = job;
-    const what = [model, weights, frozen, data, loss, batch, steps, optimizer];
+    const what = [model, weights, frozen, data, loss, batch, steps, optimizer, communication];
     const key = JSON.stringify([...what, batchNormalization, lossOutput ?? null]);
     this.planner.start(); // as a rule its turn is next
     return remembered(this.inspections, key, async () => {
@@ -61,6 +62,10 @@ export class PreparationThreads implements Preparation {
 
   async exportModel(paths: { model: string; weights: string; to: string }): Promise<void> {
     await ask(this.exporter, { kind: 'export', ...paths }, 'exported');
+  }
+
+  async mergeWeights(paths: { parts: readonly string[]; to: string }): Promise<void> {
+    await ask(this.exporter, { kind: 'merge', ...paths }, 'merged');
   }
 
   async close(): Promise<void> {

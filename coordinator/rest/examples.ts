@@ -37,6 +37,23 @@ export const exampleJob: JobRecord = {
   etaSeconds: 20.4,
   devices: ['old/cpu:0', 'big/cuda:0'],
   explanation: ['big/cuda:0 takes 96 of 128 samples a step: 900.0 GFLOP/s measured, 75 % of the cluster'],
+  performance: {
+    predictedStepSeconds: 0.021,
+    measuredStepSeconds: null,
+    devices: [
+      {
+        device: 'big/cuda:0',
+        stages: [0],
+        samplesPerStep: 96,
+        budgetBytes: 8589934592,
+        predictedPeakBytes: 1476395008,
+        measuredPeakBytes: null,
+        predictedBusySeconds: 0.019,
+        measuredBusySeconds: null,
+        measuredStepSeconds: null,
+      },
+    ],
+  },
   output: { directory: '/home/ada/digits/out', delivered: true },
   createdAt: '2025-06-01T12:00:00.000Z',
   startedAt: '2025-06-01T12:00:02.000Z',

@@ -4,9 +4,10 @@ import type { Clock, Logger, Sha256 } from '../../base/index.js';
 import type { JobLogRow, MetricRow, StepReport } from '../../protocol/index.js';
 import type { Plan, TraceNames } from '../../scheduler/index.js';
 import type { ArtifactStore } from '../artifacts/index.js';
+import type { RankSummary } from '../job/index.js';
 import { HostError } from '../errors.js';
 import { copyWhole, GrowingFile, replace, writeJson } from './files.js';
-import { reportOf, type RankSummary } from './report.js';
+import { reportOf } from './report.js';
 import { rowOf, scalarsOf } from './rows.js';
 import { eventFileName, fileVersionRecord, scalarRecord } from './tensorboard/index.js';
 import { writeTrace } from './trace.js';
@@ -31,6 +32,12 @@ export type ModelExport = (paths: {
   readonly to: string;
 }) => Promise<void>;
 
+/** Writes weights that lie in several files into one. */
+export type WeightsMerge = (paths: {
+  readonly parts: readonly string[];
+  readonly to: string;
+}) => Promise<void>;
+
 export interface JobResultsOptions {
   readonly job: string;
   readonly directory: string;
@@ -38,6 +45,7 @@ export interface JobResultsOptions {
   readonly logFile: string;
   readonly artifacts: ArtifactStore;
   readonly exportModel: ModelExport;
+  readonly mergeWeights: WeightsMerge;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Something was added that readers of the files may want to see. */
@@ -100,28 +108,34 @@ export class JobResults {
     this.log.append(`${JSON.stringify(row)}\n`);
   }
 
-  checkpoint(step: number, weights: Sha256): void {
+  /** @param parts of the weights, of which each holds others */
+  checkpoint(step: number, parts: readonly Sha256[]): void {
     const to = join(this.options.directory, OUTPUT.checkpoints, `step-${step}.safetensors`);
     this.copies = this.copies
-      .then(() => this.place(weights, to))
+      .then(() => this.place(parts, to))
       .catch((error: unknown) => {
         this.options.logger.error({ step, err: error }, 'a checkpoint was not written');
       });
   }
 
-  /** The trained model, its weights and the report. @throws HostError, ModelError */
+  /**
+   * The trained model, its weights and the report.
+   * @param parts of the weights, of which each holds others
+   * @throws HostError, ModelError, WeightsError
+   */
   async succeed(
     plan: Plan,
     model: Sha256,
-    weights: Sha256,
+    parts: readonly Sha256[],
     summaries: readonly RankSummary[],
   ): Promise<void> {
     const { directory, artifacts, exportModel, job } = this.options;
     try {
-      await this.place(weights, join(directory, OUTPUT.weights));
+      const weights = join(directory, OUTPUT.weights);
+      await this.place(parts, weights);
       await writeJson(join(directory, OUTPUT.report), reportOf(job, plan, summaries));
       await replace(join(directory, OUTPUT.model), (to) =>
-        exportModel({ model: artifacts.path(model), weights: artifacts.path(weights), to }),
+        exportModel({ model: artifacts.path(model), weights, to }),
       );
     } catch (error) {
       throw isSystemError(error) ? unwritable(directory, error) : error;
@@ -150,8 +164,11 @@ export class JobResults {
     await Promise.all([this.metrics.close(), this.events.close(), this.log.close(), this.copies]);
   }
 
-  private place(artifact: Sha256, to: string): Promise<void> {
-    return copyWhole(this.options.artifacts.path(artifact), to);
+  private place(artifacts: readonly Sha256[], to: string): Promise<void> {
+    const parts = artifacts.map((artifact) => this.options.artifacts.path(artifact));
+    const [only] = parts;
+    if (only !== undefined && parts.length === 1) return copyWhole(only, to);
+    return replace(to, (whole) => this.options.mergeWeights({ parts, to: whole }));
   }
 }
 

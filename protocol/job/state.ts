@@ -21,6 +21,26 @@ export function isTerminal(state: JobState): boolean {
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =>
   Type.Union([schema, Type.Null()]);
 
+/** A plan's predictions beside what was measured once the job has succeeded; null before. */
+export const PerformanceSchema = Type.Object({
+  predictedStepSeconds: Type.Number(),
+  measuredStepSeconds: nullable(Type.Number()),
+  devices: Type.Array(
+    Type.Object({
+      device: Type.String(),
+      stages: Type.Array(Type.Integer()),
+      samplesPerStep: Type.Integer(),
+      budgetBytes: Type.Number(),
+      predictedPeakBytes: Type.Number(),
+      measuredPeakBytes: nullable(Type.Number()),
+      predictedBusySeconds: Type.Number(),
+      measuredBusySeconds: nullable(Type.Number()),
+      measuredStepSeconds: nullable(Type.Number()),
+    }),
+  ),
+});
+export type JobPerformance = Static<typeof PerformanceSchema>;
+
 /** A job as REST and `--json` show it. Times are ISO 8601; numbers that are not known yet are null. */
 export const JobRecordSchema = Type.Object({
   id: Type.String(),
@@ -35,6 +55,8 @@ export const JobRecordSchema = Type.Object({
   etaSeconds: nullable(Type.Number()),
   devices: Type.Array(Type.String()),
   explanation: Type.Array(Type.String()),
+  /** From the launch on. */
+  performance: nullable(PerformanceSchema),
   /** The folder on the coordinator's host that holds the results, and whether the submitter's own folder is it. */
   output: Type.Object({ directory: Type.String(), delivered: Type.Boolean() }),
   createdAt: Type.String(),

@@ -71,6 +71,7 @@ export const ReportSchema = Type.Object({
   devices: Type.Array(
     Type.Object({
       device: Type.String(),
+      stages: Type.Array(Type.Integer(), { description: 'indices of those that it held' }),
       samplesPerStep: Type.Integer(),
       budgetBytes: Type.Number(),
       predictedPeakBytes: Type.Number(),
@@ -78,8 +79,8 @@ export const ReportSchema = Type.Object({
       accountedBytes: Type.Number({ description: 'what the executor itself accounts for' }),
       predictedStepSeconds: Type.Number(),
       measuredStepSeconds: Type.Number({ description: 'median' }),
-      predictedComputeSeconds: Type.Number(),
-      measuredComputeSeconds: Type.Number({ description: 'median' }),
+      predictedBusySeconds: Type.Number({ description: 'computing, a step' }),
+      measuredBusySeconds: Type.Number({ description: 'computing, a step: median' }),
     }),
   ),
 });

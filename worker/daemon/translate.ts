@@ -36,9 +36,9 @@ export const toFromWorker = {
     case: 'log',
     value: create(LogLineSchema, { jobId, rank, level, message }),
   }),
-  checkpoint: ({ jobId, epoch }: RunId, step: number, weightsSha256: string): Message => ({
+  checkpoint: (run: RunId, step: number, weightsSha256: string): Message => ({
     case: 'checkpoint',
-    value: create(CheckpointWrittenSchema, { jobId, epoch, step, weightsSha256 }),
+    value: create(CheckpointWrittenSchema, { ...run, step, weightsSha256 }),
   }),
   finished: (run: RunId, summary: RunSummary, weightsSha256: string, traceSha256: string): Message => ({
     case: 'finished',

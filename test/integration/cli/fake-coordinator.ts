@@ -93,6 +93,7 @@ export function record(overrides: Partial<JobRecord>): JobRecord {
     etaSeconds: null,
     devices: [],
     explanation: [],
+    performance: null,
     output: { directory: '/far/away', delivered: false },
     createdAt: '2026-01-01T00:00:00.000Z',
     startedAt: null,

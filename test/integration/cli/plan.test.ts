@@ -107,3 +107,18 @@ t.test('a model that fits nowhere is refused with the bytes that are missing', a
   t.equal(status, 2);
   t.match(JSON.parse(stdout), { error: { code: 'budget_too_small', shortBytes: Number } });
 });
+
+t.test('the step of a plan is drawn', async (t) => {
+  const folder = folderOf(t);
+  const forced = ['--set', 'parallelism.pipeline=2', '--set', 'parallelism.microBatches=4'];
+  const text = plan(folder, ...forced, '--timeline');
+  t.equal(text.status, 0, text.stderr);
+  t.match(text.stdout, /\n\S+, 4 micro-batches: [\d.]+ m?s, bubble [\d.]+ %\n[ab]\/cpu:0 \|F0/);
+  const trace = plan(folder, ...forced, '--timeline', 'step.json', '--json');
+  t.equal(trace.status, 0, trace.stderr);
+  t.ok(JSON.parse(trace.stdout));
+  t.match(readFileSync(join(folder, 'step.json'), 'utf8'), '"traceEvents":');
+  const wrong = plan(folder, '--timeline', 'step.gif');
+  t.equal(wrong.status, 2);
+  t.match(wrong.stderr, /step\.gif: a file that ends with \.svg or \.json/);
+});

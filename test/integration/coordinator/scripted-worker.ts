@@ -2,10 +2,12 @@ import { create } from '@bufbuild/protobuf';
 import { credentials, Metadata, type ClientDuplexStream, type ClientWritableStream } from '@grpc/grpc-js';
 import { EventEmitter, once } from 'node:events';
 import { sha256, version } from '../../../base/index.js';
+import { readSafetensors, writeSafetensors } from '../../../graph/index.js';
 import {
   ArtifactChunkSchema,
   ArtifactRequestSchema,
   CHANNEL_OPTIONS,
+  CheckpointWrittenSchema,
   ControlClientBase,
   decodeRunPlan,
   DeviceSchema,
@@ -75,7 +77,7 @@ export class ScriptedWorker extends EventEmitter {
       readonly devices?: readonly ScriptedDevice[];
       readonly script?: Partial<Script>;
       readonly version?: string;
-      /** What rank 0 puts as trained weights. */
+      /** The trained weights: what the first replicas put, each a part. */
       readonly weights?: Uint8Array;
       readonly heartbeatMs?: number;
     } = {},
@@ -179,10 +181,34 @@ export class ScriptedWorker extends EventEmitter {
     this.tell({ case: 'step', value: create(StepReportSchema, report) });
   }
 
-  /** The end of training; rank 0 hands its weights over first. */
-  async finish({ jobId, epoch, rank }: Launch, steps: number): Promise<void> {
-    const weightsSha256 = rank === 0 ? sha256(this.weights) : '';
-    if (rank === 0) await this.put(weightsSha256, this.weights);
+  /** The weights of a rank that hands some over: all, or with several pipeline ranks each n-th parameter. */
+  private async putPart({ jobId, rank }: Launch): Promise<string> {
+    const { plan } = this.of(jobId)[0]!;
+    const { pipelineRank } = plan.ranks[rank]!;
+    if (plan.ranks.findIndex((other) => other.pipelineRank === pipelineRank) !== rank) return '';
+    const pipelineRanks = Math.max(...plan.ranks.map((other) => other.pipelineRank)) + 1;
+    const tensors = () => [...readSafetensors(this.weights, 'weights').tensors];
+    const part =
+      pipelineRanks === 1
+        ? this.weights
+        : writeSafetensors(new Map(tensors().filter((_, i) => i % pipelineRanks === pipelineRank)));
+    await this.put(sha256(part), part);
+    return sha256(part);
+  }
+
+  /** A checkpoint, of ranks that hand weights over. */
+  async checkpoint(launch: Launch, step: number): Promise<void> {
+    const weightsSha256 = await this.putPart(launch);
+    if (weightsSha256 === '') return;
+    const { jobId, epoch, rank } = launch;
+    const value = create(CheckpointWrittenSchema, { jobId, epoch, rank, step, weightsSha256 });
+    this.tell({ case: 'checkpoint', value });
+  }
+
+  /** The end of training; the first replica of each pipeline rank hands its weights over first. */
+  async finish(launch: Launch, steps: number): Promise<void> {
+    const weightsSha256 = await this.putPart(launch);
+    const { jobId, epoch, rank } = launch;
     const summary = {
       peakBytes: 2e8,
       accountedBytes: 1.9e8,

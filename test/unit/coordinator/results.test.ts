@@ -14,26 +14,13 @@ import { join } from 'node:path';
 import t from 'tap';
 import { createLogger, sha256, systemClock } from '../../../base/index.js';
 import { ArtifactStore } from '../../../coordinator/artifacts/index.js';
-import {
-  claimHolds,
-  JobResults,
-  removeClaim,
-  reportOf,
-  type RankSummary,
-} from '../../../coordinator/results/index.js';
+import { claimHolds, JobResults, removeClaim, reportOf } from '../../../coordinator/results/index.js';
 import { EventSchema } from '../../../coordinator/results/tensorboard/gen/event_pb.js';
 import { StepReportSchema } from '../../../protocol/index.js';
 import { bubbleOf, fromChromeTrace } from '../../../scheduler/index.js';
-import { plan } from './samples.js';
+import { plan, summary } from './samples.js';
 import { readRecords } from './tfrecord-reader.js';
 
-const summary: RankSummary = {
-  peakBytes: 9,
-  accountedBytes: 8,
-  medianStepSeconds: 0.2,
-  medianComputeSeconds: 0.15,
-  steps: 20,
-};
 const report = (step: number, change: object = {}) =>
   create(StepReportSchema, {
     step,
@@ -74,6 +61,10 @@ async function begin(
         writeFileSync(paths.to, readFileSync(paths.model, 'utf8') + readFileSync(paths.weights, 'utf8'));
         return Promise.resolve();
       },
+      mergeWeights: ({ parts, to }) => {
+        writeFileSync(to, parts.map((part) => readFileSync(part, 'utf8')).join('+'));
+        return Promise.resolve();
+      },
       clock: systemClock,
       logger: createLogger('test', 'silent'),
       written: () => undefined,
@@ -96,8 +87,9 @@ t.test('everything that the contract lists', async (t) => {
   results.step(report(2, { loss: NaN, gradientNorm: Infinity }));
   results.step(report(3, { validationLoss: 0.7, validationAccuracy: 0.9 }));
   results.say({ at: 'now', device: null, rank: null, level: 'info', message: 'hello' });
-  results.checkpoint(2, await put('at two'));
-  await results.succeed(plan, await put('model+'), await put('weights'), [summary]);
+  results.checkpoint(2, [await put('at two')]);
+  results.checkpoint(4, [await put('first'), await put('second')]);
+  await results.succeed(plan, await put('model+'), [await put('weights')], [summary]);
   const recorded = (rank: number) =>
     put(JSON.stringify({ rank, events: [['step', 0, 0, 3, 10 + rank, 12]] }));
   const names = { title: 'digits', ranks: [{ device: 'a/cpu:0' }, { device: 'b/cpu:0' }] };
@@ -126,6 +118,7 @@ t.test('everything that the contract lists', async (t) => {
   t.equal(read('model.onnx'), 'model+weights');
   t.equal(read('weights.safetensors'), 'weights');
   t.equal(read('checkpoints/step-2.safetensors'), 'at two');
+  t.equal(read('checkpoints/step-4.safetensors'), 'first+second', 'parts are merged, in their order');
   t.strictSame(JSON.parse(read('vocabulary.json')), ['a', 'b']);
   t.strictSame(JSON.parse(read('plan.json')), plan);
   t.strictSame(JSON.parse(read('report.json')), reportOf('job_1', plan, [summary]));
@@ -243,11 +236,14 @@ t.test('predicted beside measured', (t) => {
     devices: [
       {
         device: 'host/cpu:0',
+        stages: [0],
         predictedPeakBytes: 5,
         measuredPeakBytes: 9,
         accountedBytes: 8,
-        predictedComputeSeconds: 0.1,
-        measuredComputeSeconds: 0.15,
+        predictedBusySeconds: 0.1,
+        measuredBusySeconds: 0.15,
+        predictedStepSeconds: 0.1,
+        measuredStepSeconds: 0.2,
       },
     ],
   });

@@ -1,4 +1,10 @@
-import type { JobEvent, JobEventOf, ModelFacts, Progress } from '../../../coordinator/job/index.js';
+import type {
+  JobEvent,
+  JobEventOf,
+  ModelFacts,
+  Progress,
+  RankSummary,
+} from '../../../coordinator/job/index.js';
 import type { JobSpec } from '../../../protocol/index.js';
 import type { Device, Plan } from '../../../scheduler/index.js';
 
@@ -20,7 +26,9 @@ const unit = (name: string) => ({
   backwardInput: work,
   backwardWeight: work,
   savedBytesPerSample: 1000,
-  workBytesPerSample: 1000,
+  rereadBytesPerSample: 0,
+  forwardBytesPerSample: 1000,
+  backwardBytesPerSample: 1000,
 });
 
 export const model: ModelFacts = {
@@ -28,6 +36,10 @@ export const model: ModelFacts = {
     units: [unit('a'), unit('b')],
     cuts: [{ activationBytesPerSample: 100, gradientBytesPerSample: 100 }],
     tied: [],
+    fused: {
+      activationBytes: { base: 0, perSample: 1000 },
+      crossingBytes: { base: 0, perSample: 0 },
+    },
   },
   job: { stateFactor: 0, batchBytesPerSample: 100, datasetBytes: 1000 },
   vocabulary: null,
@@ -82,6 +94,14 @@ export const progress: Progress = {
   validationAccuracy: null,
 };
 
+export const summary: RankSummary = {
+  peakBytes: 9,
+  accountedBytes: 8,
+  medianStepSeconds: 0.2,
+  medianComputeSeconds: 0.15,
+  steps: 20,
+};
+
 export function submitted(id = 'job_1', at = 1000): JobEventOf<'submitted'> {
   return {
     type: 'submitted',
@@ -100,8 +120,8 @@ export const later: Readonly<Record<Exclude<JobEvent['type'], 'submitted'>, JobE
   launched: { type: 'launched', at: 1100, epoch: 1, plan },
   started: { type: 'started', at: 1200 },
   progressed: { type: 'progressed', at: 1300, progress },
-  checkpointed: { type: 'checkpointed', at: 1400, step: 3, sha256: 'c'.repeat(64) },
-  succeeded: { type: 'succeeded', at: 1500, progress: { ...progress, step: 20 } },
+  checkpointed: { type: 'checkpointed', at: 1400, step: 3, parts: ['c'.repeat(64)] },
+  succeeded: { type: 'succeeded', at: 1500, progress: { ...progress, step: 20 }, measured: [summary] },
   failed: {
     type: 'failed',
     at: 1500,

@@ -20,7 +20,9 @@ const unit = (i: number) => ({
   backwardInput: work,
   backwardWeight: work,
   savedBytesPerSample: 1000,
-  workBytesPerSample: 1000,
+  rereadBytesPerSample: 0,
+  forwardBytesPerSample: 1000,
+  backwardBytesPerSample: 1000,
 });
 const device = (i: number) =>
   ({ id: `h/cpu:${i}`, host: 'h', kind: 'cpu', memoryBytes: 2 ** 30, flops: 1e10 }) as const;
@@ -32,6 +34,10 @@ t.test('every field of a plan is in the schema, and has its type', async (t) => 
       units: [unit(0), unit(1)],
       cuts: [{ activationBytesPerSample: 100, gradientBytesPerSample: 100 }],
       tied: [],
+      fused: {
+        activationBytes: { base: 0, perSample: 1000 },
+        crossingBytes: { base: 0, perSample: 0 },
+      },
     },
     job: { stateFactor: 0, batchBytesPerSample: 100, datasetBytes: 0 },
     batch: 8,
@@ -49,5 +55,9 @@ t.test('what a job forces', async (t) => {
   t.strictSame(forcedBy('auto'), {});
   t.strictSame(forcedBy({ data: 2, schedule: '1f1b' }), { data: 2, schedule: '1f1b' });
   t.strictSame(forcedBy({ shares: [3, 1] }), { data: 2, shares: [3, 1] }, 'a share for each replica');
-  t.strictSame(forcedBy({ shares: [3, 1], data: 3 }), { data: 3, shares: [3, 1] }, 'the planner refuses that');
+  t.strictSame(
+    forcedBy({ shares: [3, 1], data: 3 }),
+    { data: 3, shares: [3, 1] },
+    'the planner refuses that',
+  );
 });
