@@ -1,5 +1,6 @@
 import type { Seconds } from '../../base/index.js';
 import { transferSeconds } from './cost.js';
+import { Choices } from './choices.js';
 import type { Family, FamilyNode } from './family.js';
 import type { Cut } from './layers.js';
 import type { Choice, Group, Slicing, StageModel, StageOptions } from './stage.js';
@@ -98,17 +99,9 @@ export function bestChain(search: ChainSearch): Chain | undefined {
       else if (most > 1) keep((layer[node]![from] ??= []), tail);
     }
   }
+  const choices = new Choices(search);
   for (let depth = 2; depth <= most; depth++) {
-    const inFlight = search.inFlight(depth);
-    const chosen = new Map<number, Choice | null>();
-    const choose = (group: Group, from: number, to: number) => {
-      const key = (group.index * (units + 1) + from) * (units + 1) + to;
-      const known = chosen.get(key);
-      if (known !== undefined) return known;
-      const made = model.choose(group, [{ from, to, inFlight }], slicing, false, options) ?? null;
-      chosen.set(key, made);
-      return made;
-    };
+    choices.holding(search.inFlight(depth));
     const earlier: Tail[][][] = family.nodes.map(() => []);
     layer.forEach((byUnit, node) => {
       const after = family.nodes[node]!;
@@ -123,12 +116,14 @@ export function bestChain(search: ChainSearch): Chain | undefined {
           const group = family.groups[earlierNode.group]!;
           const transfer = crossing(group, family.groups[after.group]!, unit);
           for (let from = depth < most ? unit - 1 : 0; from >= 0; from--) {
-            const atLeast = transfer + model.leastSeconds(from, unit, slicing.samples, group.speed);
-            if (microBatches * atLeast >= bestSeconds) break; // and longer stages take longer
+            const shared = model.leastSeconds(from, unit, slicing.samples, group.speed);
+            // longer stages take longer, and need more memory
+            if (microBatches * (transfer + shared) >= bestSeconds || choices.full(group, from, unit)) break;
+            const atLeast = transfer + Math.max(shared, choices.atLeast(group, from, unit));
             const rest = from === 0 ? 0 : restOf(from, earlierNode);
             const hope = [least.sum + atLeast, Math.max(least.longest, atLeast)] as const;
             if (!promising(...hope, least.after, rest)) continue;
-            const choice = choose(group, from, unit);
+            const choice = choices.of(group, from, unit);
             if (!choice) continue;
             const seconds = choice.seconds + transfer;
             for (const next of hopeful) {

@@ -175,6 +175,17 @@ export class UnitBytes {
     });
   }
 
+  /** What a stage that is a program of its own takes at least, however it keeps its values; grows with the stage. */
+  atLeast(stage: HeldStage, shards: number): { readonly fixed: Bytes; readonly perSample: Bytes } {
+    const { parameters, trained, saved, forward, backward } = this.#of(stage);
+    const kept = Math.max(0, saved - this.layers.units[stage.from]!.rereadBytesPerSample);
+    return {
+      fixed: RUNTIME_BYTES + 2 * parameters + (2 + this.job.stateFactor / shards) * trained,
+      perSample:
+        Math.min(stage.inFlight + KEPT_COPIES, ARENA_OVERHEAD) * kept + ARENA_OVERHEAD * (forward + backward),
+    };
+  }
+
   #held({ stages, keeping, replicas, shardOptimizer, neighbours }: Holding): Held {
     const { cuts, fused } = this.layers;
     const batch = this.job.batchBytesPerSample;

@@ -223,6 +223,17 @@ export class StageModel {
     return { group, stages, keeping, ...balanced, after: this.#after(group, stages, shardOptimizer) };
   }
 
+  /** Whether a stage, and every longer one that ends where it does, is too large for a group's memory. O(lanes). */
+  overflows({ figures, size }: Group, stage: HeldStage, { samples, shardOptimizer }: Slicing): boolean {
+    const { fixed, perSample } = this.bytes.atLeast(stage, shardOptimizer ? size : 1);
+    let room = 0;
+    for (let i = 0; i < figures.count.length; i++) {
+      const free = figures.memory[i]! - fixed;
+      if (free >= 0) room += figures.count[i]! * (perSample === 0 ? Infinity : Math.floor(free / perSample));
+    }
+    return room < samples;
+  }
+
   /** Gradients around the ring, every trained value read and written once with its gradient and state. */
   #after({ figures, size, link }: Group, stages: readonly HeldStage[], sharded: boolean): Seconds {
     let [trained, tied] = [0, 0];
