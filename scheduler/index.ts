@@ -5,6 +5,7 @@ export * from './errors.js';
 export * from './plan.js';
 export * from './profile.js';
 export * from './shares.js';
+export * from './topology.js';
 export * from './pipeline/index.js';
 export * from './planner/index.js';
 export * from './timeline/index.js';

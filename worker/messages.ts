@@ -1,5 +1,5 @@
 import type { ErrorReport } from '../base/index.js';
-import type { DeviceRates } from '../scheduler/index.js';
+import type { DeviceRates, Link } from '../scheduler/index.js';
 import type { ResolvedDevice } from './device/index.js';
 
 /**
@@ -51,6 +51,8 @@ export type ToExecutor =
   | { readonly kind: 'stop'; readonly run: RunId; readonly reason: string }
   | { readonly kind: 'fetched'; readonly sha256: string; readonly path: string }
   | { readonly kind: 'fetch-failed'; readonly sha256: string; readonly error: ErrorReport }
+  | { readonly kind: 'listen-for-probe'; readonly probe: string }
+  | { readonly kind: 'measure-link'; readonly probe: string; readonly endpoint: string }
   | { readonly kind: 'shutdown' };
 
 /** What a rank reports while it trains. */
@@ -76,6 +78,9 @@ export type FromExecutor =
     }
   | { readonly kind: 'failed'; readonly run: RunId; readonly error: ErrorReport }
   | { readonly kind: 'stopped'; readonly run: RunId }
+  | { readonly kind: 'probe-listening'; readonly probe: string; readonly endpoint: string }
+  | { readonly kind: 'link-measured'; readonly probe: string; readonly link: Link }
+  | { readonly kind: 'probe-failed'; readonly probe: string; readonly message: string }
   /** The process cannot go on, and wants to be ended: it may not be able to end itself. */
   | { readonly kind: 'giving-up'; readonly reason: string };
 

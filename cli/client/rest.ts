@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { Readable, Transform } from 'node:stream';
 import type { JobRecord, Submission } from '../../protocol/index.js';
-import type { DeviceRecord, Health, JobLogRow, JobPage, OutputFiles } from '../../protocol/index.js';
+import type { DevicePage, Health, JobLogRow, JobPage, OutputFiles } from '../../protocol/index.js';
 import { CoordinatorUnreachableError, InterruptedError, NotACoordinatorError } from '../errors.js';
 import { problemFrom } from './problem.js';
 
@@ -34,7 +34,7 @@ export class RestClient {
     return this.json('GET', '/healthz');
   }
 
-  devices(): Promise<{ devices: DeviceRecord[] }> {
+  devices(): Promise<DevicePage> {
     return this.json('GET', '/v1/devices');
   }
 

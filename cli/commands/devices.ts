@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { formatBytes } from '../../base/index.js';
-import type { DeviceRecord } from '../../protocol/index.js';
+import type { DevicePage, DeviceRecord, LinkRecord } from '../../protocol/index.js';
 import { clientFor, namedCoordinator, type Session } from '../session.js';
 import { table } from '../terminal/table.js';
 import { examples, withCoordinator, withJson } from './options.js';
@@ -19,8 +19,8 @@ export function registerDevices(program: Command, session: Session): void {
       const client = clientFor(session, options.coordinator);
       const named = namedCoordinator(session, options.coordinator) !== undefined;
       if (named || (await client.isThere(ANSWER_SECONDS))) {
-        const { devices } = await client.devices();
-        session.terminal.answer({ coordinator: client.url, devices }, () => joined(devices));
+        const page = await client.devices();
+        session.terminal.answer({ coordinator: client.url, ...page }, () => joined(page));
         return;
       }
       const { probeDevices } = await import('../../worker/index.js');
@@ -46,9 +46,9 @@ export function registerDevices(program: Command, session: Session): void {
     });
 }
 
-function joined(devices: readonly DeviceRecord[]): string {
+function joined({ devices, links }: DevicePage): string {
   if (devices.length === 0) return 'no device has joined; start one with: dtrain worker';
-  return table(
+  const all = table(
     ['DEVICE', 'STATE', 'ENGINE', 'THREADS', 'BUDGET', ...RATES, 'SPEED', 'JOB'],
     devices.map((device) => [
       device.id,
@@ -59,6 +59,19 @@ function joined(devices: readonly DeviceRecord[]): string {
       ...ratesOf(device),
       device.speed === 1 ? 'full' : `${Math.round(100 * device.speed)} %`,
       device.job ?? '-',
+    ]),
+  );
+  return links.length === 0 ? all : `${all}\n\n${linkTable(links)}`;
+}
+
+function linkTable(links: readonly LinkRecord[]): string {
+  return table(
+    ['LINK', 'MB/S', 'LATENCY', 'MEASURED'],
+    links.map(({ between: [a = '', b = ''], bandwidth, latency, measuredAt }) => [
+      a === b ? `within ${a}` : `${a} - ${b}`,
+      (bandwidth / 1e6).toFixed(1),
+      `${(latency * 1e3).toFixed(2)} ms`,
+      measuredAt,
     ]),
   );
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { formatBytes, formatSeconds, InvariantError } from '../../base/index.js';
-import { forcedBy, type DeviceRecord } from '../../protocol/index.js';
-import type { Device, DeviceKind, Plan, Topology } from '../../scheduler/index.js';
+import { forcedBy, type DeviceRecord, type LinkRecord } from '../../protocol/index.js';
+import type { Device, DeviceKind, MeasuredLink, Plan, Topology } from '../../scheduler/index.js';
 import { clientFor, type Session } from '../session.js';
 import { prepareJob, type Artifact } from '../submit/artifacts.js';
 import { readClusterFile } from '../submit/cluster-file.js';
@@ -68,9 +68,15 @@ async function joined(
   session: Session,
   options: Options,
 ): Promise<{ readonly devices: readonly Device[]; readonly topology: Topology }> {
-  const { devices } = await clientFor(session, options.coordinator).devices();
+  const { devices, links } = await clientFor(session, options.coordinator).devices();
   const usable = devices.filter(({ state }) => state !== 'lost');
-  return { devices: usable.map(deviceOf), topology: { links: [] } };
+  const { topologyOf } = await import('../../scheduler/index.js');
+  return { devices: usable.map(deviceOf), topology: topologyOf(links.map(linkOf)) };
+}
+
+function linkOf({ between, bandwidth, latency }: LinkRecord): MeasuredLink {
+  const [a = '', b = ''] = between;
+  return { between: [a, b], bandwidthBytesPerSecond: bandwidth, latencySeconds: latency };
 }
 
 function deviceOf(record: DeviceRecord): Device {

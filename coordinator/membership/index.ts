@@ -1,3 +1,4 @@
 export * from './hello.js';
 export * from './lease.js';
+export * from './links.js';
 export * from './members.js';

@@ -7,12 +7,16 @@ import {
   type DeviceRecord,
   type FromWorker,
   type Hello,
+  type LinkRecord,
   type RankBeat,
   type ToWorker,
 } from '../../protocol/index.js';
+import type { Topology } from '../../scheduler/index.js';
 import type { Failure } from '../launch/rank.js';
 import { deviceFrom, described, refusalOf, type JoinedDevice } from './hello.js';
 import { HEARTBEAT_SECONDS, LEASE_SECONDS, Leases, SWEEP_SECONDS } from './lease.js';
+import { Links } from './links.js';
+import { LinkProber, type ProbedHost } from './prober.js';
 
 /** The way to one daemon: the server's end of its `Join` stream. */
 export interface Channel {
@@ -70,6 +74,8 @@ export class Members {
   private readonly members = new Set<Member>();
   private readonly seats = new Map<string, Seat>();
   private readonly leases: Leases<Member>;
+  private readonly links = new Links();
+  private readonly prober: LinkProber;
   private cancelSweep: () => void = () => undefined;
   private counter = 0;
   private closed = false;
@@ -80,6 +86,10 @@ export class Members {
     private readonly events: MemberEvents,
   ) {
     this.leases = new Leases(clock.monotonic());
+    this.prober = new LinkProber(clock, logger, this.links, {
+      host: (name) => this.hostNamed(name),
+      send: (device, message) => this.send(device, message),
+    });
     this.scheduleSweep();
   }
 
@@ -107,6 +117,22 @@ export class Members {
       step: beat?.step ?? null,
       heartbeatAgeSeconds: this.leases.age(member, now),
     }));
+  }
+
+  /** How the hosts that are there reach each other, as far as that was measured. */
+  topology(): Topology {
+    return this.links.topology();
+  }
+
+  linkRecords(): LinkRecord[] {
+    return this.links
+      .measured()
+      .map(({ between, bandwidthBytesPerSecond: bandwidth, latencySeconds: latency, measuredAtMs }) => ({
+        between: [...between],
+        bandwidth,
+        latency,
+        measuredAt: new Date(measuredAtMs).toISOString(),
+      }));
   }
 
   /** Gives free devices to the ranks of a launch. */
@@ -160,6 +186,7 @@ export class Members {
       const device = deviceFrom(hello.name, wire)!; // refusalOf has checked each
       this.seats.set(device.id, { device, member, lost: false, tenant: undefined, beat: undefined });
     }
+    this.links.add(hello.name, hello.devices.length > 1);
     const welcome = create(WelcomeSchema, {
       workerId: member.workerId,
       leaseSeconds: LEASE_SECONDS,
@@ -181,6 +208,7 @@ export class Members {
   close(): void {
     this.closed = true;
     this.cancelSweep();
+    this.prober.close();
     for (const member of this.members) member.channel.end();
     this.members.clear();
     this.seats.clear();
@@ -226,10 +254,21 @@ export class Members {
       case 'log':
         this.route(member, message);
         return;
+      case 'probeListening':
+      case 'linkMeasured':
+      case 'probeFailed':
+        this.prober.receive(member.name, message);
+        return;
       case 'hello':
       case undefined:
         return;
     }
+  }
+
+  private hostNamed(name: string): ProbedHost | undefined {
+    const seats = [...this.seats.values()].filter(({ member, lost }) => member.name === name && !lost);
+    if (seats.length === 0) return undefined;
+    return { devices: seats.map(({ device }) => device.id), idle: seats.every(({ tenant }) => !tenant) };
   }
 
   private route(member: Member, message: RankMessage): void {
@@ -277,6 +316,7 @@ export class Members {
   private leave(member: Member, code: string, reason: string): void {
     if (!this.members.delete(member)) return;
     this.leases.end(member);
+    this.links.remove(member.name);
     const seats = [...this.seats.values()].filter((seat) => seat.member === member);
     for (const { device } of seats) this.seats.delete(device.id);
     for (const seat of seats) {

@@ -11,9 +11,13 @@ export function clusterRoutes(
   app.get(
     '/v1/devices',
     {
-      schema: { summary: 'Devices that have joined', tags: ['cluster'], response: { 200: DevicePageSchema } },
+      schema: {
+        summary: 'Devices that have joined, and the links between their hosts',
+        tags: ['cluster'],
+        response: { 200: DevicePageSchema },
+      },
     },
-    () => ({ devices: members.records() }),
+    () => ({ devices: members.records(), links: members.linkRecords() }),
   );
 
   app.get(

@@ -32,7 +32,24 @@ export const DeviceRecordSchema = Type.Object({
 });
 export type DeviceRecord = Omit<Static<typeof DeviceRecordSchema>, 'state'> & { state: DeviceState };
 
-export const DevicePageSchema = Type.Object({ devices: Type.Array(DeviceRecordSchema) });
+/** A link that was measured. */
+export const LinkRecordSchema = Type.Object({
+  between: Type.Array(Type.String(), {
+    minItems: 2,
+    maxItems: 2,
+    description: 'two hosts; one host twice for the way between its own devices',
+  }),
+  bandwidth: Type.Number({ description: 'bytes per second' }),
+  latency: Type.Number({ description: 'seconds' }),
+  measuredAt: Type.String({ description: 'ISO 8601' }),
+});
+export type LinkRecord = Static<typeof LinkRecordSchema>;
+
+export const DevicePageSchema = Type.Object({
+  devices: Type.Array(DeviceRecordSchema),
+  links: Type.Array(LinkRecordSchema),
+});
+export type DevicePage = { readonly devices: readonly DeviceRecord[]; readonly links: readonly LinkRecord[] };
 
 /** `GET /healthz`: 200 when all is well, 503 otherwise. */
 export const HealthSchema = Type.Object({

@@ -204,6 +204,19 @@ export class WorkerDaemon {
         }
         return;
       }
+      case 'listenForProbe':
+      case 'measureLink': {
+        const { probe, device } = message.value;
+        const supervisor = this.posts.get(device)?.supervisor;
+        if (supervisor?.running)
+          supervisor.send(
+            message.case === 'listenForProbe'
+              ? { kind: 'listen-for-probe', probe }
+              : { kind: 'measure-link', probe, endpoint: message.value.endpoint },
+          );
+        else this.tell(toFromWorker.probeFailed(probe, `${device} has no executor just now`));
+        return;
+      }
       case 'welcome':
       case 'refusal':
       case undefined:
@@ -222,6 +235,15 @@ export class WorkerDaemon {
           post.run.step = message.step;
           post.run.phase = message.phase;
         }
+        return;
+      case 'probe-listening':
+        this.tell(toFromWorker.probeListening(message.probe, message.endpoint));
+        return;
+      case 'link-measured':
+        this.tell(toFromWorker.linkMeasured(message.probe, message.link));
+        return;
+      case 'probe-failed':
+        this.tell(toFromWorker.probeFailed(message.probe, message.message));
         return;
       case 'fetch':
         void this.deliver(post, message.sha256);

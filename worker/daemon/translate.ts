@@ -4,7 +4,10 @@ import {
   CheckpointWrittenSchema,
   DeviceLostSchema,
   HeartbeatSchema,
+  LinkMeasuredSchema,
   LogLineSchema,
+  ProbeFailedSchema,
+  ProbeListeningSchema,
   RankBeatSchema,
   RankFailedSchema,
   RankFinishedSchema,
@@ -14,6 +17,7 @@ import {
   type Device,
   type FromWorker,
 } from '../../protocol/index.js';
+import type { Link } from '../../scheduler/index.js';
 import type { RunId, RunSummary, StepNumbers } from '../messages.js';
 
 type Message = FromWorker['message'];
@@ -59,6 +63,18 @@ export const toFromWorker = {
   deviceLost: (device: string, { code, message }: ErrorReport): Message => ({
     case: 'deviceLost',
     value: create(DeviceLostSchema, { device, code, message }),
+  }),
+  probeListening: (probe: string, endpoint: string): Message => ({
+    case: 'probeListening',
+    value: create(ProbeListeningSchema, { probe, endpoint }),
+  }),
+  linkMeasured: (probe: string, link: Link): Message => ({
+    case: 'linkMeasured',
+    value: create(LinkMeasuredSchema, { probe, ...link }),
+  }),
+  probeFailed: (probe: string, message: string): Message => ({
+    case: 'probeFailed',
+    value: create(ProbeFailedSchema, { probe, message }),
   }),
   deviceBack: (device: Device): Message => ({ case: 'deviceBack', value: device }),
 };

@@ -1,6 +1,7 @@
 import { fromReport, reportOf, type Seconds, type Sha256 } from '../../base/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { StoppedError } from '../errors.js';
+import { listenForProbe, measureLink } from '../link/index.js';
 import { RankRun, type RankHost } from '../run/index.js';
 import type { ExecutorOptions, FromExecutor, RankMessage, RunId, ToExecutor } from '../messages.js';
 
@@ -61,6 +62,12 @@ export class Executor implements RankHost {
         this.fetches.get(message.sha256)?.reject(fromReport(message.error));
         this.fetches.delete(message.sha256);
         return;
+      case 'listen-for-probe':
+        void this.probe(message.probe, () => this.listen(message.probe));
+        return;
+      case 'measure-link':
+        void this.probe(message.probe, () => this.measure(message.probe, message.endpoint));
+        return;
     }
   }
 
@@ -95,6 +102,26 @@ export class Executor implements RankHost {
 
   report(message: RankMessage): void {
     this.send(message);
+  }
+
+  private async listen(probe: string): Promise<void> {
+    const { endpoint, over } = await listenForProbe(probe, this.listenHost);
+    this.send({ kind: 'probe-listening', probe, endpoint });
+    await over;
+  }
+
+  private async measure(probe: string, endpoint: string): Promise<void> {
+    const link = await measureLink(probe, this.listenHost, endpoint);
+    this.send({ kind: 'link-measured', probe, link });
+  }
+
+  /** Never rejects: a probe that fails changes nothing here. */
+  private async probe(probe: string, run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      this.send({ kind: 'probe-failed', probe, message: reportOf(error).message });
+    }
   }
 
   private launch(id: RunId, plan: Uint8Array): void {

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file control.proto.
  */
 export const file_control: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb250cm9sLnByb3RvEhFkdHJhaW4uY29udHJvbC52MSK7BAoKRnJvbVdvcmtlchIpCgVoZWxsbxgBIAEoCzIYLmR0cmFpbi5jb250cm9sLnYxLkhlbGxvSAASMQoJaGVhcnRiZWF0GAIgASgLMhwuZHRyYWluLmNvbnRyb2wudjEuSGVhcnRiZWF0SAASLQoFcmVhZHkYAyABKAsyHC5kdHJhaW4uY29udHJvbC52MS5SYW5rUmVhZHlIABItCgRzdGVwGAQgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuU3RlcFJlcG9ydEgAEjMKCGZpbmlzaGVkGAUgASgLMh8uZHRyYWluLmNvbnRyb2wudjEuUmFua0ZpbmlzaGVkSAASLwoGZmFpbGVkGAYgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuUmFua0ZhaWxlZEgAEjQKC2RldmljZV9sb3N0GAcgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuRGV2aWNlTG9zdEgAEjEKB3N0b3BwZWQYCCABKAsyHi5kdHJhaW4uY29udHJvbC52MS5SYW5rU3RvcHBlZEgAEikKA2xvZxgJIAEoCzIaLmR0cmFpbi5jb250cm9sLnYxLkxvZ0xpbmVIABI6CgpjaGVja3BvaW50GAogASgLMiQuZHRyYWluLmNvbnRyb2wudjEuQ2hlY2twb2ludFdyaXR0ZW5IABIwCgtkZXZpY2VfYmFjaxgLIAEoCzIZLmR0cmFpbi5jb250cm9sLnYxLkRldmljZUgAQgkKB21lc3NhZ2Ui9AEKCFRvV29ya2VyEi0KB3dlbGNvbWUYASABKAsyGi5kdHJhaW4uY29udHJvbC52MS5XZWxjb21lSAASLQoHcmVmdXNhbBgCIAEoCzIaLmR0cmFpbi5jb250cm9sLnYxLlJlZnVzYWxIABIrCgZsYXVuY2gYAyABKAsyGS5kdHJhaW4uY29udHJvbC52MS5MYXVuY2hIABIpCgVwZWVycxgEIAEoCzIYLmR0cmFpbi5jb250cm9sLnYxLlBlZXJzSAASJwoEc3RvcBgFIAEoCzIXLmR0cmFpbi5jb250cm9sLnYxLlN0b3BIAEIJCgdtZXNzYWdlIl8KBUhlbGxvEg8KB3ZlcnNpb24YASABKAkSDAoEbmFtZRgCIAEoCRILCgNwaWQYAyABKA0SKgoHZGV2aWNlcxgEIAMoCzIZLmR0cmFpbi5jb250cm9sLnYxLkRldmljZSLVAQoGRGV2aWNlEgoKAmlkGAEgASgJEgwKBGtpbmQYAiABKAkSDgoGZW5naW5lGAMgASgJEg8KB3RocmVhZHMYBCABKA0SFAoMbWVtb3J5X2J5dGVzGAUgASgBEg0KBWZsb3BzGAYgASgBEhkKEWNvbnZvbHV0aW9uX2Zsb3BzGAggASgBEikKIW1lbW9yeV9iYW5kd2lkdGhfYnl0ZXNfcGVyX3NlY29uZBgJIAEoARIWCg5sYXVuY2hfc2Vjb25kcxgKIAEoARINCgVzcGVlZBgHIAEoASJOCgdXZWxjb21lEhEKCXdvcmtlcl9pZBgBIAEoCRIVCg1sZWFzZV9zZWNvbmRzGAIgASgBEhkKEWhlYXJ0YmVhdF9zZWNvbmRzGAMgASgBIigKB1JlZnVzYWwSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIjcKCUhlYXJ0YmVhdBIqCgVyYW5rcxgBIAMoCzIbLmR0cmFpbi5jb250cm9sLnYxLlJhbmtCZWF0IlQKCFJhbmtCZWF0Eg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRyYW5rGAMgASgNEgwKBHN0ZXAYBCABKA0SDQoFcGhhc2UYBSABKAkiUwoGTGF1bmNoEg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRyYW5rGAMgASgNEg4KBmRldmljZRgEIAEoCRIMCgRwbGFuGAUgASgMIkoKCVJhbmtSZWFkeRIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEcmFuaxgDIAEoDRIQCghlbmRwb2ludBgEIAEoCSI5CgVQZWVycxIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SEQoJZW5kcG9pbnRzGAMgAygJIrMCCgpTdGVwUmVwb3J0Eg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRyYW5rGAMgASgNEgwKBHN0ZXAYBCABKA0SEgoKZGF0YV9lcG9jaBgFIAEoARIMCgRsb3NzGAYgASgBEhUKDWxlYXJuaW5nX3JhdGUYByABKAESGgoSc2FtcGxlc19wZXJfc2Vjb25kGAggASgBEhUKDWdyYWRpZW50X25vcm0YCSABKAESHAoPdmFsaWRhdGlvbl9sb3NzGAogASgBSACIAQESIAoTdmFsaWRhdGlvbl9hY2N1cmFjeRgLIAEoAUgBiAEBEhIKCmF0X3NlY29uZHMYDCABKAFCEgoQX3ZhbGlkYXRpb25fbG9zc0IWChRfdmFsaWRhdGlvbl9hY2N1cmFjeSLiAQoMUmFua0ZpbmlzaGVkEg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRyYW5rGAMgASgNEhYKDndlaWdodHNfc2hhMjU2GAQgASgJEhIKCnBlYWtfYnl0ZXMYBSABKAESFwoPYWNjb3VudGVkX2J5dGVzGAYgASgBEhsKE21lZGlhbl9zdGVwX3NlY29uZHMYByABKAESHgoWbWVkaWFuX2NvbXB1dGVfc2Vjb25kcxgIIAEoARINCgVzdGVwcxgJIAEoDRIUCgx0cmFjZV9zaGEyNTYYCiABKAkiZgoRQ2hlY2twb2ludFdyaXR0ZW4SDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBHN0ZXAYAyABKA0SFgoOd2VpZ2h0c19zaGEyNTYYBCABKAkSDAoEcmFuaxgFIAEoDSKKAQoKUmFua0ZhaWxlZBIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEcmFuaxgDIAEoDRIOCgZkZXZpY2UYBCABKAkSDgoGZmFtaWx5GAUgASgJEgwKBGNvZGUYBiABKAkSDwoHbWVzc2FnZRgHIAEoCRIQCghpZHNfanNvbhgIIAEoCSI7CgpEZXZpY2VMb3N0Eg4KBmRldmljZRgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiOgoLUmFua1N0b3BwZWQSDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBHJhbmsYAyABKA0iNQoEU3RvcBIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDgoGcmVhc29uGAMgASgJIkcKB0xvZ0xpbmUSDgoGam9iX2lkGAEgASgJEgwKBHJhbmsYAiABKA0SDQoFbGV2ZWwYAyABKAkSDwoHbWVzc2FnZRgEIAEoCSIhCg9BcnRpZmFjdFJlcXVlc3QSDgoGc2hhMjU2GAEgASgJIkIKDUFydGlmYWN0Q2h1bmsSDgoGc2hhMjU2GAEgASgJEhMKC3RvdGFsX2J5dGVzGAIgASgBEgwKBGRhdGEYAyABKAwiMAoPQXJ0aWZhY3RSZWNlaXB0Eg4KBnNoYTI1NhgBIAEoCRINCgVieXRlcxgCIAEoATL/AQoHQ29udHJvbBJGCgRKb2luEh0uZHRyYWluLmNvbnRyb2wudjEuRnJvbVdvcmtlchobLmR0cmFpbi5jb250cm9sLnYxLlRvV29ya2VyKAEwARJVCgtHZXRBcnRpZmFjdBIiLmR0cmFpbi5jb250cm9sLnYxLkFydGlmYWN0UmVxdWVzdBogLmR0cmFpbi5jb250cm9sLnYxLkFydGlmYWN0Q2h1bmswARJVCgtQdXRBcnRpZmFjdBIgLmR0cmFpbi5jb250cm9sLnYxLkFydGlmYWN0Q2h1bmsaIi5kdHJhaW4uY29udHJvbC52MS5BcnRpZmFjdFJlY2VpcHQoAWIGcHJvdG8z");
+  fileDesc("Cg1jb250cm9sLnByb3RvEhFkdHJhaW4uY29udHJvbC52MSLrBQoKRnJvbVdvcmtlchIpCgVoZWxsbxgBIAEoCzIYLmR0cmFpbi5jb250cm9sLnYxLkhlbGxvSAASMQoJaGVhcnRiZWF0GAIgASgLMhwuZHRyYWluLmNvbnRyb2wudjEuSGVhcnRiZWF0SAASLQoFcmVhZHkYAyABKAsyHC5kdHJhaW4uY29udHJvbC52MS5SYW5rUmVhZHlIABItCgRzdGVwGAQgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuU3RlcFJlcG9ydEgAEjMKCGZpbmlzaGVkGAUgASgLMh8uZHRyYWluLmNvbnRyb2wudjEuUmFua0ZpbmlzaGVkSAASLwoGZmFpbGVkGAYgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuUmFua0ZhaWxlZEgAEjQKC2RldmljZV9sb3N0GAcgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuRGV2aWNlTG9zdEgAEjEKB3N0b3BwZWQYCCABKAsyHi5kdHJhaW4uY29udHJvbC52MS5SYW5rU3RvcHBlZEgAEikKA2xvZxgJIAEoCzIaLmR0cmFpbi5jb250cm9sLnYxLkxvZ0xpbmVIABI6CgpjaGVja3BvaW50GAogASgLMiQuZHRyYWluLmNvbnRyb2wudjEuQ2hlY2twb2ludFdyaXR0ZW5IABIwCgtkZXZpY2VfYmFjaxgLIAEoCzIZLmR0cmFpbi5jb250cm9sLnYxLkRldmljZUgAEjwKD3Byb2JlX2xpc3RlbmluZxgMIAEoCzIhLmR0cmFpbi5jb250cm9sLnYxLlByb2JlTGlzdGVuaW5nSAASOAoNbGlua19tZWFzdXJlZBgNIAEoCzIfLmR0cmFpbi5jb250cm9sLnYxLkxpbmtNZWFzdXJlZEgAEjYKDHByb2JlX2ZhaWxlZBgOIAEoCzIeLmR0cmFpbi5jb250cm9sLnYxLlByb2JlRmFpbGVkSABCCQoHbWVzc2FnZSLrAgoIVG9Xb3JrZXISLQoHd2VsY29tZRgBIAEoCzIaLmR0cmFpbi5jb250cm9sLnYxLldlbGNvbWVIABItCgdyZWZ1c2FsGAIgASgLMhouZHRyYWluLmNvbnRyb2wudjEuUmVmdXNhbEgAEisKBmxhdW5jaBgDIAEoCzIZLmR0cmFpbi5jb250cm9sLnYxLkxhdW5jaEgAEikKBXBlZXJzGAQgASgLMhguZHRyYWluLmNvbnRyb2wudjEuUGVlcnNIABInCgRzdG9wGAUgASgLMhcuZHRyYWluLmNvbnRyb2wudjEuU3RvcEgAEj0KEGxpc3Rlbl9mb3JfcHJvYmUYBiABKAsyIS5kdHJhaW4uY29udHJvbC52MS5MaXN0ZW5Gb3JQcm9iZUgAEjYKDG1lYXN1cmVfbGluaxgHIAEoCzIeLmR0cmFpbi5jb250cm9sLnYxLk1lYXN1cmVMaW5rSABCCQoHbWVzc2FnZSJfCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgJEgwKBG5hbWUYAiABKAkSCwoDcGlkGAMgASgNEioKB2RldmljZXMYBCADKAsyGS5kdHJhaW4uY29udHJvbC52MS5EZXZpY2Ui1QEKBkRldmljZRIKCgJpZBgBIAEoCRIMCgRraW5kGAIgASgJEg4KBmVuZ2luZRgDIAEoCRIPCgd0aHJlYWRzGAQgASgNEhQKDG1lbW9yeV9ieXRlcxgFIAEoARINCgVmbG9wcxgGIAEoARIZChFjb252b2x1dGlvbl9mbG9wcxgIIAEoARIpCiFtZW1vcnlfYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmQYCSABKAESFgoObGF1bmNoX3NlY29uZHMYCiABKAESDQoFc3BlZWQYByABKAEiLwoOTGlzdGVuRm9yUHJvYmUSDQoFcHJvYmUYASABKAkSDgoGZGV2aWNlGAIgASgJIjEKDlByb2JlTGlzdGVuaW5nEg0KBXByb2JlGAEgASgJEhAKCGVuZHBvaW50GAIgASgJIj4KC01lYXN1cmVMaW5rEg0KBXByb2JlGAEgASgJEg4KBmRldmljZRgCIAEoCRIQCghlbmRwb2ludBgDIAEoCSJaCgxMaW5rTWVhc3VyZWQSDQoFcHJvYmUYASABKAkSIgoaYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmQYAiABKAESFwoPbGF0ZW5jeV9zZWNvbmRzGAMgASgBIi0KC1Byb2JlRmFpbGVkEg0KBXByb2JlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiTgoHV2VsY29tZRIRCgl3b3JrZXJfaWQYASABKAkSFQoNbGVhc2Vfc2Vjb25kcxgCIAEoARIZChFoZWFydGJlYXRfc2Vjb25kcxgDIAEoASIoCgdSZWZ1c2FsEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSI3CglIZWFydGJlYXQSKgoFcmFua3MYASADKAsyGy5kdHJhaW4uY29udHJvbC52MS5SYW5rQmVhdCJUCghSYW5rQmVhdBIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEcmFuaxgDIAEoDRIMCgRzdGVwGAQgASgNEg0KBXBoYXNlGAUgASgJIlMKBkxhdW5jaBIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEcmFuaxgDIAEoDRIOCgZkZXZpY2UYBCABKAkSDAoEcGxhbhgFIAEoDCJKCglSYW5rUmVhZHkSDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBHJhbmsYAyABKA0SEAoIZW5kcG9pbnQYBCABKAkiOQoFUGVlcnMSDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEhEKCWVuZHBvaW50cxgDIAMoCSKzAgoKU3RlcFJlcG9ydBIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEcmFuaxgDIAEoDRIMCgRzdGVwGAQgASgNEhIKCmRhdGFfZXBvY2gYBSABKAESDAoEbG9zcxgGIAEoARIVCg1sZWFybmluZ19yYXRlGAcgASgBEhoKEnNhbXBsZXNfcGVyX3NlY29uZBgIIAEoARIVCg1ncmFkaWVudF9ub3JtGAkgASgBEhwKD3ZhbGlkYXRpb25fbG9zcxgKIAEoAUgAiAEBEiAKE3ZhbGlkYXRpb25fYWNjdXJhY3kYCyABKAFIAYgBARISCgphdF9zZWNvbmRzGAwgASgBQhIKEF92YWxpZGF0aW9uX2xvc3NCFgoUX3ZhbGlkYXRpb25fYWNjdXJhY3ki4gEKDFJhbmtGaW5pc2hlZBIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEcmFuaxgDIAEoDRIWCg53ZWlnaHRzX3NoYTI1NhgEIAEoCRISCgpwZWFrX2J5dGVzGAUgASgBEhcKD2FjY291bnRlZF9ieXRlcxgGIAEoARIbChNtZWRpYW5fc3RlcF9zZWNvbmRzGAcgASgBEh4KFm1lZGlhbl9jb21wdXRlX3NlY29uZHMYCCABKAESDQoFc3RlcHMYCSABKA0SFAoMdHJhY2Vfc2hhMjU2GAogASgJImYKEUNoZWNrcG9pbnRXcml0dGVuEg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRzdGVwGAMgASgNEhYKDndlaWdodHNfc2hhMjU2GAQgASgJEgwKBHJhbmsYBSABKA0iigEKClJhbmtGYWlsZWQSDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBHJhbmsYAyABKA0SDgoGZGV2aWNlGAQgASgJEg4KBmZhbWlseRgFIAEoCRIMCgRjb2RlGAYgASgJEg8KB21lc3NhZ2UYByABKAkSEAoIaWRzX2pzb24YCCABKAkiOwoKRGV2aWNlTG9zdBIOCgZkZXZpY2UYASABKAkSDAoEY29kZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJIjoKC1JhbmtTdG9wcGVkEg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRyYW5rGAMgASgNIjUKBFN0b3ASDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEg4KBnJlYXNvbhgDIAEoCSJHCgdMb2dMaW5lEg4KBmpvYl9pZBgBIAEoCRIMCgRyYW5rGAIgASgNEg0KBWxldmVsGAMgASgJEg8KB21lc3NhZ2UYBCABKAkiIQoPQXJ0aWZhY3RSZXF1ZXN0Eg4KBnNoYTI1NhgBIAEoCSJCCg1BcnRpZmFjdENodW5rEg4KBnNoYTI1NhgBIAEoCRITCgt0b3RhbF9ieXRlcxgCIAEoARIMCgRkYXRhGAMgASgMIjAKD0FydGlmYWN0UmVjZWlwdBIOCgZzaGEyNTYYASABKAkSDQoFYnl0ZXMYAiABKAEy/wEKB0NvbnRyb2wSRgoESm9pbhIdLmR0cmFpbi5jb250cm9sLnYxLkZyb21Xb3JrZXIaGy5kdHJhaW4uY29udHJvbC52MS5Ub1dvcmtlcigBMAESVQoLR2V0QXJ0aWZhY3QSIi5kdHJhaW4uY29udHJvbC52MS5BcnRpZmFjdFJlcXVlc3QaIC5kdHJhaW4uY29udHJvbC52MS5BcnRpZmFjdENodW5rMAESVQoLUHV0QXJ0aWZhY3QSIC5kdHJhaW4uY29udHJvbC52MS5BcnRpZmFjdENodW5rGiIuZHRyYWluLmNvbnRyb2wudjEuQXJ0aWZhY3RSZWNlaXB0KAFiBnByb3RvMw");
 
 /**
  * @generated from message dtrain.control.v1.FromWorker
@@ -92,6 +92,24 @@ export type FromWorker = Message<"dtrain.control.v1.FromWorker"> & {
      */
     value: Device;
     case: "deviceBack";
+  } | {
+    /**
+     * @generated from field: dtrain.control.v1.ProbeListening probe_listening = 12;
+     */
+    value: ProbeListening;
+    case: "probeListening";
+  } | {
+    /**
+     * @generated from field: dtrain.control.v1.LinkMeasured link_measured = 13;
+     */
+    value: LinkMeasured;
+    case: "linkMeasured";
+  } | {
+    /**
+     * @generated from field: dtrain.control.v1.ProbeFailed probe_failed = 14;
+     */
+    value: ProbeFailed;
+    case: "probeFailed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -141,6 +159,18 @@ export type ToWorker = Message<"dtrain.control.v1.ToWorker"> & {
      */
     value: Stop;
     case: "stop";
+  } | {
+    /**
+     * @generated from field: dtrain.control.v1.ListenForProbe listen_for_probe = 6;
+     */
+    value: ListenForProbe;
+    case: "listenForProbe";
+  } | {
+    /**
+     * @generated from field: dtrain.control.v1.MeasureLink measure_link = 7;
+     */
+    value: MeasureLink;
+    case: "measureLink";
   } | { case: undefined; value?: undefined };
 };
 
@@ -257,6 +287,134 @@ export const DeviceSchema: GenMessage<Device> = /*@__PURE__*/
   messageDesc(file_control, 3);
 
 /**
+ * A probe measures the way between two devices, while neither trains: one listens and says where, the other measures.
+ *
+ * @generated from message dtrain.control.v1.ListenForProbe
+ */
+export type ListenForProbe = Message<"dtrain.control.v1.ListenForProbe"> & {
+  /**
+   * names the probe at both ends
+   *
+   * @generated from field: string probe = 1;
+   */
+  probe: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+};
+
+/**
+ * Describes the message dtrain.control.v1.ListenForProbe.
+ * Use `create(ListenForProbeSchema)` to create a new message.
+ */
+export const ListenForProbeSchema: GenMessage<ListenForProbe> = /*@__PURE__*/
+  messageDesc(file_control, 4);
+
+/**
+ * @generated from message dtrain.control.v1.ProbeListening
+ */
+export type ProbeListening = Message<"dtrain.control.v1.ProbeListening"> & {
+  /**
+   * @generated from field: string probe = 1;
+   */
+  probe: string;
+
+  /**
+   * opaque here
+   *
+   * @generated from field: string endpoint = 2;
+   */
+  endpoint: string;
+};
+
+/**
+ * Describes the message dtrain.control.v1.ProbeListening.
+ * Use `create(ProbeListeningSchema)` to create a new message.
+ */
+export const ProbeListeningSchema: GenMessage<ProbeListening> = /*@__PURE__*/
+  messageDesc(file_control, 5);
+
+/**
+ * @generated from message dtrain.control.v1.MeasureLink
+ */
+export type MeasureLink = Message<"dtrain.control.v1.MeasureLink"> & {
+  /**
+   * @generated from field: string probe = 1;
+   */
+  probe: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+
+  /**
+   * @generated from field: string endpoint = 3;
+   */
+  endpoint: string;
+};
+
+/**
+ * Describes the message dtrain.control.v1.MeasureLink.
+ * Use `create(MeasureLinkSchema)` to create a new message.
+ */
+export const MeasureLinkSchema: GenMessage<MeasureLink> = /*@__PURE__*/
+  messageDesc(file_control, 6);
+
+/**
+ * @generated from message dtrain.control.v1.LinkMeasured
+ */
+export type LinkMeasured = Message<"dtrain.control.v1.LinkMeasured"> & {
+  /**
+   * @generated from field: string probe = 1;
+   */
+  probe: string;
+
+  /**
+   * @generated from field: double bandwidth_bytes_per_second = 2;
+   */
+  bandwidthBytesPerSecond: number;
+
+  /**
+   * @generated from field: double latency_seconds = 3;
+   */
+  latencySeconds: number;
+};
+
+/**
+ * Describes the message dtrain.control.v1.LinkMeasured.
+ * Use `create(LinkMeasuredSchema)` to create a new message.
+ */
+export const LinkMeasuredSchema: GenMessage<LinkMeasured> = /*@__PURE__*/
+  messageDesc(file_control, 7);
+
+/**
+ * From either end.
+ *
+ * @generated from message dtrain.control.v1.ProbeFailed
+ */
+export type ProbeFailed = Message<"dtrain.control.v1.ProbeFailed"> & {
+  /**
+   * @generated from field: string probe = 1;
+   */
+  probe: string;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message dtrain.control.v1.ProbeFailed.
+ * Use `create(ProbeFailedSchema)` to create a new message.
+ */
+export const ProbeFailedSchema: GenMessage<ProbeFailed> = /*@__PURE__*/
+  messageDesc(file_control, 8);
+
+/**
  * @generated from message dtrain.control.v1.Welcome
  */
 export type Welcome = Message<"dtrain.control.v1.Welcome"> & {
@@ -281,7 +439,7 @@ export type Welcome = Message<"dtrain.control.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_control, 4);
+  messageDesc(file_control, 9);
 
 /**
  * @generated from message dtrain.control.v1.Refusal
@@ -305,7 +463,7 @@ export type Refusal = Message<"dtrain.control.v1.Refusal"> & {
  * Use `create(RefusalSchema)` to create a new message.
  */
 export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
-  messageDesc(file_control, 5);
+  messageDesc(file_control, 10);
 
 /**
  * Progress, not only life: a rank whose step stands still is seen.
@@ -324,7 +482,7 @@ export type Heartbeat = Message<"dtrain.control.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_control, 6);
+  messageDesc(file_control, 11);
 
 /**
  * @generated from message dtrain.control.v1.RankBeat
@@ -365,7 +523,7 @@ export type RankBeat = Message<"dtrain.control.v1.RankBeat"> & {
  * Use `create(RankBeatSchema)` to create a new message.
  */
 export const RankBeatSchema: GenMessage<RankBeat> = /*@__PURE__*/
-  messageDesc(file_control, 7);
+  messageDesc(file_control, 12);
 
 /**
  * @generated from message dtrain.control.v1.Launch
@@ -404,7 +562,7 @@ export type Launch = Message<"dtrain.control.v1.Launch"> & {
  * Use `create(LaunchSchema)` to create a new message.
  */
 export const LaunchSchema: GenMessage<Launch> = /*@__PURE__*/
-  messageDesc(file_control, 8);
+  messageDesc(file_control, 13);
 
 /**
  * @generated from message dtrain.control.v1.RankReady
@@ -438,7 +596,7 @@ export type RankReady = Message<"dtrain.control.v1.RankReady"> & {
  * Use `create(RankReadySchema)` to create a new message.
  */
 export const RankReadySchema: GenMessage<RankReady> = /*@__PURE__*/
-  messageDesc(file_control, 9);
+  messageDesc(file_control, 14);
 
 /**
  * @generated from message dtrain.control.v1.Peers
@@ -467,7 +625,7 @@ export type Peers = Message<"dtrain.control.v1.Peers"> & {
  * Use `create(PeersSchema)` to create a new message.
  */
 export const PeersSchema: GenMessage<Peers> = /*@__PURE__*/
-  messageDesc(file_control, 10);
+  messageDesc(file_control, 15);
 
 /**
  * @generated from message dtrain.control.v1.StepReport
@@ -547,7 +705,7 @@ export type StepReport = Message<"dtrain.control.v1.StepReport"> & {
  * Use `create(StepReportSchema)` to create a new message.
  */
 export const StepReportSchema: GenMessage<StepReport> = /*@__PURE__*/
-  messageDesc(file_control, 11);
+  messageDesc(file_control, 16);
 
 /**
  * @generated from message dtrain.control.v1.RankFinished
@@ -615,7 +773,7 @@ export type RankFinished = Message<"dtrain.control.v1.RankFinished"> & {
  * Use `create(RankFinishedSchema)` to create a new message.
  */
 export const RankFinishedSchema: GenMessage<RankFinished> = /*@__PURE__*/
-  messageDesc(file_control, 12);
+  messageDesc(file_control, 17);
 
 /**
  * A rank's part of the weights after a step: see RankFinished.
@@ -654,7 +812,7 @@ export type CheckpointWritten = Message<"dtrain.control.v1.CheckpointWritten"> &
  * Use `create(CheckpointWrittenSchema)` to create a new message.
  */
 export const CheckpointWrittenSchema: GenMessage<CheckpointWritten> = /*@__PURE__*/
-  messageDesc(file_control, 13);
+  messageDesc(file_control, 18);
 
 /**
  * @generated from message dtrain.control.v1.RankFailed
@@ -708,7 +866,7 @@ export type RankFailed = Message<"dtrain.control.v1.RankFailed"> & {
  * Use `create(RankFailedSchema)` to create a new message.
  */
 export const RankFailedSchema: GenMessage<RankFailed> = /*@__PURE__*/
-  messageDesc(file_control, 14);
+  messageDesc(file_control, 19);
 
 /**
  * A device's executor died or stopped answering, whatever it was doing.
@@ -739,7 +897,7 @@ export type DeviceLost = Message<"dtrain.control.v1.DeviceLost"> & {
  * Use `create(DeviceLostSchema)` to create a new message.
  */
 export const DeviceLostSchema: GenMessage<DeviceLost> = /*@__PURE__*/
-  messageDesc(file_control, 15);
+  messageDesc(file_control, 20);
 
 /**
  * @generated from message dtrain.control.v1.RankStopped
@@ -766,7 +924,7 @@ export type RankStopped = Message<"dtrain.control.v1.RankStopped"> & {
  * Use `create(RankStoppedSchema)` to create a new message.
  */
 export const RankStoppedSchema: GenMessage<RankStopped> = /*@__PURE__*/
-  messageDesc(file_control, 16);
+  messageDesc(file_control, 21);
 
 /**
  * @generated from message dtrain.control.v1.Stop
@@ -793,7 +951,7 @@ export type Stop = Message<"dtrain.control.v1.Stop"> & {
  * Use `create(StopSchema)` to create a new message.
  */
 export const StopSchema: GenMessage<Stop> = /*@__PURE__*/
-  messageDesc(file_control, 17);
+  messageDesc(file_control, 22);
 
 /**
  * @generated from message dtrain.control.v1.LogLine
@@ -825,7 +983,7 @@ export type LogLine = Message<"dtrain.control.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_control, 18);
+  messageDesc(file_control, 23);
 
 /**
  * @generated from message dtrain.control.v1.ArtifactRequest
@@ -842,7 +1000,7 @@ export type ArtifactRequest = Message<"dtrain.control.v1.ArtifactRequest"> & {
  * Use `create(ArtifactRequestSchema)` to create a new message.
  */
 export const ArtifactRequestSchema: GenMessage<ArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_control, 19);
+  messageDesc(file_control, 24);
 
 /**
  * @generated from message dtrain.control.v1.ArtifactChunk
@@ -873,7 +1031,7 @@ export type ArtifactChunk = Message<"dtrain.control.v1.ArtifactChunk"> & {
  * Use `create(ArtifactChunkSchema)` to create a new message.
  */
 export const ArtifactChunkSchema: GenMessage<ArtifactChunk> = /*@__PURE__*/
-  messageDesc(file_control, 20);
+  messageDesc(file_control, 25);
 
 /**
  * @generated from message dtrain.control.v1.ArtifactReceipt
@@ -895,7 +1053,7 @@ export type ArtifactReceipt = Message<"dtrain.control.v1.ArtifactReceipt"> & {
  * Use `create(ArtifactReceiptSchema)` to create a new message.
  */
 export const ArtifactReceiptSchema: GenMessage<ArtifactReceipt> = /*@__PURE__*/
-  messageDesc(file_control, 21);
+  messageDesc(file_control, 26);
 
 /**
  * @generated from service dtrain.control.v1.Control

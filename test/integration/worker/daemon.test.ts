@@ -1,6 +1,8 @@
+import { create } from '@bufbuild/protobuf';
 import t from 'tap';
 import { sha256, version } from '../../../base/index.js';
 import { readSafetensors } from '../../../graph/index.js';
+import { ListenForProbeSchema, MeasureLinkSchema } from '../../../protocol/index.js';
 import { DaemonFixture } from './daemon-fixture.js';
 
 t.setTimeout(120_000);
@@ -48,6 +50,29 @@ t.test('joins, trains a run and hands over its weights; closed, it leaves nothin
   await daemon.done;
   t.same(fixture.executors(), []);
   t.same(fixture.scratches(), []);
+});
+
+t.test('two of its devices measure the way between them', async (t) => {
+  const fixture = await setUp(t);
+  const { coordinator } = fixture;
+  await fixture.daemon({ devices: ['cpu:0,memory=512MiB,threads=1', 'cpu:1,memory=512MiB,threads=1'] });
+  coordinator.say({
+    case: 'listenForProbe',
+    value: create(ListenForProbeSchema, { probe: 'probe_1', device: 'host/cpu:1' }),
+  });
+  const { probe, endpoint } = await coordinator.heard('probeListening');
+  t.equal(probe, 'probe_1');
+  coordinator.say({
+    case: 'measureLink',
+    value: create(MeasureLinkSchema, { probe, device: 'host/cpu:0', endpoint }),
+  });
+  const link = await coordinator.heard('linkMeasured');
+  t.ok(link.bandwidthBytesPerSecond > 1e7 && link.latencySeconds > 1e-6 && link.latencySeconds < 0.1);
+  coordinator.say({
+    case: 'measureLink',
+    value: create(MeasureLinkSchema, { probe: 'probe_2', device: 'host/cpu:2', endpoint }),
+  });
+  t.match(await coordinator.heard('probeFailed'), { probe: 'probe_2', message: /host\/cpu:2/ });
 });
 
 t.test('a run that is launched before the last one has left is not lost with it', async (t) => {

@@ -125,7 +125,7 @@ export class ScriptedCoordinator extends EventEmitter {
     while (this.hellos.length < times) await once(this, 'message');
   }
 
-  private say(message: ToWorker['message']): void {
+  say(message: ToWorker['message']): void {
     this.stream?.write(create(ToWorkerSchema, { message }));
   }
 

@@ -1,0 +1,1 @@
+export { listenForProbe, measureLink, messagesWithin, rateOf, type ListeningProbe } from './probe.js';
