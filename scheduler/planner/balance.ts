@@ -1,109 +1,115 @@
-/**
- * Equal devices of a stage are a lane. Lane i has `count[i]` of them; samples cost each constant + perSample x samples
- * seconds, and it has memory for at most `capacity[i]`.
- */
-export interface Lanes {
-  readonly count: Float64Array;
-  readonly constant: Float64Array;
-  readonly perSample: Float64Array;
-  readonly capacity: Float64Array;
-}
-
-/** The first `more` devices of a lane take `each + 1` samples, the others `each`. */
-export interface LaneShare {
-  readonly each: number;
-  readonly more: number;
-}
-
-export interface Balance {
-  /** When the last device is done. */
-  readonly seconds: number;
-  readonly shares: readonly LaneShare[];
-  /** Some device would take more if it had the memory. */
-  readonly limited: boolean;
-}
+import type { Seconds } from '../../base/index.js';
 
 /**
  * Splits samples over unequal devices so that the last is done as early as whole samples allow: exact, not rounded.
  *
- * What no device can exceed at the optimum is given at once (the fluid optimum, rounded down), the rest goes one
- * sample at a time to whoever would be done first. Being exact, its `seconds` never grow when a device gets
- * faster or has more memory. O(lanes log lanes) as a rule, lanes being groups of equal devices; the devices do not matter.
- * @param least samples that every device takes, 0 or 1
- * @returns undefined where the capacities do not add up, or a device has no room for `least`
+ * Equal devices are a lane: lane i has `count[i]` of them, n samples cost each constant[i] + perSample[i] x n seconds,
+ * and it has memory for at most `capacity[i]`. What no device can exceed at the optimum is given at once (the fluid
+ * optimum, rounded down), the rest goes one sample at a time to whoever would be done first. Being exact, the seconds
+ * never grow when a device gets faster or has more memory. O(lanes log lanes) as a rule; the devices do not matter.
+ *
+ * A search balances the same lanes again and again: `constant`, `perSample` and `capacity` are there to be written before
+ * each time, and are used up by it.
  */
-export function balance(samples: number, lanes: Lanes, least: 0 | 1): Balance | undefined {
-  if (least === 0) return fill(samples, lanes, 0);
-  const { count, constant, perSample, capacity } = lanes;
-  let devices = 0;
-  let first = 0;
-  for (let i = 0; i < count.length; i++) {
-    if (capacity[i]! < 1) return undefined;
-    devices += count[i]!;
-    first = Math.max(first, constant[i]! + perSample[i]!);
+export class Balancer {
+  readonly constant: Float64Array;
+  readonly perSample: Float64Array;
+  readonly capacity: Float64Array;
+  /** The first `more[i]` devices of a lane take `each[i] + 1` samples, the others `each[i]`: as balanced last. */
+  readonly each: Float64Array;
+  readonly more: Float64Array;
+  readonly #open: Uint8Array;
+  readonly #soonest: Soonest;
+  #limited = false;
+
+  constructor(readonly count: Float64Array) {
+    const lanes = count.length;
+    this.constant = new Float64Array(lanes);
+    this.perSample = new Float64Array(lanes);
+    this.capacity = new Float64Array(lanes);
+    this.each = new Float64Array(lanes);
+    this.more = new Float64Array(lanes);
+    this.#open = new Uint8Array(lanes);
+    this.#soonest = new Soonest(this);
   }
-  if (samples < devices) return undefined;
-  const rest = fill(
-    samples - devices,
-    {
-      count,
-      perSample,
-      constant: constant.map((seconds, i) => seconds + perSample[i]!),
-      capacity: capacity.map((most) => most - 1),
-    },
-    1,
-  );
-  return rest && { ...rest, seconds: Math.max(first, rest.seconds) };
+
+  /** Whether, as balanced last, some device would take more if it had the memory. */
+  get limited(): boolean {
+    return this.#limited;
+  }
+
+  /**
+   * @param least samples that every device takes, 0 or 1
+   * @returns when the last device is done; undefined where the capacities do not add up, or a device has no room for
+   *   `least`
+   */
+  balance(samples: number, least: 0 | 1): Seconds | undefined {
+    if (least === 0) return this.#fill(samples);
+    const { count, constant, perSample, capacity, each } = this;
+    let devices = 0;
+    let first = 0;
+    for (let i = 0; i < count.length; i++) {
+      if (capacity[i]! < 1) return undefined;
+      devices += count[i]!;
+      constant[i]! += perSample[i]!;
+      capacity[i]! -= 1;
+      first = Math.max(first, constant[i]!);
+    }
+    const rest = samples < devices ? undefined : this.#fill(samples - devices);
+    if (rest === undefined) return undefined;
+    for (let i = 0; i < each.length; i++) each[i]! += 1;
+    return Math.max(first, rest);
+  }
+
+  #fill(samples: number): Seconds | undefined {
+    const { count, constant, perSample, capacity, each, more } = this;
+    let room = 0;
+    for (let i = 0; i < count.length; i++) room += count[i]! * capacity[i]!;
+    if (!(room >= samples)) return undefined;
+    startOf(samples, this, this.#open, each);
+    more.fill(0);
+    let left = samples;
+    for (let i = 0; i < count.length; i++) left -= each[i]! * count[i]!;
+    if (left > 0) this.#soonest.begin();
+    while (left > 0) {
+      const next = this.#soonest.first();
+      const taken = Math.min(left, count[next]! - more[next]!);
+      left -= taken;
+      more[next]! += taken;
+      if (more[next]! < count[next]!) continue;
+      each[next]! += 1;
+      more[next] = 0;
+      this.#soonest.moved();
+    }
+    let seconds = 0;
+    this.#limited = false;
+    for (let i = 0; i < count.length; i++) {
+      const mine = each[i]! + (more[i]! > 0 ? 1 : 0);
+      if (mine > 0) seconds = Math.max(seconds, constant[i]! + perSample[i]! * mine);
+      if (each[i]! >= capacity[i]!) this.#limited = true;
+    }
+    return seconds;
+  }
 }
 
-/** @param given samples that every device has got already, to be counted in the shares alone */
-function fill(samples: number, lanes: Lanes, given: number): Balance | undefined {
-  const { count, constant, perSample, capacity } = lanes;
-  const size = count.length;
-  let room = 0;
-  for (let i = 0; i < size; i++) room += count[i]! * capacity[i]!;
-  if (!(room >= samples)) return undefined;
-  const each = startOf(samples, lanes);
-  const more = new Float64Array(size);
-  let left = samples;
-  for (let i = 0; i < size; i++) left -= each[i]! * count[i]!;
-  const soonest = left > 0 ? new Soonest(lanes, each) : undefined;
-  while (left > 0) {
-    const next = soonest!.first();
-    const taken = Math.min(left, count[next]! - more[next]!);
-    left -= taken;
-    more[next]! += taken;
-    if (more[next]! < count[next]!) continue;
-    each[next]!++;
-    more[next] = 0;
-    soonest!.moved();
-  }
-  let seconds = 0;
-  let limited = false;
-  const shares: LaneShare[] = [];
-  for (let i = 0; i < size; i++) {
-    const mine = each[i]! + (more[i]! > 0 ? 1 : 0);
-    if (mine > 0) seconds = Math.max(seconds, constant[i]! + perSample[i]! * mine);
-    limited ||= each[i]! >= capacity[i]!;
-    shares.push({ each: each[i]! + given, more: more[i]! });
-  }
-  return { seconds, shares, limited };
-}
+type Lanes = Pick<Balancer, 'count' | 'constant' | 'perSample' | 'capacity' | 'each'>;
 
 /** The lanes by when their next sample would be done, in a binary heap; full ones are not in it. */
 class Soonest {
-  readonly #lanes: Lanes;
-  readonly #each: Float64Array;
   readonly #heap: Int32Array;
   readonly #ends: Float64Array;
   #size = 0;
 
-  constructor(lanes: Lanes, each: Float64Array) {
-    this.#lanes = lanes;
-    this.#each = each;
-    this.#heap = new Int32Array(each.length);
-    this.#ends = new Float64Array(each.length);
-    for (let lane = 0; lane < each.length; lane++) if (this.#enter(lane)) this.#heap[this.#size++] = lane;
+  constructor(private readonly lanes: Lanes) {
+    this.#heap = new Int32Array(lanes.count.length);
+    this.#ends = new Float64Array(lanes.count.length);
+  }
+
+  begin(): void {
+    this.#size = 0;
+    for (let lane = 0; lane < this.#heap.length; lane++) {
+      if (this.#enter(lane)) this.#heap[this.#size++] = lane;
+    }
     for (let at = (this.#size >> 1) - 1; at >= 0; at--) this.#sink(at);
   }
 
@@ -119,16 +125,17 @@ class Soonest {
 
   /** @returns whether the lane has room for another sample */
   #enter(lane: number): boolean {
-    const { constant, perSample, capacity } = this.#lanes;
-    const next = this.#each[lane]! + 1;
+    const { constant, perSample, capacity, each } = this.lanes;
+    const next = each[lane]! + 1;
     this.#ends[lane] = constant[lane]! + perSample[lane]! * next;
     return next <= capacity[lane]!;
   }
 
-  #sink(at: number): void {
+  #sink(start: number): void {
     const heap = this.#heap;
     const ends = this.#ends;
-    const lane = heap[at]!;
+    const lane = heap[start]!;
+    let at = start;
     for (;;) {
       let child = 2 * at + 1;
       if (child >= this.#size) break;
@@ -142,11 +149,11 @@ class Soonest {
 }
 
 /** Shares that are no larger than at the optimum, and not far below. */
-function startOf(samples: number, { count, constant, perSample, capacity }: Lanes): Float64Array {
-  const each = new Float64Array(count.length);
-  const open = new Uint8Array(count.length).fill(1);
+function startOf(samples: number, lanes: Lanes, open: Uint8Array, each: Float64Array): void {
+  const { count, constant, perSample, capacity } = lanes;
+  open.fill(1);
   for (let left = samples; ;) {
-    const level = fluidLevel(left, { count, constant, perSample }, open);
+    const level = fluidLevel(left, lanes, open);
     let over = false;
     for (let i = 0; i < each.length; i++) {
       if (open[i] === 0) continue;
@@ -159,16 +166,12 @@ function startOf(samples: number, { count, constant, perSample, capacity }: Lane
       open[i] = 0;
       left -= capacity[i]! * count[i]!;
     }
-    if (!over) return each;
+    if (!over) return;
   }
 }
 
 /** The time at which open lanes that take fractions of samples would all be done; those that start later are left out. */
-function fluidLevel(
-  samples: number,
-  { count, constant, perSample }: Omit<Lanes, 'capacity'>,
-  open: Uint8Array,
-): number {
+function fluidLevel(samples: number, { count, constant, perSample }: Lanes, open: Uint8Array): number {
   for (let below = Infinity; ;) {
     let rate = 0;
     let ahead = 0;

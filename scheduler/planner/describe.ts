@@ -1,16 +1,15 @@
 import { formatBytes, formatSeconds, type Seconds } from '../../base/index.js';
 import { totalOf } from '../account.js';
-import type { Device } from '../device.js';
 import type { Plan, Replica, Stage, StageSeconds } from '../plan.js';
 import { splitShares } from '../shares.js';
-import { balance } from './balance.js';
+import { Balancer } from './balance.js';
 import { crossingSeconds } from './chain.js';
 import type { HeldStage } from './memory.js';
 import { pipelineCosts } from './played.js';
 import type { PlanRequest } from './request.js';
 import type { Candidate } from './search.js';
 import { microBatchSizes } from './slicing.js';
-import type { Choice, StageModel } from './stage.js';
+import type { Choice } from './stage.js';
 
 /** What a candidate is as a plan, apart from how it was found. O(devices x micro-batches + units). */
 export type Described = Pick<
@@ -40,7 +39,7 @@ export function describe(request: PlanRequest, candidate: Candidate): Described 
   });
   return {
     predictedStepSeconds: seconds,
-    bottleneck: bottleneckOf(candidate),
+    bottleneck: bottleneckOf(candidate, stages),
     schedule: { kind, microBatches, stagesPerRank },
     shardOptimizer,
     stages,
@@ -71,15 +70,16 @@ function unitsOf({ ranges }: Candidate, { from, to }: HeldStage): readonly [numb
 /** A replica's figures are those of its device; with several stages a rank its seconds are those of the stage. */
 function replicasOf(
   { batch, parallelism }: PlanRequest,
-  { slicing, model, choices }: Candidate,
+  candidate: Candidate,
   choice: Choice,
 ): readonly { readonly of: (stage: HeldStage) => Replica }[] {
+  const { slicing, model, choices } = candidate;
   const { group, keeping, stages } = choice;
   const sizes = microBatchSizes(batch, slicing.microBatches);
   const rank = choices.indexOf(choice);
   const beside = [rank - 1, rank + 1].map((at) => choices[(at + choices.length) % choices.length]!.group.size);
   const neighbours = choices.length === 1 ? 0 : Math.max(...beside);
-  const shares = sharesOf(model, choice, sizes, parallelism?.shares);
+  const shares = sharesOf(candidate, choice, sizes, parallelism?.shares);
   return group.lanes
     .flatMap(({ devices, rates }) => devices.map((device) => ({ device, rates })))
     .flatMap(({ device, rates }, i) => {
@@ -114,41 +114,39 @@ function replicasOf(
 
 /** Of every micro-batch, the share of each device in the order of the group's lanes; no share exceeds the first's. */
 function sharesOf(
-  model: StageModel,
-  { group, shares, keeping, stages }: Choice,
+  { model, slicing }: Candidate,
+  choice: Choice,
   sizes: readonly number[],
   weights: readonly number[] | undefined,
 ): readonly (readonly number[])[] {
-  const largest = group.lanes.flatMap(({ devices }, lane) =>
-    devices.map((_, i) => shares[lane]!.each + (i < shares[lane]!.more ? 1 : 0)),
-  );
+  const { group, keeping, stages } = choice;
+  const largest = model.sharesOf(choice, slicing, weights);
   const smaller = () => {
     const samples = sizes.at(-1)!;
     if (weights) return splitShares(samples, weights, largest)!;
-    const devices = group.lanes.flatMap(({ devices, rates }) =>
+    const balancer = new Balancer(new Float64Array(largest.length).fill(1));
+    const durations = group.lanes.flatMap(({ devices, rates }) =>
       devices.map(() => model.step(stages, keeping, rates)),
     );
-    const lanes = {
-      count: new Float64Array(devices.length).fill(1),
-      constant: Float64Array.from(devices, ({ constant }) => constant),
-      perSample: Float64Array.from(devices, ({ perSample }) => perSample),
-      capacity: Float64Array.from(largest),
-    };
-    return balance(samples, lanes, 0)!.shares.map(({ each, more }) => each + more);
+    balancer.capacity.set(largest);
+    balancer.constant.set(durations.map(({ constant }) => constant));
+    balancer.perSample.set(durations.map(({ perSample }) => perSample));
+    balancer.balance(samples, 0);
+    return [...balancer.each].map((each, i) => each + balancer.more[i]!);
   };
   const rest = sizes.at(-1) === sizes[0] ? largest : smaller();
   return sizes.map((size) => (size === sizes[0] ? largest : rest));
 }
 
 /** What keeps the step from being shorter: the busiest device, or what is sent for longer than that. */
-function bottleneckOf({ choices, slicing, model }: Candidate): Plan['bottleneck'] {
+function bottleneckOf({ choices, slicing, model }: Candidate, stages: readonly Stage[]): Plan['bottleneck'] {
   const { microBatches, samples } = slicing;
   const busiest = choices.reduce((a, b) => (b.seconds > a.seconds ? b : a));
   const computing = microBatches * busiest.seconds;
   const exchanging = choices.reduce((a, b) => (b.after > a.after ? b : a)).after;
   let worst = {
     seconds: computing,
-    device: slowestOf(model, busiest).id,
+    device: slowestOf(stages[choices.indexOf(busiest)]!),
     why: `computing its ${choices.length > 1 ? 'stage' : 'share'} takes ${formatSeconds(computing)} a step`,
   };
   if (exchanging > worst.seconds) {
@@ -170,13 +168,9 @@ function bottleneckOf({ choices, slicing, model }: Candidate): Plan['bottleneck'
   return { device: worst.device, why: worst.why };
 }
 
-function slowestOf(model: StageModel, { group, shares, stages, keeping }: Choice): Device {
-  const ends = group.lanes.map(({ rates }, i) => {
-    const { constant, perSample } = model.step(stages, keeping, rates);
-    const samples = shares[i]!.each + (shares[i]!.more > 0 ? 1 : 0);
-    return samples === 0 ? 0 : constant + perSample * samples;
-  });
-  return group.lanes[ends.indexOf(Math.max(...ends))]!.devices[0]!;
+/** The replica that a stage waits for. */
+function slowestOf({ replicas }: Stage): string {
+  return replicas.reduce((a, b) => (b.predictedBusySeconds > a.predictedBusySeconds ? b : a)).device;
 }
 
 /** More devices than this are summed up, not listed. */

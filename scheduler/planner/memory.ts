@@ -162,17 +162,18 @@ export class UnitBytes {
     return items.filter(({ bytes }) => bytes > 0);
   }
 
-  /** For each budget the most samples a micro-batch that fit; 0 where none does, Infinity where samples are free. */
-  samplesWithin(budgets: Float64Array, holding: Holding): Float64Array {
+  /**
+   * For each budget the most samples a micro-batch that fit; 0 where none does, Infinity where samples are free.
+   * @param most is written to
+   */
+  samplesWithin(budgets: Float64Array, holding: Holding, most: Float64Array): void {
     const { fixed, base, perSample, queues, carried } = this.#held(holding);
     const least = ROUNDED_BYTES + sumOf(fixed) + sumOf(base);
     const each = sumOf(perSample);
-    const within = (room: Bytes, bytes: Bytes) =>
-      room < 0 ? 0 : bytes === 0 ? Infinity : Math.floor(room / bytes);
-    return budgets.map((budget) => {
-      const room = budget - least;
-      return Math.max(within(room - queues, each), within(room, each + carried));
-    });
+    for (let i = 0; i < budgets.length; i++) {
+      const room = budgets[i]! - least;
+      most[i] = Math.max(samplesIn(room - queues, each), samplesIn(room, each + carried));
+    }
   }
 
   /** What a stage that is a program of its own takes at least, however it keeps its values; grows with the stage. */
@@ -259,6 +260,11 @@ function sumOf(items: Readonly<Record<string, Bytes>>): Bytes {
   let sum = 0;
   for (const what in items) sum += items[what]!;
   return sum;
+}
+
+function samplesIn(room: Bytes, each: Bytes): number {
+  if (room < 0) return 0;
+  return each === 0 ? Infinity : Math.floor(room / each);
 }
 
 function within({ from, to }: UnitRange, unit: number): boolean {

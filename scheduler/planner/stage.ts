@@ -2,7 +2,7 @@ import type { Seconds } from '../../base/index.js';
 import type { Device, Link, Topology } from '../device.js';
 import type { StageCosts } from '../pipeline/index.js';
 import { splitShares } from '../shares.js';
-import { balance, type Balance, type Lanes } from './balance.js';
+import { Balancer } from './balance.js';
 import {
   Efforts,
   PARTS,
@@ -26,6 +26,7 @@ export interface Group {
   readonly lanes: readonly GroupLane[];
   /** Of each lane, in arrays: what the search asks for again and again. */
   readonly figures: LaneFigures;
+  readonly balancer: Balancer;
   readonly size: number;
   /** The worst of the links between its devices. */
   readonly link: Link;
@@ -38,7 +39,7 @@ interface GroupLane {
   readonly rates: Rates;
 }
 
-type LaneFigures = Readonly<Record<keyof Rates | 'count' | 'memory', Float64Array>>;
+type LaneFigures = Readonly<Record<keyof Rates | 'memory', Float64Array>>;
 
 /** How the samples of a step are cut, and what else is the same for all stages. */
 export interface Slicing {
@@ -59,8 +60,8 @@ export interface Choice {
   readonly group: Group;
   readonly stages: readonly HeldStage[];
   readonly keeping: Keeping;
-  /** Samples of the largest micro-batch for each lane of the group. */
-  readonly shares: Balance['shares'];
+  /** Of the largest micro-batch, which the devices of the group share. */
+  readonly samples: number;
   /** Memory keeps some device from taking more: recomputing may then be faster. */
   readonly limited: boolean;
   /** Forward and backward of the largest micro-batch, until the last replica is done. */
@@ -123,11 +124,12 @@ export class StageModel {
       convolution: each(({ rates }) => rates.convolution),
       byte: each(({ rates }) => rates.byte),
       launch: each(({ rates }) => rates.launch),
-      count: each(({ devices }) => devices.length),
       memory: each(({ devices }) => devices[0]!.memoryBytes),
     };
+    const balancer = new Balancer(each((lane) => lane.devices.length));
     const link = this.#network.among(devices);
-    return { index, devices, lanes, figures, size: devices.length, link, speed: this.speedOf(devices) };
+    const speed = this.speedOf(devices);
+    return { index, devices, lanes, figures, balancer, size: devices.length, link, speed };
   }
 
   /** How many times as fast as the reference devices are together, at most, whatever they compute. */
@@ -201,35 +203,52 @@ export class StageModel {
     weights?: readonly number[],
   ): Choice | undefined {
     const { samples, shardOptimizer } = slicing;
-    const { count, memory, product, convolution, byte, launch } = group.figures;
+    const seconds = this.#balance(group, stages, slicing, keeping, weights);
+    if (seconds === undefined) return undefined;
+    const { limited } = group.balancer;
+    const after = this.#after(group, stages, shardOptimizer);
+    return { group, stages, keeping, samples, limited: limited && !weights, seconds, after };
+  }
+
+  /** Of the largest micro-batch the samples of each device, in the order of the group's lanes. */
+  sharesOf({ group, stages, keeping }: Choice, slicing: Slicing, weights?: readonly number[]): readonly number[] {
+    this.#balance(group, stages, slicing, keeping, weights);
+    const { each, more } = group.balancer;
+    return group.lanes.flatMap(({ devices }, lane) =>
+      devices.map((_, i) => each[lane]! + (i < more[lane]! ? 1 : 0)),
+    );
+  }
+
+  #balance(
+    { figures, balancer, size }: Group,
+    stages: readonly HeldStage[],
+    { samples, shardOptimizer }: Slicing,
+    keeping: Keeping,
+    weights: readonly number[] | undefined,
+  ): Seconds | undefined {
+    const { memory, product, convolution, byte, launch } = figures;
+    const { perSample, constant, capacity } = balancer;
     const effort = this.#efforts.step(stages, keeping);
-    const perSample = new Float64Array(count.length);
-    const constant = new Float64Array(count.length);
-    for (let i = 0; i < count.length; i++) {
+    for (let i = 0; i < memory.length; i++) {
       // as in secondsFor, without an object for each of so many
       perSample[i] =
         effort.product * product[i]! + effort.convolution * convolution[i]! + effort.bytes * byte[i]!;
       constant[i] = effort.launches * launch[i]!;
     }
     // who the neighbours are is not known here: as many as there may be
-    const neighbours = this.#devices - group.size;
-    const holding = { stages, keeping, replicas: group.size, shardOptimizer, neighbours };
-    const capacity = this.bytes.samplesWithin(memory, holding);
-    const lanes = { count, constant, perSample, capacity };
-    const balanced = weights
-      ? forcedShares(samples, group, lanes, weights)
-      : balance(samples, lanes, shardOptimizer && group.size > 1 ? 1 : 0);
-    if (!balanced) return undefined;
-    return { group, stages, keeping, ...balanced, after: this.#after(group, stages, shardOptimizer) };
+    const neighbours = this.#devices - size;
+    this.bytes.samplesWithin(memory, { stages, keeping, replicas: size, shardOptimizer, neighbours }, capacity);
+    if (weights) return forceShares(samples, balancer, weights);
+    return balancer.balance(samples, shardOptimizer && size > 1 ? 1 : 0);
   }
 
   /** Whether a stage, and every longer one that ends where it does, is too large for a group's memory. O(lanes). */
-  overflows({ figures, size }: Group, stage: HeldStage, { samples, shardOptimizer }: Slicing): boolean {
+  overflows({ figures, balancer, size }: Group, stage: HeldStage, { samples, shardOptimizer }: Slicing): boolean {
     const { fixed, perSample } = this.bytes.atLeast(stage, shardOptimizer ? size : 1);
     let room = 0;
-    for (let i = 0; i < figures.count.length; i++) {
+    for (let i = 0; i < figures.memory.length; i++) {
       const free = figures.memory[i]! - fixed;
-      if (free >= 0) room += figures.count[i]! * (perSample === 0 ? Infinity : Math.floor(free / perSample));
+      if (free >= 0) room += balancer.count[i]! * (perSample === 0 ? Infinity : Math.floor(free / perSample));
     }
     return room < samples;
   }
@@ -248,11 +267,8 @@ export class StageModel {
   }
 
   /** What the parts of a chosen stage take; together `seconds` of the choice, over all its stages. */
-  costs({ group, stages, keeping, seconds, shares }: Choice): readonly StageCosts[] {
+  costs({ group, stages, keeping, seconds, samples }: Choice): readonly StageCosts[] {
     const rates = group.size === 1 ? group.lanes[0]!.rates : REFERENCE;
-    const samples = shares.reduce((sum, { each, more }, i) => {
-      return sum + each * group.lanes[i]!.devices.length + more;
-    }, 0);
     const parts = stages.map((range) => {
       const [forward, backwardInput, backwardWeight] = PARTS.map((part) => {
         const { constant, perSample } = secondsFor(this.#efforts.of(part, range, keeping), rates);
@@ -275,21 +291,18 @@ function classOf({ flops, convolutionFlops, memoryBandwidthBytesPerSecond, launc
 }
 
 /** Shares in proportion to weights, one a device of the group, whatever that costs. */
-function forcedShares(
+function forceShares(
   samples: number,
-  group: Group,
-  { constant, perSample, capacity }: Lanes,
+  { constant, perSample, capacity, each, more }: Balancer,
   weights: readonly number[],
-): Balance | undefined {
+): Seconds | undefined {
   const shares = splitShares(
     samples,
     weights,
     weights.map(() => Infinity),
   );
   if (!shares || capacity.some((most, i) => (shares[i] ?? Infinity) > most)) return undefined;
-  return {
-    seconds: shares.reduce((most, share, i) => Math.max(most, constant[i]! + perSample[i]! * share), 0),
-    shares: group.lanes.map((_, i) => ({ each: shares[i]!, more: 0 })),
-    limited: false,
-  };
+  each.set(shares);
+  more.fill(0);
+  return shares.reduce((most, share, i) => Math.max(most, constant[i]! + perSample[i]! * share), 0);
 }

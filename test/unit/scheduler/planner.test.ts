@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Device } from '../../../scheduler/index.js';
 import { lowerBound, makePlan, type Forced, type LayerProfile } from '../../../scheduler/planner/index.js';
-import { balance } from '../../../scheduler/planner/balance.js';
+import { Balancer } from '../../../scheduler/planner/balance.js';
 
 const MIB = 2 ** 20;
 const work = { productFlops: 1e9, movedBytes: 1e6, launches: 3 };
@@ -130,21 +130,17 @@ t.test('a search that may take no time still plans', async (t) => {
 
 t.test('whole samples are balanced, not rounded', async (t) => {
   const lane = (perSample: number, count = 1, capacity = Infinity) => ({ perSample, count, capacity });
-  const split = (samples: number, lanes: readonly ReturnType<typeof lane>[], least: 0 | 1) =>
-    balance(
-      samples,
-      {
-        count: Float64Array.from(lanes, ({ count }) => count),
-        constant: new Float64Array(lanes.length),
-        perSample: Float64Array.from(lanes, ({ perSample }) => perSample),
-        capacity: Float64Array.from(lanes, ({ capacity }) => capacity),
-      },
-      least,
-    );
-  t.match(split(3, [lane(1), lane(2)], 0), { seconds: 2, shares: [{ each: 2 }, { each: 1 }] });
+  const split = (samples: number, lanes: readonly ReturnType<typeof lane>[], least: 0 | 1) => {
+    const balancer = new Balancer(Float64Array.from(lanes, ({ count }) => count));
+    balancer.perSample.set(lanes.map(({ perSample }) => perSample));
+    balancer.capacity.set(lanes.map(({ capacity }) => capacity));
+    const seconds = balancer.balance(samples, least);
+    return seconds === undefined ? undefined : { seconds, each: [...balancer.each], limited: balancer.limited };
+  };
+  t.match(split(3, [lane(1), lane(2)], 0), { seconds: 2, each: [2, 1] });
   t.match(split(10, [lane(1, 1, 4), lane(2)], 0), { seconds: 12, limited: true });
   t.equal(split(10, [lane(1, 2, 4)], 0), undefined);
-  t.match(split(3, [lane(1, 2), lane(9)], 1), { seconds: 9, shares: [{ each: 1 }, { each: 1 }] });
+  t.match(split(3, [lane(1, 2), lane(9)], 1), { seconds: 9, each: [1, 1] });
   t.equal(split(2, [lane(1, 3)], 1), undefined);
 });
 
