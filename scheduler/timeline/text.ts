@@ -62,15 +62,16 @@ export function toText(events: readonly TraceEvent[], options: TextOptions): str
   const paint = painter(colour);
   const byRank = Array.from({ length: drawn }, (): TraceEvent[] => []);
   for (const event of events) byRank[event.rank]?.push(event);
+  const used = new Set<string>();
   const rows = labels.map((name, rank) => {
     const second = end > start ? width / (end - start) : 0;
     const cells = cellsOf(byRank[rank]!, { start, second, width });
+    for (const event of cells) if (event) used.add(LETTERS[event.kind]);
     const share = seconds > 0 ? Math.round((100 * busy[rank]!) / seconds) : 0;
     return `${name.padEnd(label)} |${written(cells, paint)}| ${share} %`;
   });
-  const used = [...new Set(events.map(({ kind }) => LETTERS[kind]))];
   const legend = Object.keys(WORDS)
-    .filter((letter) => used.includes(letter))
+    .filter((letter) => used.has(letter))
     .map((letter) => `${letter} ${WORDS[letter]!}`);
   const title = names.title === '' ? '' : `${names.title}: `;
   return [
