@@ -5,7 +5,7 @@ import type { Graph, TypedGraph } from '../ir/graph.js';
 import type { Tensor, TensorType } from '../ir/tensor.js';
 import { attachLoss } from '../loss/index.js';
 import { standardOperators } from '../operators/index.js';
-import { simplify } from '../passes/index.js';
+import { removeDeadCode, simplify } from '../passes/index.js';
 import {
   bindForward,
   lossOptions,
@@ -56,14 +56,16 @@ export function buildEvaluationStages(
   options: EvaluationStageOptions,
 ): readonly EvaluationStage[] {
   const state = runningStatistics(graph);
-  const bound = bindForward(setBatchNormalization(setDropout(graph, false), 'freeze'), state, options);
-  const division = divide(bound, options.stages);
+  const bound = removeDeadCode(
+    bindForward(setBatchNormalization(setDropout(graph, false), 'freeze'), state, options),
+  );
+  const division = divide(bound, { model: graph, stages: options.stages, state });
   return options.stages.map((_, stage) => {
     const { received, sent } = crossingAt(division, stage);
     const isLast = stage === options.stages.length - 1;
     const part = partOf(bound, division, stage);
     const { graph: named, target } = isLast
-      ? withLoss(part, state, options)
+      ? withLoss(part, { bound, state, options })
       : { graph: withSent(part, state, sent), target: undefined };
     const edge = (value: string, at: string): Edge => ({ value, type: bound.types.get(value)!, at });
     return {
@@ -83,11 +85,17 @@ function withSent(part: TypedGraph, state: ReadonlyMap<string, Tensor>, sent: re
   return nameOutputs(withoutUnreadStatistics(whole, state), names);
 }
 
-function withLoss(part: TypedGraph, state: ReadonlyMap<string, Tensor>, options: LossGraphOptions) {
+interface Around {
+  readonly bound: TypedGraph;
+  readonly state: ReadonlyMap<string, Tensor>;
+  readonly options: LossGraphOptions;
+}
+
+function withLoss(part: TypedGraph, { bound, state, options }: Around) {
   const forward = simplify(decompose(part));
   const builder = new GraphBuilder(standardOperators, forward);
   const output = forward.outputs[0]!;
-  const loss = attachLoss(new Formula(builder), options.loss, output, lossOptions(builder, options));
+  const loss = attachLoss(new Formula(builder), options.loss, output, lossOptions(builder, options, bound));
   const whole = lowerForEngines(builder.build(part.name, [loss.loss, output]));
   const graph = nameOutputs(withoutUnreadStatistics(whole, state), [
     { name: 'loss', terminal: false },

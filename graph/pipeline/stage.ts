@@ -2,9 +2,10 @@ import { Formula } from '../formula/index.js';
 import { differentiate, reachable } from '../gradient/index.js';
 import { GraphBuilder } from '../ir/builder.js';
 import type { Graph, TypedGraph } from '../ir/graph.js';
-import { isFloat, type TensorType } from '../ir/tensor.js';
+import { isFloat, type Tensor, type TensorType } from '../ir/tensor.js';
 import { attachLoss } from '../loss/index.js';
 import { standardOperators } from '../operators/index.js';
+import { removeDeadCode } from '../passes/index.js';
 import {
   batchOf,
   bindForward,
@@ -21,12 +22,16 @@ import {
   type LossGraphOptions,
   type OutputName,
 } from '../training/index.js';
-import { divide } from './boundary.js';
-import { partOf, type Edge } from './part.js';
+import { divide, type Division } from './boundary.js';
+import { StageError } from './errors.js';
+import { crossingAt, partOf, type Edge } from './part.js';
 import { splitPhases } from './phases.js';
 
 export interface StageOptions extends LossGraphOptions {
-  /** Names of the model's nodes, stage by stage; every node that binding keeps is in exactly one. */
+  /**
+   * Names of the model's nodes, stage by stage; every node that binding keeps is in exactly one. Of what binding
+   * writes (loops in full) none has to be named.
+   */
   readonly stages: readonly (readonly string[])[];
   /** Parameters to differentiate by; all where absent. */
   readonly parameters?: Iterable<string>;
@@ -34,33 +39,49 @@ export interface StageOptions extends LossGraphOptions {
   readonly recompute?: readonly boolean[];
   /** Whether the backward pass is two programs: gradients of a stage's inputs, and those of its parameters. */
   readonly splitBackward?: boolean;
+  /**
+   * Stages whose `forward` is all of their work on a micro-batch, backward pass included, so that nothing is kept in
+   * between: the last one, where its backward pass always follows its forward pass at once; and any that is sent no
+   * gradients. None where absent.
+   */
+  readonly fused?: readonly boolean[];
 }
 
-/** The programs of one stage for one micro-batch, and everything that goes in and out. */
+/**
+ * The programs of one stage for one micro-batch, and everything that goes in and out. Each program reads, of what is
+ * said here to be an input, what its `inputs` name.
+ */
 export interface StageGraphs {
-  /** Inputs: data, masks, `receives`, parameters. Outputs: `sends`, statistics, the loss, what backward keeps. */
+  /**
+   * Inputs: data, masks, `receives`, `running`, in the last stage the target. Outputs: `sends`, statistics, the loss,
+   * and what backward keeps. Of a fused stage also LOSS_SCALE among the inputs, and among the outputs those of
+   * `sendsGradients` and `gradients`, instead of what is kept.
+   */
   readonly forward: TypedGraph;
   /**
    * The backward pass, whole or in two halves (inputs' gradients, parameters' gradients); a half that computes
-   * nothing is absent.
+   * nothing is absent, and so are those of a fused stage. The last stage's reads LOSS_SCALE.
    */
   readonly backward: readonly (TypedGraph | undefined)[];
   /** From the stage before: activations. */
   readonly receives: readonly Edge[];
   /** To the stage after. */
   readonly sends: readonly Edge[];
-  /** Gradients of what was sent, from the stage after: inputs of the backward programs. */
+  /** Gradients of what was sent, from the stage after: inputs of the backward programs, of either half. */
   readonly receivesGradients: readonly Edge[];
   /** Gradients of what was received, to the stage before. */
   readonly sendsGradients: readonly Edge[];
   /** Outputs of the forward (or first backward) program that later programs take; they live until then. */
   readonly kept: readonly { readonly value: string; readonly type: TensorType }[];
-  /** Inputs of the forward program that a backward program reads too: data, masks, received values. */
+  /** Inputs of the forward program that a backward program reads too: data, masks, received values, target. */
   readonly reread: readonly string[];
+  /** Inputs of some program that are running statistics of the training: as in TrainingGraph. */
+  readonly running: readonly string[];
   /** Parameters that the stage uses, trained or not, in the model's order. */
   readonly parameters: readonly string[];
-  /** Parameter to the output of a backward program that holds LOSS_SCALE * d loss / d parameter. */
+  /** Parameter to the output of a program that holds LOSS_SCALE * d loss / d parameter. */
   readonly gradients: ReadonlyMap<string, string>;
+  /** Numbered as those of the uncut model. */
   readonly dropout: readonly DropoutMask[];
   readonly statistics: readonly BatchStatistics[];
   /** The last stage's: the input for the target, and the output that holds the micro-batch's mean loss. */
@@ -74,32 +95,44 @@ export interface StageGraphs {
  * `buildTrainingGraph` does, up to rounding. A parameter that several stages use has a gradient in each of them;
  * the sum is its gradient.
  *
- * Each stage costs what `buildTrainingGraph` costs for its nodes.
- * @throws StageError where the stages do not follow each other; and what buildTrainingGraph throws
+ * Guarantees: what crosses the boundaries is the same for every number of samples. Each stage costs what
+ * `buildTrainingGraph` costs for its nodes.
+ * @throws StageError where the stages do not follow each other, share running statistics, or one cannot be fused;
+ *   and what buildTrainingGraph throws
  */
 export function buildStages(graph: Graph, options: StageOptions): readonly StageGraphs[] {
   const state = runningStatistics(graph);
-  const bound = bindForward(setDropout(graph, true), state, options);
-  const { nodes, crossing } = divide(bound, options.stages);
+  const bound = removeDeadCode(bindForward(setDropout(graph, true), state, options));
+  const division = divide(bound, { model: graph, stages: options.stages, state });
   const trained = new Set(
     [...(options.parameters ?? bound.parameters.keys())].filter((p) => bound.parameters.has(p)),
   );
   const active = reachable(bound.nodes, trained, (value) => isFloat(bound.types.get(value)!.dtype));
   const last = options.stages.length - 1;
+  const prepared = prepareStages(bound, division);
   const stages = new Array<StageGraphs>(options.stages.length);
-  const masksBefore = masksUpTo(nodes);
   // from the last to the first: a stage's seeds are what the stage after it can give gradients for
   let wanted: ReadonlySet<string> = new Set();
   for (let stage = last; stage >= 0; stage--) {
-    const received = stage === 0 ? [] : crossing[stage - 1]!;
-    const built = buildStage(partOf(bound, { nodes, crossing }, stage), {
+    const fused = options.fused?.[stage] ?? false;
+    if (fused && wanted.size > 0) {
+      throw new StageError(
+        `stage ${stage} cannot run forward and backward in one program: stage ${stage + 1} sends it gradients in between. ` +
+          'The last stage would be accepted',
+      );
+    }
+    const { received } = crossingAt(division, stage);
+    const built = buildStage({
+      ...prepared[stage]!,
+      bound,
       options,
+      state,
       received,
       differentiable: received.filter((value) => active.has(value)),
-      seeded: stage === last ? new Set() : wanted,
+      seeded: wanted,
       isLast: stage === last,
       trained,
-      firstMask: masksBefore[stage]!,
+      fused,
       recompute: options.recompute?.[stage] ?? false,
     });
     stages[stage] = built;
@@ -108,8 +141,29 @@ export function buildStages(graph: Graph, options: StageOptions): readonly Stage
   return stages;
 }
 
-interface StageRequest {
+/** A stage's forward pass as it is differentiated. */
+interface Prepared {
+  /** As it was bound. */
+  readonly part: TypedGraph;
+  readonly forward: TypedGraph;
+  readonly masks: readonly DropoutMask[];
+}
+
+/** From the first stage to the last: masks are numbered over the whole model. */
+function prepareStages(bound: TypedGraph, division: Division): readonly Prepared[] {
+  let masksBefore = 0;
+  return division.nodes.map((_, stage) => {
+    const part = partOf(bound, division, stage);
+    const prepared = { part, ...prepareForward(part, masksBefore) };
+    masksBefore += prepared.masks.length;
+    return prepared;
+  });
+}
+
+interface StageRequest extends Prepared {
+  readonly bound: TypedGraph;
   readonly options: StageOptions;
+  readonly state: ReadonlyMap<string, Tensor>;
   readonly received: readonly string[];
   /** Those of the received values that depend on a trained parameter. */
   readonly differentiable: readonly string[];
@@ -117,20 +171,17 @@ interface StageRequest {
   readonly seeded: ReadonlySet<string>;
   readonly isLast: boolean;
   readonly trained: ReadonlySet<string>;
-  readonly firstMask: number;
+  readonly fused: boolean;
   readonly recompute: boolean;
 }
 
 /** Differentiates one stage and splits it into its programs. */
-function buildStage(part: TypedGraph, request: StageRequest): StageGraphs {
-  const { options, received, isLast, trained } = request;
-  const { forward, masks } = prepareForward(part, request.firstMask);
+function buildStage(request: StageRequest): StageGraphs {
+  const { part, forward, masks, options, state, received, isLast, trained, fused } = request;
   const builder = new GraphBuilder(standardOperators, forward);
   const f = new Formula(builder);
   const batches = forward.nodes.filter(usesBatch).map((node) => batchOf(f, node));
-  const start = isLast
-    ? lossOf(f, builder, forward, options)
-    : sentOf(f, builder, part, forward, request.seeded);
+  const start = isLast ? lossOf(f, request) : sentOf(f, request);
   const parameters = [...forward.parameters.keys()];
   const wanted = [...parameters.filter((name) => trained.has(name)), ...request.differentiable];
   const found = differentiate(builder, forward.nodes, start.seeds, wanted);
@@ -161,25 +212,34 @@ function buildStage(part: TypedGraph, request: StageRequest): StageGraphs {
   const backward = options.splitBackward
     ? [toInputs.map(at), toParameters.map(at)]
     : [[...toInputs, ...toParameters].map(at)];
-  const phases = splitPhases(named, [first, ...backward], request.recompute);
+  const phases = fused
+    ? splitPhases(named, [[...first, ...backward.flat()]])
+    : splitPhases(named, [first, ...backward], request.recompute);
   const later = phases.slice(1);
   const edge = (value: string, name: string): Edge => ({ value, type: part.types.get(value)!, at: name });
-  const read = new Set(later.flatMap(({ graph }) => graph.inputs));
+  const read = new Set(phases.flatMap(({ graph }) => graph.inputs));
+  const readLater = new Set(later.flatMap(({ graph }) => graph.inputs));
   const kept = [...new Set(later.flatMap((phase) => phase.kept))];
+  const running = part.inputs.filter((name) => state.has(name));
+  const given = part.inputs
+    .filter((name) => !state.has(name))
+    .concat(
+      masks.map(({ input }) => input),
+      start.target ? [start.target.name] : [],
+    );
   return {
     forward: phases[0]!.graph,
-    backward: later.map(({ graph }) => (graph.outputs.length > 0 ? graph : undefined)),
+    backward: backward.map((_, half) => {
+      const graph = later[half]?.graph;
+      return graph && graph.outputs.length > 0 ? graph : undefined;
+    }),
     receives: received.map((value) => edge(value, value)),
     sends: isLast ? [] : start.results.map(({ name }, i) => edge(name, at(results[i]!))),
     receivesGradients: [...start.gradients].map(([value, input]) => edge(value, input)),
     sendsGradients: upstream.map((value, i) => edge(value, at(toInputs[i]!))),
     kept: kept.map((value) => ({ value, type: named.types.get(value)! })),
-    reread: part.inputs
-      .concat(
-        masks.map(({ input }) => input),
-        start.target ? [start.target.name] : [],
-      )
-      .filter((name) => read.has(name)),
+    reread: given.filter((name) => readLater.has(name)),
+    running: running.filter((name) => read.has(name)),
     parameters,
     gradients: new Map(differentiated.map((name, i) => [name, at(toParameters[i]!)])),
     dropout: masks,
@@ -203,10 +263,10 @@ interface Start {
   readonly target?: { readonly name: string; readonly type: TensorType };
 }
 
-function lossOf(f: Formula, builder: GraphBuilder, forward: TypedGraph, options: StageOptions): Start {
+function lossOf(f: Formula, { forward, bound, options }: StageRequest): Start {
   const output = forward.outputs[0]!;
-  const loss = attachLoss(f, options.loss, output, lossOptions(builder, options));
-  const scale = builder.input(LOSS_SCALE, { dtype: f.typeOf(output).dtype, shape: [] });
+  const loss = attachLoss(f, options.loss, output, lossOptions(f.builder, options, bound));
+  const scale = f.builder.input(LOSS_SCALE, { dtype: f.typeOf(output).dtype, shape: [] });
   return {
     seeds: new Map([[output, loss.gradient(scale)]]),
     results: [{ value: loss.loss, name: 'loss' }],
@@ -215,13 +275,8 @@ function lossOf(f: Formula, builder: GraphBuilder, forward: TypedGraph, options:
   };
 }
 
-function sentOf(
-  f: Formula,
-  builder: GraphBuilder,
-  part: TypedGraph,
-  forward: TypedGraph,
-  seeded: ReadonlySet<string>,
-): Start {
+function sentOf(f: Formula, { part, forward, seeded }: StageRequest): Start {
+  const { builder } = f;
   const seeds = new Map<string, string>();
   const gradients = new Map<string, string>();
   part.outputs.forEach((value, i) => {
@@ -248,14 +303,4 @@ class Results {
   add(value: string, name: string, terminal: boolean): number {
     return this.list.push({ value, as: { name, terminal } }) - 1;
   }
-}
-
-/** How many dropouts come before each stage: masks are numbered over the whole model. */
-function masksUpTo(stages: readonly (readonly { readonly operator: string }[])[]): number[] {
-  let masks = 0;
-  return stages.map((nodes) => {
-    const before = masks;
-    masks += nodes.filter(({ operator }) => operator === 'Dropout').length;
-    return before;
-  });
 }

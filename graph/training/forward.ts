@@ -75,7 +75,13 @@ export function batchOf(f: Formula, node: Node) {
   };
 }
 
-export function lossOptions(builder: GraphBuilder, { targetShape }: LossGraphOptions) {
-  const target = builder.has(TARGET) ? builder.freshName(TARGET) : TARGET;
+/** @param model where the graph is a part of one: the target has a name that is free in all of it */
+export function lossOptions(
+  builder: GraphBuilder,
+  { targetShape }: LossGraphOptions,
+  model?: Pick<TypedGraph, 'types'>,
+) {
+  let target = TARGET;
+  for (let n = 0; builder.has(target) || model?.types.has(target); n++) target = `${TARGET}_${n}`;
   return targetShape === undefined ? { target } : { target, targetShape };
 }

@@ -34,9 +34,21 @@ function runStages(
     for (const [name, value] of results) held[index]!.set(name, value);
     return results;
   };
+  const collect = (stage: StageGraphs, results: ReadonlyMap<string, Reference>) => {
+    for (const { value, at } of stage.sendsGradients) {
+      if (results.has(at)) wire.set(`d ${value}`, results.get(at)!);
+    }
+    for (const [parameter, at] of stage.gradients) {
+      const found = results.get(at)?.data;
+      if (!found) continue;
+      const sum = gradients.get(parameter);
+      gradients.set(parameter, sum ? sum.map((x, j) => x + found[j]!) : found);
+    }
+  };
   stages.forEach((stage, i) => {
     for (const { value, at } of stage.receives) held[i]!.set(at, wire.get(value)!);
     const results = run(i, stage.forward);
+    collect(stage, results);
     for (const { value, at } of stage.sends) wire.set(value, results.get(at)!);
     if (stage.loss !== undefined) loss = results.get(stage.loss)!.data[0]!;
     for (const { mean, variance } of stage.statistics) {
@@ -52,18 +64,19 @@ function runStages(
     for (const graph of stage.backward) {
       if (!graph) continue;
       const results = run(i, graph);
-      for (const { value, at } of stage.sendsGradients) {
-        if (results.has(at)) wire.set(`d ${value}`, results.get(at)!);
-      }
-      for (const [parameter, at] of stage.gradients) {
-        const found = results.get(at)?.data;
-        if (!found) continue;
-        const sum = gradients.get(parameter);
-        gradients.set(parameter, sum ? sum.map((x, j) => x + found[j]!) : found);
-      }
+      collect(stage, results);
     }
   }
   return { loss, gradients, statistics };
+}
+
+/** What a fused stage leaves to a second program. */
+function notOne({ backward, kept, reread }: StageGraphs): string[] {
+  return [
+    ...backward.filter((graph) => graph !== undefined).map(({ name }) => `backward program ${name}`),
+    ...kept.map(({ value }) => `keeps ${value}`),
+    ...reread.map((value) => `rereads ${value}`),
+  ];
 }
 
 function check(name: string, stages: number, options: Partial<StageOptions>, seed: number): string[] {
@@ -83,7 +96,7 @@ function check(name: string, stages: number, options: Partial<StageOptions>, see
     recompute: Array.from({ length: stages }, () => options.recompute?.[0] ?? false),
   });
   const run = runStages(found, given);
-  const problems: string[] = [];
+  const problems = found.flatMap((stage, i) => (options.fused?.[i] ? notOne(stage) : []));
   const label = `${name}, ${stages} stages cut at ${cuts.join()}`;
   if (Math.abs(run.loss - expected.get(whole.loss)!.data[0]!) > 1e-6)
     problems.push(`${label}: loss ${run.loss}`);
@@ -108,5 +121,11 @@ for (const name of fixtures) {
     t.strictSame(check(name, 4, { splitBackward: true }, seed + 1), [], 'four, backward in halves');
     t.strictSame(check(name, 3, { recompute: [true] }, seed + 2), [], 'three, recomputing');
     t.strictSame(check(name, 3, { recompute: [true], splitBackward: true }, seed + 3), [], 'both');
+    t.strictSame(
+      check(name, 3, { fused: [false, false, true] }, seed + 4),
+      [],
+      'three, the last in one program',
+    );
+    t.strictSame(check(name, 1, { fused: [true], splitBackward: true }, seed + 5), [], 'one program');
   });
 }
