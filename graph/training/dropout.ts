@@ -12,6 +12,8 @@ export interface DropoutMask {
   readonly shape: readonly number[];
   /** The probability of dropping, in (0, 1). */
   readonly ratio: number;
+  /** Its number among the masks of the whole model. */
+  readonly index: number;
 }
 
 /**
@@ -52,8 +54,9 @@ export function lowerDropout(
     ({ node, f, type }) => {
       if (!isDropout(node)) return undefined;
       const ratio = node.inputs[1] ? (f.numberOf(node.inputs[1]) ?? 0.5) : 0.5;
-      const input = f.builder.input(`dropout.${first + masks.length}`, type);
-      masks.push({ input, shape: type.shape, ratio });
+      const index = first + masks.length;
+      const input = f.builder.input(`dropout.${index}`, type);
+      masks.push({ input, shape: type.shape, ratio, index });
       const outputs = [f.mul(node.inputs[0]!, input)];
       if (node.outputs[1]) outputs.push(f.one('Cast', [input], { to: attribute.int(9) }));
       return outputs;

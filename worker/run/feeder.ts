@@ -1,4 +1,4 @@
-import { dataFromBytes, byteLengthOf, type TensorData } from '../../graph/index.js';
+import { dataFromBytes, byteLengthOf, LOSS_SCALE, type TensorData } from '../../graph/index.js';
 import type { Batch, BatchArray, Dataset } from '../../data/index.js';
 import type { BatchLayout, Field } from './batch-layout.js';
 import { fillDropoutMask } from './dropout.js';
@@ -7,6 +7,8 @@ import { fillDropoutMask } from './dropout.js';
 export interface Mask {
   readonly input: string;
   readonly ratio: number;
+  /** Its number among the model's masks. */
+  readonly index: number;
 }
 
 /** Names of the values that a step takes from the data. */
@@ -14,8 +16,8 @@ export interface FeedNames {
   /** The model's inputs, in the data set's order. */
   readonly inputs: readonly string[];
   readonly target: string;
-  /** The scalar that weights the gradients; absent in a forward pass. */
-  readonly lossScale?: string;
+  /** Whether there is LOSS_SCALE, the scalar that weights the gradients: not in a forward pass. */
+  readonly scaled?: boolean;
   readonly masks: readonly Mask[];
 }
 
@@ -42,13 +44,30 @@ export function feed(
     target: view(buffer, layout, names.target) as BatchArray,
   };
   dataset.read(what.indices, 0, what.indices.length, batch);
-  if (names.lossScale !== undefined)
-    (view(buffer, layout, names.lossScale) as Float32Array)[0] = what.lossScale;
-  names.masks.forEach(({ input, ratio }, index) => {
+  if (names.scaled) feedScale(buffer, layout, what);
+  feedMasks(buffer, layout, names.masks, what);
+}
+
+/** Writes the scalar that weights the gradients. */
+export function feedScale(
+  buffer: ArrayBuffer,
+  layout: BatchLayout,
+  { lossScale }: Pick<Feed, 'lossScale'>,
+): void {
+  (view(buffer, layout, LOSS_SCALE) as Float32Array)[0] = lossScale;
+}
+
+/** Draws the dropout masks of a batch. */
+export function feedMasks(
+  buffer: ArrayBuffer,
+  layout: BatchLayout,
+  masks: readonly Mask[],
+  { seed, step, first: firstSample, indices }: Feed,
+): void {
+  for (const { input, ratio, index } of masks) {
     const mask = view(buffer, layout, input) as Float32Array;
-    const { seed, step, first: firstSample } = what;
-    fillDropoutMask(mask, what.indices.length, { seed, step, index, firstSample, ratio });
-  });
+    fillDropoutMask(mask, indices.length, { seed, step, index, firstSample, ratio });
+  }
 }
 
 /** A field of a batch's buffer as elements. */

@@ -19,6 +19,8 @@ export interface BucketRing {
   /** How many ranks hold the bucket, and this one's place among them. */
   readonly size: number;
   readonly rank: number;
+  /** Names the bucket in its ring: the same on all that hold it. */
+  readonly id: number;
 }
 
 /** How buckets are spread over ranks. */
@@ -45,6 +47,7 @@ export class RankMemory {
     this.buckets = layout.map((bucket, index) => {
       const take = (what: string, elements: number): Allocation =>
         arena.allocate(`${what} ${index}`, 4 * elements);
+      const { id } = spread.ringOf(index);
       const own = ownPart(bucket, index, spread);
       const counted = countedPart(bucket, index, spread);
       const parameters = take('parameters', bucket.length);
@@ -57,8 +60,8 @@ export class RankMemory {
         state: state.map((allocation) => allocation.byteOffset + 4 * (start - own.start)),
       });
       return {
-        parameters: { id: index, values: arena.float32(parameters) },
-        gradients: { id: index, values: arena.float32(gradients) },
+        parameters: { id, values: arena.float32(parameters) },
+        gradients: { id, values: arena.float32(gradients) },
         counted: {
           gradients: gradients.byteOffset + 4 * counted.start,
           elements: counted.end - counted.start,

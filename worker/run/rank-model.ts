@@ -153,7 +153,7 @@ export class RankModel {
       this.buckets.map((bucket) => bucket.places.map((place) => place.name)),
     );
     const names = this.inputNames();
-    const masks = training.dropout.map(({ input, ratio }) => ({ input, ratio }));
+    const masks = training.dropout;
     const step = await StepProgram.compile(
       this.thread,
       samples,
@@ -176,7 +176,7 @@ export class RankModel {
     );
     return {
       step,
-      feed: { inputs: names, target: training.target.name, lossScale: LOSS_SCALE, masks },
+      feed: { inputs: names, target: training.target.name, scaled: true, masks },
       statistics: this.statistics.forStep(training.statistics, training.running, step.batch),
       loss: training.loss,
       dispose: () => step.dispose(),

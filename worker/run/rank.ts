@@ -15,6 +15,7 @@ import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { DiskError, StoppedError } from '../errors.js';
+import { StageModel, StageRank } from '../pipeline/index.js';
 import { hashIn, openDatasets, runArtifacts, type Datasets } from './datasets.js';
 import type { Evaluation } from './evaluator.js';
 import type { Phase, RankMessage, RunId, RunSummary } from '../messages.js';
@@ -25,6 +26,7 @@ import type { CompiledRank, RankPart } from './rank-part.js';
 import { Replica } from './replica.js';
 import { StepClock } from './step-clock.js';
 import type { StepResult } from './trainer.js';
+import { TraceRecorder } from '../trace/index.js';
 
 /** How long the ring may take to form once every rank has said where it listens. */
 const JOIN_SECONDS = 30;
@@ -66,6 +68,7 @@ export class RankRun {
   private stopped: StoppedError | undefined;
   private datasets: Datasets | undefined;
   private compiled: CompiledRank | undefined;
+  private readonly trace: TraceRecorder;
   private transport: ZeroMqTransport | undefined;
   /** Rings and streams, in the order in which they were opened. */
   private readonly open: (Failing & { close(): Promise<void> })[] = [];
@@ -74,6 +77,7 @@ export class RankRun {
     private readonly id: RunId,
     private readonly host: RankHost,
   ) {
+    this.trace = new TraceRecorder(id.rank);
     this.peers = new Promise((resolve) => (this.tellPeers = resolve));
     this.halted = new Promise((_, reject) => (this.halt = reject));
     this.halted.catch(() => undefined); // most of the time nobody waits
@@ -163,8 +167,13 @@ export class RankRun {
   ): Promise<CompiledRank> {
     const { thread } = this.host;
     const { rank } = this.id;
-    const model = new RankModel(graph, plan, datasets.train, thread, constants);
-    return Replica.compile({ plan, rank, model, datasets, thread, ring, trace: { add: () => undefined } });
+    const common = { plan, rank, datasets, thread, ring, trace: this.trace };
+    if (plan.pipeline.stages.length === 1) {
+      const model = new RankModel(graph, plan, datasets.train, thread, constants);
+      return Replica.compile({ ...common, model });
+    }
+    const model = new StageModel(graph, plan, rank, datasets.train, thread, constants);
+    return StageRank.compile({ ...common, model });
   }
 
   /** The model as training starts from it, and the constants that belong to its weights. */

@@ -2,6 +2,7 @@ import { Communicator, ringArenaBytes, type RingOptions } from '../../collective
 import type { Tensor } from '../../graph/index.js';
 import type { RunPlan } from '../../protocol/index.js';
 import type { ComputeThread } from '../engine/index.js';
+import type { TraceRecorder } from '../trace/index.js';
 import type { Datasets } from './datasets.js';
 import { EngineParameters } from './engine-parameters.js';
 import { Evaluator } from './evaluator.js';
@@ -10,7 +11,7 @@ import { RankMemory, type Spread } from './rank-memory.js';
 import type { RankModel } from './rank-model.js';
 import type { CompiledRank, Connection, RankPart } from './rank-part.js';
 import { placeIn, worldRing } from './rings.js';
-import { Trainer, type Trace } from './trainer.js';
+import { Trainer } from './trainer.js';
 import { Update } from './update.js';
 
 export interface ReplicaOptions {
@@ -20,7 +21,7 @@ export interface ReplicaOptions {
   readonly datasets: Datasets;
   readonly thread: ComputeThread;
   readonly ring: RingOptions;
-  readonly trace: Trace;
+  readonly trace: TraceRecorder;
 }
 
 /** A rank of a plan with one stage: it holds all of the model. */
@@ -73,5 +74,5 @@ export class Replica implements CompiledRank {
 }
 
 function spreadOf(plan: RunPlan, world: Pick<Communicator, 'worldSize' | 'rank'>): Spread {
-  return { ringOf: () => placeIn(world), sharded: plan.pipeline.shardOptimizer };
+  return { ringOf: (bucket) => placeIn(world, bucket), sharded: plan.pipeline.shardOptimizer };
 }

@@ -14,7 +14,10 @@ export function worldRing(world: Communicator): Rings {
   return { world, of: () => world };
 }
 
-/** A ring as the memory of a bucket needs it. */
-export function placeIn({ worldSize: size, rank }: Pick<Communicator, 'worldSize' | 'rank'>): BucketRing {
-  return { size, rank };
+/** Every bucket in one ring. */
+export function placeIn(
+  { worldSize: size, rank }: Pick<Communicator, 'worldSize' | 'rank'>,
+  bucket: number,
+): BucketRing {
+  return { size, rank, id: bucket };
 }

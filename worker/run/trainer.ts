@@ -1,7 +1,7 @@
 import { Sampler, type Dataset } from '../../data/index.js';
 import type { RunPlan } from '../../protocol/index.js';
-import { InvariantError, type Seconds } from '../../base/index.js';
-import type { Compute } from '../../scheduler/index.js';
+import { InvariantError } from '../../base/index.js';
+import type { TraceRecorder } from '../trace/index.js';
 import type { EngineParameters } from './engine-parameters.js';
 import { feed, view, type Feed } from './feeder.js';
 import { Gradients } from './gradients.js';
@@ -25,18 +25,6 @@ interface Prepared {
   readonly buffer: ArrayBuffer;
   /** Its part of the samples of the step. */
   readonly weight: number;
-}
-
-/** Where computations are written down. */
-export interface Trace {
-  add(
-    kind: 'step' | 'update' | Compute,
-    stage: number,
-    microBatch: number,
-    step: number,
-    start: Seconds,
-    end: Seconds,
-  ): void;
 }
 
 /** A part of a step that is to be computed. */
@@ -84,7 +72,7 @@ export class Trainer {
     private readonly programs: Programs<TrainingStep>,
     private readonly parameters: EngineParameters,
     private readonly update: Update,
-    private readonly trace?: Trace,
+    private readonly trace?: TraceRecorder,
   ) {
     this.sampler = new Sampler({
       length: dataset.length,

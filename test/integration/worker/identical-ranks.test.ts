@@ -31,7 +31,7 @@ for (const wire of ['float32', 'float16', 'bfloat16'] as const) {
         const rankModel = new RankModel(graph, plan, dataset, thread);
         const { settings } = rankModel;
         const { rule } = settings[0]!;
-        const spread = { ringOf: () => ({ size: 3, rank }), sharded: true };
+        const spread = { ringOf: (id: number) => ({ size: 3, rank, id }), sharded: true };
         const memory = new RankMemory(arena, rankModel.buckets, rule, spread);
         memory.load(graph.parameters);
         const parameters = await EngineParameters.place(thread, memory, []);

@@ -90,23 +90,27 @@ export interface RanksResult {
   readonly steps: readonly StepNumbers[];
   /** Rank 0's weights: a safetensors file. */
   readonly weights: Uint8Array;
+  /** Of every rank that reports weights: safetensors files. */
+  readonly parts: readonly Uint8Array[];
   readonly messages: readonly RankMessage[];
 }
 
 /** Trains a plan to its end. @throws the first rank's failure, if one failed */
 export async function trainOnRanks(
   plan: RunPlan,
-  paths: ReadonlyMap<string, string>,
+  artifacts: ReadonlyMap<string, string>,
   hooks?: RankHooks,
 ): Promise<RanksResult> {
-  const { ranks, messages, folder } = await runRanks(plan, paths, hooks);
+  const { ranks, messages, folder } = await runRanks(plan, artifacts, hooks);
   try {
     const results = ranks.map((rank) => {
       if (rank.status === 'rejected') throw rank.reason as Error;
       return rank.value;
     });
     const steps = messages.flatMap((message) => (message.kind === 'step' ? [message.numbers] : []));
-    return { steps, weights: await readFile(results[0]!.weightsPath!), messages };
+    const paths = results.flatMap(({ weightsPath }) => weightsPath ?? []);
+    const parts = await Promise.all(paths.map((path) => readFile(path)));
+    return { steps, weights: parts[0]!, parts, messages };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

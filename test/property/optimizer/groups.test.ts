@@ -60,7 +60,7 @@ t.test('groups on shards of buckets: each parameter is updated as if it were alo
       const { rule } = settings[0]!;
 
       for (let rank = 0; rank < ranks; rank++) {
-        const spread = { ringOf: () => ({ size: ranks, rank }), sharded: true };
+        const spread = { ringOf: (id: number) => ({ size: ranks, rank, id }), sharded: true };
         const arena = new Arena(RankMemory.bytesFor(buckets, rule, spread), 'test');
         const memory = new RankMemory(arena, buckets, rule, spread);
         const optimizers = settings.map((each) => new Optimizer(each.rule, arena.memory));

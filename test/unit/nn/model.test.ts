@@ -191,7 +191,7 @@ t.test('dropout drops in training and not in evaluation', async (t) => {
   const { graph } = model({ input: tensor(6), layers: sequential(dropout(0.25), linear(2)) });
   const loss: LossKind = 'mse';
   const training = buildTrainingGraph(graph, { batch: 3, loss });
-  t.same(training.dropout, [{ input: 'dropout.0', shape: [3, 6], ratio: 0.25 }]);
+  t.same(training.dropout, [{ input: 'dropout.0', shape: [3, 6], ratio: 0.25, index: 0 }]);
   const evaluation = buildEvaluationGraph(graph, { batch: 3, loss });
   t.same(evaluation.graph.inputs, ['input', 'target']);
 });

@@ -186,7 +186,7 @@ export interface Sequence {
   /**
    * Runs all segments on `buffers` (by index of the plan; undefined for resident ones). Those given are transferred, and
    * each comes back through `onReleased`: those a segment releases as soon as it has run, the others after the last.
-   * Those that the thread keeps (`hold`) stay with it; they may be larger than the plan says.
+   * Those that the thread keeps (`hold`) stay with it. All may be larger than the plan says.
    * @returns how long each segment took
    * @throws DtrainError `run_failed`, `internal` (a buffer that does not fit) or `compute_thread_died`
    */

@@ -164,7 +164,7 @@ export class ThreadHost {
   }
 }
 
-/** All buffers of a run by index. @throws BufferError where one is missing, unexpected or of another size */
+/** All buffers of a run by index. @throws BufferError where one is missing or too small */
 function gather(
   { plan, resident }: Prepared,
   given: readonly RunBuffer[],
@@ -173,9 +173,8 @@ function gather(
   return plan.buffers.map(({ bytes, kind }, index) => {
     if (kind === 'resident') return resident[index];
     const source = given[index];
-    const kept = typeof source === 'number';
-    const buffer = kept ? held.get(source) : source;
-    if (kept ? !buffer || buffer.byteLength < bytes : buffer?.byteLength !== bytes) {
+    const buffer = typeof source === 'number' ? held.get(source) : source;
+    if (!buffer || buffer.byteLength < bytes) {
       throw new BufferError(
         `buffer ${index} has ${buffer?.byteLength ?? 'no'} bytes, the sequence needs ${bytes}`,
       );

@@ -1,0 +1,62 @@
+import type { RunPlan } from '../../protocol/index.js';
+import type { Share } from '../../data/index.js';
+import { batchSizes, partsOf, pipelineRanksOf, replicasOf } from '../run/parts.js';
+import { hopsDown, hopsUp, routesOf, type Hop } from './routes.js';
+
+/** A rank's part of a micro-batch, and whom it exchanges its samples with. */
+export interface MicroBatchPart extends Share {
+  readonly microBatch: number;
+  /** To the replicas of the stage before; every stage of a rank has the same ones before it and after it. */
+  readonly up: readonly Hop[];
+  readonly down: readonly Hop[];
+}
+
+type Plan = Pick<RunPlan, 'ranks' | 'batch' | 'totalSteps'>;
+
+/**
+ * A rank's parts of a batch, micro-batch by micro-batch; those in which it has no sample are left out.
+ * O(replicas x micro-batches).
+ * @param count samples of the batch
+ */
+export function partsWithHops(plan: Plan, rank: number, count: number): readonly MicroBatchPart[] {
+  const ranks = pipelineRanksOf(plan);
+  const { pipelineRank } = plan.ranks[rank]!;
+  const around = (offset: number) => (pipelineRank + offset + ranks) % ranks;
+  const [before, own, after] = [around(-1), pipelineRank, around(1)];
+  const [above, mine, below] = [before, own, after].map((each) => partsOf(plan, each, count)) as [
+    ReturnType<typeof partsOf>,
+    ReturnType<typeof partsOf>,
+    ReturnType<typeof partsOf>,
+  ];
+  const replica = replicasOf(plan, own).indexOf(rank);
+  const [producers, consumers] = [replicasOf(plan, before), replicasOf(plan, after)];
+  return mine.flatMap((parts, microBatch): MicroBatchPart[] => {
+    const part = parts[replica]!;
+    if (part.start === part.end) return [];
+    return [
+      {
+        ...part,
+        microBatch,
+        up: hopsUp(routesOf(above[microBatch]!, parts), replica, part, producers),
+        down: hopsDown(routesOf(parts, below[microBatch]!), replica, part, consumers),
+      },
+    ];
+  });
+}
+
+/** The ranks that a rank ever exchanges samples with, in any batch of the run or of its validation. */
+export function peersOf(
+  plan: Plan,
+  rank: number,
+  rows: { readonly training: number; readonly validation: readonly number[] },
+): { readonly up: ReadonlySet<number>; readonly down: ReadonlySet<number> } {
+  const up = new Set<number>();
+  const down = new Set<number>();
+  for (const count of new Set([...batchSizes(plan, rows.training), ...rows.validation])) {
+    for (const part of partsWithHops(plan, rank, count)) {
+      for (const { peer } of part.up) up.add(peer);
+      for (const { peer } of part.down) down.add(peer);
+    }
+  }
+  return { up, down };
+}

@@ -1,0 +1,133 @@
+import { Sampler, type Dataset } from '../../data/index.js';
+import type { RunPlan } from '../../protocol/index.js';
+import { makeSchedule, type Action } from '../../scheduler/index.js';
+import { InvariantError } from '../../base/index.js';
+import type { ComputeThread } from '../engine/index.js';
+import type { EngineParameters } from '../run/engine-parameters.js';
+import { Gradients } from '../run/gradients.js';
+import type { RankMemory } from '../run/rank-memory.js';
+import type { StepResult } from '../run/trainer.js';
+import type { Update } from '../run/update.js';
+import { TraceRecorder } from '../trace/index.js';
+import { partsWithHops, type MicroBatchPart } from './neighbours.js';
+import { PipelineStep, type StepContext, type StepShape } from './pipeline-step.js';
+import { Pools } from './pools.js';
+import type { CompiledStage, StageModel } from './stage-model.js';
+import type { Streams } from './transfer.js';
+import { transfersOf, type Transfers } from './transfers.js';
+
+export interface PipelineTrainerOptions {
+  readonly plan: RunPlan;
+  readonly rank: number;
+  readonly dataset: Dataset;
+  readonly model: StageModel;
+  readonly memory: RankMemory;
+  readonly parameters: EngineParameters;
+  readonly update: Update;
+  readonly streams: Streams;
+  readonly thread: ComputeThread;
+  readonly trace: TraceRecorder;
+}
+
+/** A rank's program of a schedule. @throws ScheduleError for a schedule that cannot be */
+export function programOf({ pipeline }: Pick<RunPlan, 'pipeline'>, pipelineRanks: number, pipelineRank: number) {
+  const { kind, microBatches, stagesPerRank } = pipeline;
+  if (kind === 'data-parallel') throw new InvariantError('a plan of several stages has a schedule');
+  const schedule = makeSchedule(kind, { ranks: pipelineRanks, microBatches, stagesPerRank });
+  return schedule.programs[pipelineRank]!;
+}
+
+/**
+ * Synchronous training of one rank of a pipeline: its stages' part of every micro-batch in which it has samples, in the
+ * order of its schedule, gradients added up; when a bucket's last gradient is there it is reduced over its ring. The
+ * result is that of one device that adds up the same micro-batches, whatever the stages, replicas and schedule.
+ */
+export class PipelineTrainer {
+  private readonly sampler: Sampler;
+  private readonly context: StepContext;
+  private readonly program: readonly Action[];
+  private readonly gradients: Gradients;
+  private readonly pools: ReadonlyMap<number, Pools>;
+  private readonly parts = new Map<number, readonly MicroBatchPart[]>();
+  private readonly transfers = new WeakMap<CompiledStage, Transfers>();
+  /** Buckets that each stage adds gradients to. */
+  private writes: ReadonlyMap<number, readonly number[]> = new Map();
+
+  constructor(private readonly options: PipelineTrainerOptions) {
+    const { plan, dataset, model, memory, update, parameters, streams, thread, trace } = options;
+    const { batch, seed } = plan;
+    this.sampler = new Sampler({ length: dataset.length, batch, order: 'shuffled', seed });
+    this.program = programOf(plan, model.pipelineRanks, model.pipelineRank);
+    this.gradients = new Gradients(memory, (bucket) => update.reduce(bucket));
+    this.pools = new Map(model.own.map((stage) => [stage, new Pools(thread)]));
+    this.context = {
+      plan,
+      dataset,
+      parameters,
+      gradients: this.gradients,
+      gradientBuffers: new Map(model.own.map((stage) => [stage, new Map<number, ArrayBuffer>()])),
+      pools: this.pools,
+      trace,
+      transfersOf: (compiled) => {
+        let found = this.transfers.get(compiled);
+        if (!found) {
+          found = transfersOf(compiled, streams, 'training');
+          this.transfers.set(compiled, found);
+        }
+        return found;
+      },
+    };
+  }
+
+  /** As `Trainer.step`. */
+  async step(step: number): Promise<StepResult> {
+    const { update, parameters, memory, trace } = this.options;
+    const shape = await this.shapeOf(step);
+    this.gradients.begin(
+      memory.buckets.map((_, bucket) => {
+        const users = [...this.writes.values()].filter((buckets) => buckets.includes(bucket)).length;
+        return users * shape.parts.size;
+      }),
+    );
+    const run = new PipelineStep(this.context, shape);
+    await run.run();
+    const computed = TraceRecorder.now();
+    const updated = await update.finish(step, run.loss, (bucket) => parameters.publish(bucket));
+    trace.add('update', 0, 0, step, computed, TraceRecorder.now());
+    return { ...updated, samples: shape.indices.length, computeSeconds: run.computeSeconds };
+  }
+
+  /** Has the compute thread forget what it keeps for micro-batches. */
+  async dispose(): Promise<void> {
+    for (const pools of this.pools.values()) await pools.dispose();
+  }
+
+  private async shapeOf(step: number): Promise<StepShape> {
+    const { plan, rank, model } = this.options;
+    const indices = this.sampler.batch(this.sampler.positionOf(step)).slice(); // the sampler's view goes with the epoch
+    let parts = this.parts.get(indices.length);
+    if (!parts) {
+      parts = partsWithHops(plan, rank, indices.length);
+      this.parts.set(indices.length, parts);
+    }
+    const compiled = new Map<number, StepShape['parts'] extends ReadonlyMap<number, infer P> ? P : never>();
+    for (const part of parts) {
+      const stages = await model.training.for(part.end - part.start);
+      compiled.set(part.microBatch, { part, compiled: stages });
+      for (const [stage, each] of stages.stages) this.prepare(stage, each);
+    }
+    return { step, indices, parts: compiled, program: this.program };
+  }
+
+  /** Makes sure that there are buffers for a stage of this size. */
+  private prepare(stage: number, { step }: CompiledStage): void {
+    this.pools.get(stage)!.fit(step);
+    const buffers = this.context.gradientBuffers.get(stage) as Map<number, ArrayBuffer>;
+    const writes = [...new Set(step.phases.flatMap((phase) => phase.writes))];
+    if (!this.writes.has(stage)) this.writes = new Map([...this.writes, [stage, writes]]);
+    for (const bucket of writes) {
+      if (buffers.has(bucket)) continue;
+      buffers.set(bucket, new ArrayBuffer(this.options.memory.buckets[bucket]!.gradients.values.byteLength));
+    }
+  }
+}

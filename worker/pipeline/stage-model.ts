@@ -1,0 +1,330 @@
+import { InvariantError } from '../../base/index.js';
+import type { Dataset } from '../../data/index.js';
+import {
+  buildEvaluationStages,
+  buildStages,
+  checkCounts,
+  runningStatistics,
+  sampleAxis,
+  type Edge,
+  type Graph,
+  type StageGraphs,
+  type Tensor,
+  type TensorType,
+} from '../../graph/index.js';
+import { frozenParameters, type RunPlan } from '../../protocol/index.js';
+import type { Bucket } from '../../scheduler/index.js';
+import type { ComputeThread } from '../engine/index.js';
+import { settingsOf, type Settings } from '../optimizer/index.js';
+import type { FeedNames, Mask } from '../run/feeder.js';
+import { leastPart, pipelineRanksOf } from '../run/parts.js';
+import { Programs, type Compiled } from '../run/programs.js';
+import { float32Of } from '../run/rank-memory.js';
+import { RunningStatistics, type StepStatistics } from '../statistics/index.js';
+import { bucketsOf, type HeldBucket } from './stage-buckets.js';
+import { SCALE, StageStep, type PhaseSource, type StageSource } from './stage-step.js';
+
+/** More sizes of micro-batches than this are compiled anew when they come again. */
+const MOST_PROGRAMS = 4;
+
+/** A stage's programs for a number of samples, and what goes in and out. */
+export interface CompiledStage {
+  readonly stage: number;
+  readonly step: StageStep;
+  readonly source: StageSource;
+  /** Values that the stage takes from the data; undefined where it takes none. */
+  readonly data: FeedNames | undefined;
+  readonly masks: readonly Mask[];
+  /** Whether gradients start here: LOSS_SCALE is in the batch. */
+  readonly scaled: boolean;
+  readonly statistics: StepStatistics;
+  /** In the batch, of the last stage: the mean loss, and in an evaluation the model's output. */
+  readonly loss: string | undefined;
+  readonly output: string | undefined;
+  /** On which axis an edge's value has the samples; undefined where it is the same for all. @throws StageError */
+  readonly axisOf: (value: string) => number | undefined;
+}
+
+/** The stages of a pipeline rank, compiled for a number of samples, by number of the stage. */
+export interface CompiledStages extends Compiled {
+  readonly samples: number;
+  readonly stages: ReadonlyMap<number, CompiledStage>;
+}
+
+/** What a rank of a pipeline has of a model: buckets, and its stages compiled for as many samples as are asked for. */
+export class StageModel {
+  /** Stages of this rank, ascending. */
+  readonly own: readonly number[];
+  readonly pipelineRanks: number;
+  readonly pipelineRank: number;
+  readonly trained: readonly HeldBucket[];
+  readonly fixed: readonly Bucket[];
+  readonly settings: readonly Settings[];
+  readonly statistics: RunningStatistics;
+  readonly training: Programs<CompiledStages>;
+  readonly evaluation: Programs<CompiledStages>;
+  /** Parameters that any stage uses. */
+  private readonly used = new Set<string>();
+  private readonly thawed: readonly string[];
+  private readonly names: readonly (readonly string[])[];
+
+  /**
+   * @param dataset tells the shapes of a sample
+   * @param constants that are part of the weights that come out
+   * @throws StageError where the plan's stages are none of this model
+   */
+  constructor(
+    readonly graph: Graph,
+    private readonly plan: RunPlan,
+    rank: number,
+    private readonly dataset: Pick<Dataset, 'inputs' | 'target' | 'length'>,
+    private readonly thread: ComputeThread,
+    private readonly constants: ReadonlyMap<string, Tensor> = new Map(),
+  ) {
+    this.pipelineRanks = pipelineRanksOf(plan);
+    this.pipelineRank = plan.ranks[rank]!.pipelineRank;
+    this.names = plan.pipeline.stages.map(({ nodes }) => nodes);
+    this.own = [...this.names.keys()].filter((stage) => stage % this.pipelineRanks === this.pipelineRank);
+    const parameters = [...graph.parameters.keys()];
+    const frozen = frozenParameters(plan.frozen, parameters);
+    this.thawed = parameters.filter((name) => !frozen.has(name));
+    const { settings, indexOf } = settingsOf(plan.optimizer, parameters);
+    this.settings = settings;
+    // for the whole batch, whatever this rank's share: all replicas lay their buckets out alike
+    const whole = this.build(plan.batch);
+    const { trained, fixed } = bucketsOf(graph, whole, this, indexOf, plan.bucketBytes);
+    this.trained = trained;
+    this.fixed = fixed;
+    const least = leastPart(plan, dataset.length);
+    for (const { statistics } of whole) checkCounts(statistics, plan.batch, least);
+    this.statistics = new RunningStatistics(this.ownStatistics(whole));
+    this.training = new Programs(MOST_PROGRAMS, (samples) => this.compileTraining(samples));
+    this.evaluation = new Programs(MOST_PROGRAMS, (samples) => this.compileEvaluation(samples));
+  }
+
+  /** Trained buckets, then fixed ones. */
+  get held(): readonly Bucket[] {
+    return [...this.trained.map(({ bucket }) => bucket), ...this.fixed];
+  }
+
+  /** What training has made of this rank's part of the model, in the model's order; then statistics. */
+  weights(trained: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
+    const fixed = new Set(this.fixed.flatMap(({ places }) => places.map(({ name }) => name)));
+    const mine = [...this.graph.parameters].filter(
+      ([name]) => trained.has(name) || fixed.has(name) || (this.pipelineRank === 0 && !this.used.has(name)),
+    );
+    return new Map([
+      ...mine.map(([name, start]) => [name, trained.get(name) ?? start] as const),
+      ...(this.pipelineRank === 0 ? this.constants : []),
+      ...this.statistics.tensors(),
+    ]);
+  }
+
+  /** What the engine reads of the parameters that are not trained: one buffer for each bucket of `fixed`. */
+  fixedBuffers(): ArrayBuffer[] {
+    return this.fixed.map(({ length, places }) => {
+      const values = new Float32Array(length);
+      for (const { name, offset } of places) values.set(float32Of(name, this.graph.parameters), offset);
+      return values.buffer;
+    });
+  }
+
+  async dispose(): Promise<void> {
+    await this.training.dispose();
+    await this.evaluation.dispose();
+  }
+
+  private build(samples: number): readonly StageGraphs[] {
+    const { kind, stages } = this.plan.pipeline;
+    const built = buildStages(this.graph, {
+      ...this.options(samples),
+      parameters: this.thawed,
+      recompute: stages.map(({ recompute }) => recompute),
+      splitBackward: kind === 'zero-bubble',
+    });
+    for (const { parameters } of built) for (const name of parameters) this.used.add(name);
+    return built;
+  }
+
+  private options(samples: number) {
+    const names = this.inputNames();
+    const shapes = Object.fromEntries(
+      this.dataset.inputs.map((input, i) => [names[i]!, [samples, ...input.sampleShape]]),
+    );
+    const { loss } = this.plan;
+    return { loss, shapes, targetShape: [samples, ...this.dataset.target.sampleShape], stages: this.names };
+  }
+
+  /** The model's inputs in the order of the data set's. */
+  private inputNames(): string[] {
+    return this.dataset.inputs.map((input, i) => {
+      const name = input.name ?? this.graph.inputs[i]?.name;
+      if (name === undefined) throw new InvariantError('the data has more inputs than the model');
+      return name;
+    });
+  }
+
+  /** Running statistics that the stages of this rank move or read; the first rank has those that nobody does. */
+  private ownStatistics(stages: readonly StageGraphs[]): ReadonlyMap<string, Tensor> {
+    const all = runningStatistics(this.graph);
+    const users = new Map<string, number>();
+    stages.forEach(({ statistics, forward }, stage) => {
+      const moved = statistics.flatMap(({ mean, variance }) => [mean.buffer, variance.buffer]);
+      for (const name of [...moved, ...forward.inputs]) if (all.has(name)) users.set(name, stage % this.pipelineRanks);
+    });
+    return new Map([...all].filter(([name]) => (users.get(name) ?? 0) === this.pipelineRank));
+  }
+
+  private async compileTraining(samples: number): Promise<CompiledStages> {
+    const built = this.build(samples);
+    const axes = axesOf(built, samples, () => this.build(2 * samples));
+    const { target } = built.at(-1)!;
+    const split = this.plan.pipeline.kind === 'zero-bubble';
+    return this.compile(samples, (stage) => {
+      const graphs = built[stage]!;
+      const backward = graphs.backward.map((graph, half): PhaseSource => {
+        const halves = ['backward-input', 'backward-weight'] as const;
+        return { kind: split ? halves[half]! : 'backward', graph };
+      });
+      const results = graphs.statistics.flatMap(({ mean, variance }) => [mean.output, variance.output]);
+      return {
+        phases: [{ kind: 'forward', graph: graphs.forward }, ...backward],
+        edges: graphs,
+        results: [...(graphs.loss === undefined ? [] : [graphs.loss]), ...results],
+        kept: graphs.kept,
+        gradients: new Map([...graphs.gradients].map(([parameter, value]) => [value, parameter])),
+        masks: graphs.dropout,
+        target: target!,
+        statistics: graphs.statistics,
+        loss: graphs.loss,
+        output: undefined,
+        axisOf: axes,
+      };
+    });
+  }
+
+  private async compileEvaluation(samples: number): Promise<CompiledStages> {
+    const options = (count: number) => ({ ...this.options(count), stages: this.names });
+    const built = buildEvaluationStages(this.graph, options(samples));
+    const axes = axesOf(built, samples, () => buildEvaluationStages(this.graph, options(2 * samples)));
+    const { target } = built.at(-1)!;
+    return this.compile(samples, (stage) => {
+      const { graph, receives, sends, loss, output } = built[stage]!;
+      return {
+        phases: [{ kind: 'forward', graph }],
+        edges: { receives, sends, receivesGradients: [], sendsGradients: [] },
+        results: [loss, output].filter((name) => name !== undefined),
+        kept: [],
+        gradients: new Map(),
+        masks: [],
+        target: target!,
+        statistics: [],
+        loss,
+        output,
+        axisOf: axes,
+      };
+    });
+  }
+
+  private async compile(samples: number, describe: (stage: number) => StageDescription): Promise<CompiledStages> {
+    const stages = new Map<number, CompiledStage>();
+    try {
+      for (const stage of this.own) stages.set(stage, await this.compileStage(stage, samples, describe(stage)));
+    } catch (error) {
+      for (const { step } of stages.values()) await step.dispose();
+      throw error;
+    }
+    return {
+      samples,
+      stages,
+      dispose: async () => {
+        for (const { step } of stages.values()) await step.dispose();
+      },
+    };
+  }
+
+  private async compileStage(stage: number, samples: number, about: StageDescription): Promise<CompiledStage> {
+    const { phases, edges, target, masks } = about;
+    const graphs = phases.flatMap(({ graph }) => graph ?? []);
+    const received = new Set([...edges.receives, ...edges.receivesGradients].map(({ at }) => at));
+    const types = new Map<string, TensorType>(graphs.flatMap(({ types: all }) => [...all]));
+    const inputs = this.inputNames();
+    const reads = (name: string) => graphs.some((graph) => graph.inputs.includes(name) && !received.has(name));
+    const reading = inputs.some(reads) || (about.loss !== undefined && reads(target.name));
+    const fields = new Map<string, TensorType>();
+    if (reading) {
+      const { shapes } = this.options(samples);
+      for (const [i, name] of inputs.entries()) {
+        fields.set(name, types.get(name) ?? { dtype: this.dataset.inputs[i]!.dtype, shape: shapes[name]! });
+      }
+      fields.set(target.name, target.type);
+    }
+    const scaled = reads(SCALE.name);
+    if (scaled) fields.set(SCALE.name, types.get(SCALE.name) ?? SCALE);
+    const running = [...this.statistics.tensors().keys()].filter(reads);
+    for (const name of [...masks.map(({ input }) => input), ...running, ...about.results])
+      fields.set(name, types.get(name)!);
+    const source: StageSource = {
+      ...edges,
+      phases,
+      kept: about.kept,
+      gradients: about.gradients,
+      batch: [...fields].map(([name, type]) => ({ name, ...type })),
+    };
+    const step = await StageStep.compile(this.thread, samples, source, this.held);
+    return {
+      stage,
+      step,
+      source,
+      data: reading ? { inputs, target: target.name, masks } : undefined,
+      masks,
+      scaled,
+      statistics: this.statistics.forStep(about.statistics, running, step.layouts.get('batch')!),
+      loss: about.loss,
+      output: about.output,
+      axisOf: about.axisOf,
+    };
+  }
+}
+
+interface StageDescription {
+  readonly phases: readonly PhaseSource[];
+  readonly edges: Pick<StageSource, 'receives' | 'sends' | 'receivesGradients' | 'sendsGradients'>;
+  /** Outputs that stay in the batch. */
+  readonly results: readonly string[];
+  readonly kept: StageSource['kept'];
+  readonly gradients: ReadonlyMap<string, string>;
+  readonly masks: readonly Mask[];
+  readonly target: { readonly name: string; readonly type: TensorType };
+  readonly statistics: StageGraphs['statistics'];
+  readonly loss: string | undefined;
+  readonly output: string | undefined;
+  readonly axisOf: (value: string) => number | undefined;
+}
+
+/**
+ * How the values of edges depend on the samples, by comparing two numbers of them; found out when somebody asks.
+ * @returns the axis on which a value has the samples; undefined where it is the same for all. @throws StageError
+ */
+function axesOf(
+  stages: readonly Sending[],
+  samples: number,
+  buildTwice: () => readonly Sending[],
+): (value: string) => number | undefined {
+  let types: ReadonlyMap<string, TensorType> | undefined;
+  const own = typesOf(stages);
+  return (value) => {
+    types ??= typesOf(buildTwice());
+    const [type, other] = [own.get(value), types.get(value)];
+    if (!type || !other) throw new InvariantError(`"${value}" does not cross a boundary for ${2 * samples} samples`);
+    return sampleAxis(value, type, samples, other, 2 * samples)?.axis;
+  };
+}
+
+interface Sending {
+  readonly sends: readonly Edge[];
+}
+
+function typesOf(stages: readonly Sending[]): ReadonlyMap<string, TensorType> {
+  return new Map(stages.flatMap(({ sends }) => sends.map(({ value, type }) => [value, type] as const)));
+}
