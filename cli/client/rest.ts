@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { Readable, Transform } from 'node:stream';
+import type { Plan } from '../../scheduler/index.js';
 import type { JobRecord, Submission } from '../../protocol/index.js';
 import type { DevicePage, Health, JobLogRow, JobPage, OutputFiles } from '../../protocol/index.js';
 import { CoordinatorUnreachableError, InterruptedError, NotACoordinatorError } from '../errors.js';
@@ -59,6 +60,11 @@ export class RestClient {
     const headers = { 'idempotency-key': idempotencyKey };
     const { value, status } = await this.answer('POST', '/v1/jobs', JSON.stringify(submission), headers);
     return { job: value as JobRecord, created: status !== 200 };
+  }
+
+  /** What a submission would be launched with if all devices were free; nothing is queued. */
+  async plan(submission: Submission): Promise<Plan> {
+    return (await this.answer('POST', '/v1/plan', JSON.stringify(submission))).value as Plan;
   }
 
   logs(id: string): Promise<{ rows: JobLogRow[] }> {

@@ -1,15 +1,22 @@
 import type { Command } from 'commander';
-import { formatBytes, formatSeconds, InvariantError } from '../../base/index.js';
+import { InvariantError } from '../../base/index.js';
 import { forcedBy, type DeviceRecord, type LinkRecord } from '../../protocol/index.js';
-import type { Device, DeviceKind, MeasuredLink, Plan, Topology } from '../../scheduler/index.js';
+import {
+  levelDevices,
+  topologyOf,
+  type Device,
+  type DeviceKind,
+  type MeasuredLink,
+  type Topology,
+} from '../../scheduler/index.js';
 import { clientFor, type Session } from '../session.js';
 import { prepareJob, type Artifact } from '../submit/artifacts.js';
 import { readClusterFile } from '../submit/cluster-file.js';
 import { readJobFile } from '../submit/job-file.js';
 import { modelBytes } from '../submit/model.js';
 import { parseOverride } from '../submit/overrides.js';
+import { planText } from '../submit/plan-text.js';
 import { timelineDrawer } from '../submit/timeline.js';
-import { table } from '../terminal/table.js';
 import { collect, examples, withCoordinator, withJson } from './options.js';
 
 interface Options {
@@ -58,20 +65,19 @@ export function registerPlan(program: Command, session: Session): void {
         timeLimitSeconds: 30,
         now: () => performance.now() / 1000,
       });
-      session.terminal.answer(plan, () => describe(plan));
+      session.terminal.answer(plan, () => planText(plan));
       await draw(plan);
     });
 }
 
-/** The devices that have joined the coordinator. */
+/** The devices that have joined the coordinator, as that would plan with them. */
 async function joined(
   session: Session,
   options: Options,
 ): Promise<{ readonly devices: readonly Device[]; readonly topology: Topology }> {
   const { devices, links } = await clientFor(session, options.coordinator).devices();
   const usable = devices.filter(({ state }) => state !== 'lost');
-  const { topologyOf } = await import('../../scheduler/index.js');
-  return { devices: usable.map(deviceOf), topology: topologyOf(links.map(linkOf)) };
+  return { devices: levelDevices(usable.map(deviceOf)), topology: topologyOf(links.map(linkOf)) };
 }
 
 function linkOf({ between, bandwidth, latency }: LinkRecord): MeasuredLink {
@@ -93,32 +99,4 @@ function pathsOf(artifacts: readonly Artifact[]) {
       throw new InvariantError(`no file with the hash ${hash} was prepared`);
     return { path: found.upload.path, name: found.label };
   };
-}
-
-function describe(plan: Plan): string {
-  const rows = plan.stages.flatMap((stage) =>
-    stage.replicas.map((replica) => [
-      String(stage.index),
-      replica.device,
-      String(stage.nodes.length),
-      String(replica.samplesPerStep),
-      `${formatBytes(replica.predictedPeakBytes)} of ${formatBytes(replica.budgetBytes)}`,
-      formatSeconds(replica.predictedBusySeconds),
-      stage.recompute ? 'yes' : 'no',
-    ]),
-  );
-  const { kind, microBatches } = plan.schedule;
-  const gap =
-    plan.gap === undefined ? '' : `, at most ${(100 * plan.gap).toFixed(0)} % above what is possible`;
-  const rejected = plan.rejected.map(({ plan: what, reason, predictedStepSeconds }) => {
-    const seconds = predictedStepSeconds === undefined ? '' : `${formatSeconds(predictedStepSeconds)}: `;
-    return `  ${what}: ${seconds}${reason}`;
-  });
-  return [
-    `${formatSeconds(plan.predictedStepSeconds)} a step (${kind}, ${microBatches} micro-batch${microBatches === 1 ? '' : 'es'}${gap})`,
-    `bottleneck: ${plan.bottleneck.device}, ${plan.bottleneck.why}`,
-    table(['STAGE', 'DEVICE', 'NODES', 'SAMPLES', 'PEAK MEMORY', 'BUSY', 'RECOMPUTES'], rows),
-    ...plan.explanation,
-    ...(rejected.length > 0 ? ['rejected:', ...rejected] : []),
-  ].join('\n');
 }

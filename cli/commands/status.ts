@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
-import { formatSeconds } from '../../base/index.js';
-import type { JobRecord } from '../../protocol/index.js';
+import { formatBytes, formatSeconds } from '../../base/index.js';
+import type { JobPerformance, JobRecord } from '../../protocol/index.js';
 import { clientFor, type Session } from '../session.js';
+import { table } from '../terminal/table.js';
 import { examples, withCoordinator, withJson } from './options.js';
 
 /** `dtrain status ID`: one job. */
@@ -36,9 +37,29 @@ export function describeJob(job: JobRecord): string {
     ['error', job.error === null ? undefined : `[${job.error.code}] ${job.error.message}`],
     ...job.explanation.map((line, i): [string, string] => [i === 0 ? 'plan' : '', line]),
   ];
-  return lines
-    .flatMap(([label, text]) => (text === undefined ? [] : [`${label.padEnd(11)}${text}`]))
-    .join('\n');
+  const facts = lines.flatMap(([label, text]) => (text === undefined ? [] : [`${label.padEnd(11)}${text}`]));
+  return [...facts, ...(job.performance ? ['', performanceText(job.performance)] : [])].join('\n');
+}
+
+/** What was predicted of each device and, once it is known, what was measured. */
+function performanceText({ predictedStepSeconds, measuredStepSeconds, devices }: JobPerformance): string {
+  const beside = (predicted: string, measured: number | null, format: (value: number) => string) =>
+    measured === null ? predicted : `${predicted} / ${format(measured)}`;
+  const step = (measured: number | null) =>
+    beside(formatSeconds(predictedStepSeconds), measured, formatSeconds);
+  const rows = devices.map((device) => [
+    device.device,
+    device.stages.join(', '),
+    String(device.samplesPerStep),
+    `${beside(formatBytes(device.predictedPeakBytes), device.measuredPeakBytes, formatBytes)} of ${formatBytes(device.budgetBytes)}`,
+    beside(formatSeconds(device.predictedBusySeconds), device.measuredBusySeconds, formatSeconds),
+    step(device.measuredStepSeconds),
+  ]);
+  const what = measuredStepSeconds === null ? 'predicted' : 'predicted / measured';
+  return [
+    `${what}: ${step(measuredStepSeconds)} a step`,
+    table(['DEVICE', 'STAGES', 'SAMPLES', 'PEAK MEMORY', 'BUSY', 'STEP'], rows),
+  ].join('\n');
 }
 
 function validationOf({ validationLoss: loss, validationAccuracy: accuracy }: JobRecord): string | undefined {

@@ -10,7 +10,8 @@ import { readJobFile, type JobFile } from '../submit/job-file.js';
 import { inLocalTerms } from '../submit/local-terms.js';
 import { modelBytes } from '../submit/model.js';
 import { parseOverride } from '../submit/overrides.js';
-import { isTerminal, type JobRecord } from '../../protocol/index.js';
+import { planText } from '../submit/plan-text.js';
+import { asksForMore, isTerminal, type JobRecord, type JobSpec } from '../../protocol/index.js';
 import type { RestClient } from '../client/rest.js';
 import { collect, examples, withCoordinator, withJson } from './options.js';
 
@@ -29,7 +30,7 @@ export function registerSubmit(program: Command, session: Session): void {
     .description('submit a job; prints its id')
     .argument('<job-file>', 'YAML or JSON; its paths are relative to it')
     .option('-f, --follow', 'show progress until the job ends, and exit with its result')
-    .option('--explain', 'say which device does what and why')
+    .option('--explain', 'show the plan first: which device does what and why')
     .option('--set <key=value>', 'put a value over that of the job file; repeat for several', collect, [])
     .option(
       '--key <key>',
@@ -47,16 +48,16 @@ export function registerSubmit(program: Command, session: Session): void {
     .action(async (file: string, options: Options) => {
       const job = await readJobFile(file, session.cwd, options.set.map(parseOverride));
       const client = clientFor(session, options.coordinator);
-      const submitted = await submit(session, client, job, options.key ?? randomUUID());
+      const { submitted, explained } = await submit(session, client, job, options);
       const { terminal } = session;
       if (!options.follow) {
-        const planned = options.explain ? await watch(session, client, submitted.id, options) : submitted;
-        terminal.answer(planned, planned.id);
-        if (isTerminal(planned.state)) session.exitCode = exitCodeOfJob(planned);
+        terminal.answer(submitted, submitted.id);
+        // the job of an earlier submission under this key
+        if (isTerminal(submitted.state)) session.exitCode = exitCodeOfJob(submitted);
         return;
       }
       terminal.print(submitted.id);
-      const told = await watch(session, client, submitted.id, options);
+      const told = await watch(session, client, submitted.id, explained);
       const ended = told.error
         ? {
             ...told,
@@ -71,33 +72,70 @@ export function registerSubmit(program: Command, session: Session): void {
 }
 
 /** Everything from the job file to the job's id. Whatever fails, no claim is left in the output folder. */
-async function submit(session: Session, client: RestClient, job: JobFile, key: string): Promise<JobRecord> {
+async function submit(
+  session: Session,
+  client: RestClient,
+  job: JobFile,
+  { key = randomUUID(), explain = false }: Options,
+): Promise<{ readonly submitted: JobRecord; readonly explained: readonly string[] | undefined }> {
   const { terminal, clock, cwd, interrupt } = session;
   const model = await modelBytes(job, cwd);
   const { spec, artifacts } = await prepareJob(job, model, cwd);
   await uploadMissing(client, artifacts, terminal, clock);
+  const explained = explain ? await inTerms(job, () => explainPlan(session, client, spec)) : undefined;
   const claim = spec.output === undefined ? undefined : await claimOutput(job.folder, spec.output);
   try {
     if (interrupt.aborted) throw new InterruptedError();
-    const { job: made, created } = await client.submit(
-      { job: spec, ...(claim ? { outputClaim: claim.proof } : {}) },
-      key,
-    );
+    const submission = { job: spec, ...(claim ? { outputClaim: claim.proof } : {}) };
+    const { job: submitted, created } = await inTerms(job, () => client.submit(submission, key));
     if (!created) await claim?.withdraw(); // the job made the first time had its own
-    return made;
+    return { submitted, explained };
   } catch (error) {
     await claim?.withdraw();
-    throw error instanceof ProblemError
-      ? error.withMessage(inLocalTerms(error.message, job, error.code))
-      : error;
+    throw error;
+  }
+}
+
+/** What the coordinator finds wrong, in the submitter's terms. */
+async function inTerms<T>(job: JobFile, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (!(error instanceof ProblemError)) throw error;
+    throw error.withMessage(inLocalTerms(error.message, job, error.code));
+  }
+}
+
+/**
+ * Shows the plan on stderr, where it is no part of the answer.
+ * @returns its sentences; none where the job has to wait for devices
+ * @throws ProblemError where the job could never run on those that have joined
+ */
+async function explainPlan(
+  { terminal }: Session,
+  client: RestClient,
+  job: JobSpec,
+): Promise<readonly string[]> {
+  try {
+    const plan = await client.plan({ job });
+    terminal.note(planText(plan));
+    return plan.explanation;
+  } catch (error) {
+    if (!(error instanceof ProblemError && asksForMore(error))) throw error;
+    terminal.note(`there is no plan yet: ${error.message}`);
+    return [];
   }
 }
 
 /** Follows, and when interrupted says that the job itself goes on. */
-async function watch(session: Session, client: RestClient, id: string, options: Options): Promise<JobRecord> {
-  const followed = options.follow === true;
+async function watch(
+  session: Session,
+  client: RestClient,
+  id: string,
+  explained: readonly string[] | undefined,
+): Promise<JobRecord> {
   try {
-    return await follow(session, client, id, { explain: options.explain === true, untilPlanned: !followed });
+    return await follow(session, client, id, explained ? { explain: { told: explained } } : {});
   } catch (error) {
     if (error instanceof InterruptedError) {
       throw new InterruptedError(

@@ -1,4 +1,4 @@
-import { isTerminal, type JobLogRow, type JobRecord } from '../../protocol/index.js';
+import type { JobLogRow, JobRecord } from '../../protocol/index.js';
 import { followJob } from '../client/events.js';
 import type { RestClient } from '../client/rest.js';
 import { InvariantError } from '../../base/index.js';
@@ -7,9 +7,8 @@ import type { Session } from '../session.js';
 import { Progress, progressDetail } from '../terminal/progress.js';
 
 export interface FollowOptions {
-  readonly explain: boolean;
-  /** Stop following as soon as it is known which device does what. */
-  readonly untilPlanned?: boolean;
+  /** To say which device does what once that is known; what of it was told before is not said again. */
+  readonly explain?: { readonly told: readonly string[] };
 }
 
 /**
@@ -26,7 +25,7 @@ export async function follow(
   const { dim, bold } = terminal.noteColors;
   const progress = new Progress(terminal, clock, 'training');
   let last: JobRecord | undefined;
-  let explained = !options.explain;
+  let explained = options.explain === undefined;
   let away = false;
   let waits = '';
   let milestone = '';
@@ -52,12 +51,13 @@ export async function follow(
       waits = why;
       if (!explained && job.state !== 'queued' && job.explanation.length > 0) {
         explained = true;
-        for (const line of job.explanation) progress.note(`${bold('plan')} ${line}`);
+        if (job.explanation.join('\n') !== options.explain?.told.join('\n')) {
+          for (const line of job.explanation) progress.note(`${bold('plan')} ${line}`);
+        }
       }
       if (milestone !== '') progress.milestone(milestone);
       milestone = '';
       last = job;
-      if (options.untilPlanned && (explained || isTerminal(job.state))) break;
       progress.update(job.step, job.totalSteps, progressDetail(job));
     }
   } finally {

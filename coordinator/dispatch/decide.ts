@@ -1,6 +1,6 @@
 import type { DtrainError } from '../../base/index.js';
+import { asksForMore } from '../../protocol/index.js';
 import type { Device, Plan } from '../../scheduler/index.js';
-import { asksForMore } from './planning.js';
 
 /** What to do with a job whose turn it is. */
 export type Decision =

@@ -1,4 +1,4 @@
-import type { DtrainError, Seconds } from '../../base/index.js';
+import type { Seconds } from '../../base/index.js';
 import {
   artifactOf,
   forcedBy,
@@ -41,14 +41,6 @@ export function planQuestion(
     parallelism: forcedBy(job.parallelism),
     timeLimitSeconds: PLANNING_SECONDS,
   };
-}
-
-/** Whether a job could not be planned only because it asks for more devices than there were. */
-export function asksForMore({ code, ids }: DtrainError): boolean {
-  const { wanted, joined } = ids;
-  return (
-    code === 'bad_placement' && typeof wanted === 'number' && typeof joined === 'number' && wanted > joined
-  );
 }
 
 /** How long the job is. @throws UnsupportedJobError when both `epochs` and `steps` are given */

@@ -110,9 +110,7 @@ export class LaunchRun {
 
   /** Ends the run because the coordinator cannot go on with it. */
   abort(error: unknown): void {
-    const report = reportOf(error);
-    const device = report.ids['device'];
-    this.handle({ type: 'abort', error: { ...report, device: typeof device === 'string' ? device : null } });
+    this.handle({ type: 'abort', error: ownFailure(error) });
   }
 
   /** A device of the run is gone. */
@@ -268,7 +266,7 @@ export class LaunchRun {
         await this.results!.trace({ title: runPlan.name, ranks: runPlan.ranks }, this.traces);
       } catch (failure) {
         kind = 'failed';
-        error = { ...reportOf(failure), device: null };
+        error = ownFailure(failure);
       }
     }
     if (error) {
@@ -308,6 +306,13 @@ export class LaunchRun {
     this.timers.clear();
     void this.ending?.finally(this.finish);
   }
+}
+
+/** What went wrong here, of the device that it names. */
+function ownFailure(error: unknown): Failure {
+  const report = reportOf(error);
+  const { device } = report.ids;
+  return { ...report, device: typeof device === 'string' ? device : null };
 }
 
 function failureOf({ device, family, code, message, idsJson }: RankFailed, host: string): Failure {

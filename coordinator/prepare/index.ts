@@ -1,2 +1,3 @@
+export type { Inspection } from './inspect.js';
 export type { PlanQuestion } from './messages.js';
 export * from './thread.js';

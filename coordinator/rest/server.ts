@@ -17,6 +17,7 @@ import type { RestContext } from './context.js';
 import { eventRoutes } from './events.js';
 import { checkHost, isLoopback } from './host.js';
 import { jobRoutes } from './jobs.js';
+import { planRoutes } from './plan.js';
 import { outputRoutes } from './output.js';
 import { problemOf, sendProblem } from './problem.js';
 
@@ -104,6 +105,7 @@ async function configure(app: FastifyInstance, context: RestContext, loopback: b
     },
   });
   jobRoutes(app, context);
+  planRoutes(app, context);
   eventRoutes(app, context);
   artifactRoutes(app, context);
   outputRoutes(app, context);

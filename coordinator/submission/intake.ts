@@ -1,7 +1,8 @@
 import type { Submission } from '../../protocol/index.js';
+import type { Plan } from '../../scheduler/index.js';
 import type { JobBoard } from '../job/index.js';
 import type { ControlQueue } from '../queue/index.js';
-import { submit, type SubmitterOptions } from './submit.js';
+import { planSubmission, submit, type SubmitterOptions } from './submit.js';
 
 export interface IntakeOptions extends SubmitterOptions {
   readonly board: JobBoard;
@@ -27,6 +28,11 @@ export class Intake {
       await queue.add({ kind: 'launch', jobId: id });
     }
     return { id, created: first !== undefined };
+  }
+
+  /** The plan of a submission, which stays one. @throws as `planSubmission` */
+  plan(submission: Submission): Promise<Plan> {
+    return planSubmission(submission, this.options);
   }
 
   /** Queues every job that waits: after a restart, and after an outage that came between a submission's two steps. */

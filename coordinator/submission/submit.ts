@@ -4,17 +4,19 @@ import { DtrainError, randomId, sha256, type Clock } from '../../base/index.js';
 import { filesOf } from '../../data/index.js';
 import {
   artifactOf,
+  asksForMore,
   weightsPlace,
   weightsRules,
   type JobSpec,
   type Submission,
 } from '../../protocol/index.js';
+import type { Plan } from '../../scheduler/index.js';
 import type { ArtifactStore } from '../artifacts/index.js';
-import { asksForMore, totalsOf, type PlanJob } from '../dispatch/index.js';
+import { totalsOf, type PlanJob } from '../dispatch/index.js';
 import { ArtifactMissingError, RequestError } from '../errors.js';
 import type { JobEventOf, JobStore, SubmissionKeys } from '../job/index.js';
 import type { Members } from '../membership/index.js';
-import type { Preparation } from '../prepare/index.js';
+import type { Inspection, Preparation } from '../prepare/index.js';
 import { claimHolds, removeClaim } from '../results/index.js';
 
 export interface SubmitterOptions {
@@ -47,14 +49,12 @@ export async function submit(
   idempotencyKey: string | undefined,
   options: SubmitterOptions,
 ): Promise<Submitted> {
-  const { store, artifacts, preparation, plan, members, jobsDir, clock } = options;
+  const { store, plan, members, jobsDir, clock } = options;
   const keys = keysOf(job, outputClaim?.directory ?? '', idempotencyKey);
   const known = await store.find(keys);
   if (known !== undefined) return { id: known };
 
-  totalsOf(job, 1);
-  const paths = await artifactPaths(job, artifacts);
-  const { rows, model } = await preparation.inspect(job, paths);
+  const { rows, model } = await inspected(job, options);
   const devices = members.devices();
   if (devices.length > 0) await planOrWait(() => plan(job, model, devices));
 
@@ -78,6 +78,23 @@ export async function submit(
   await mkdir(own, { recursive: true });
   if (delivered) await removeClaim(outputClaim);
   return { id, first };
+}
+
+/**
+ * What the job would be launched with if all devices that have joined were free; nothing is queued.
+ * @throws as `submit` where the job, its model or its data are wrong, and whatever `makePlan` finds
+ */
+export async function planSubmission({ job }: Submission, options: SubmitterOptions): Promise<Plan> {
+  const { model } = await inspected(job, options);
+  return options.plan(job, model, options.members.devices());
+}
+
+async function inspected(
+  job: JobSpec,
+  { artifacts, preparation }: Pick<SubmitterOptions, 'artifacts' | 'preparation'>,
+): Promise<Inspection> {
+  totalsOf(job, 1);
+  return preparation.inspect(job, await artifactPaths(job, artifacts));
 }
 
 /** @throws what the planner finds, unless more devices than have joined could help */

@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox';
-import { SCHEDULE_KINDS, type Forced } from '../../scheduler/index.js';
+import type { ErrorReport } from '../../base/index.js';
+import { SCHEDULE_KINDS, type Forced, type ScheduleKind } from '../../scheduler/index.js';
 
 const strict = { additionalProperties: false } as const;
 const count = (description: string) => Type.Integer({ minimum: 1, description });
@@ -13,14 +14,20 @@ export const ParallelismSchema = Type.Union(
         pipeline: Type.Optional(count('pipeline ranks: devices, or groups of replicas, one after the other')),
         microBatches: Type.Optional(count('parts of a batch that are computed one after the other')),
         schedule: Type.Optional(
-          Type.Union(
-            SCHEDULE_KINDS.map((kind) => Type.Literal(kind)),
-            { description: 'order of the forward and backward passes of a pipeline' },
-          ),
+          // no union of literals: those tell branches apart, and this one is no other kind of parallelism
+          Type.Unsafe<ScheduleKind>({
+            type: 'string',
+            enum: [...SCHEDULE_KINDS],
+            description: 'order of the forward and backward passes of a pipeline',
+          }),
         ),
-        stagesPerRank: Type.Optional(count('stages on each pipeline rank; more than 1 with interleaved only')),
+        stagesPerRank: Type.Optional(
+          count('stages on each pipeline rank; more than 1 with interleaved only'),
+        ),
         recompute: Type.Optional(
-          Type.Boolean({ description: 'compute activations again in the backward pass instead of keeping them' }),
+          Type.Boolean({
+            description: 'compute activations again in the backward pass instead of keeping them',
+          }),
         ),
         shardOptimizer: Type.Optional(
           Type.Boolean({ description: 'divide optimizer state over the replicas of a stage' }),
@@ -47,4 +54,12 @@ export function forcedBy(parallelism: Parallelism = 'auto'): Forced {
   if (parallelism === 'auto') return {};
   const { shares } = parallelism;
   return shares === undefined ? parallelism : { data: shares.length, ...parallelism };
+}
+
+/** Whether planning failed only because the job asks for more devices than there were: waiting may help. */
+export function asksForMore({ code, ids }: Pick<ErrorReport, 'code' | 'ids'>): boolean {
+  const { wanted, joined } = ids;
+  return (
+    code === 'bad_placement' && typeof wanted === 'number' && typeof joined === 'number' && wanted > joined
+  );
 }

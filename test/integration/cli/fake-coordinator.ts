@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createHash } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { JobRecord, Submission } from '../../../protocol/index.js';
+import { plan } from '../../unit/coordinator/samples.js';
 
 /** Speaks just enough of the coordinator's REST to see what the command line does with it. */
 export class FakeCoordinator {
@@ -14,6 +15,12 @@ export class FakeCoordinator {
   streams: string[] = [];
   /** Answers a submission, instead of accepting it. */
   refusal: { status: number; body: string } | undefined;
+  /** What is told of the job beside what it has anyway. */
+  job: Partial<JobRecord> = {};
+  /** Answers questions for a plan. */
+  planning: { status: number; body: object } = { status: 200, body: plan };
+  /** In the order in which they came. */
+  readonly asked: ('plan' | 'submit')[] = [];
   private readonly server = createServer((request, response) => void this.answer(request, response));
 
   async start(): Promise<string> {
@@ -42,12 +49,17 @@ export class FakeCoordinator {
       this.puts.push(artifact);
       json(201, { sha256: found, bytes: bytes.length, reference: `sha256:${found}` });
     } else if (path === '/v1/jobs' && request.method === 'POST') {
+      this.asked.push('submit');
       this.submissions.push({
         submission: JSON.parse(bytes.toString()) as Submission,
         key: String(request.headers['idempotency-key']),
       });
       if (this.refusal) response.writeHead(this.refusal.status).end(this.refusal.body);
       else json(201, record({ state: 'queued' }));
+    } else if (path === '/v1/plan') {
+      this.asked.push('plan');
+      if (this.planning.status === 200) json(200, this.planning.body);
+      else json(this.planning.status, this.planning.body, 'application/problem+json');
     } else if (path === '/v1/jobs') {
       json(200, { jobs: [record({ state: 'running' })], cursor: null });
     } else if (path === '/v1/jobs/job_1/events') {
@@ -60,7 +72,7 @@ export class FakeCoordinator {
     } else if (path.includes('/output/')) {
       response.end(this.outputs.get(decodeURIComponent(path.split('/output/')[1]!)));
     } else if (path === '/v1/jobs/job_1') {
-      json(200, record({ state: 'running' }));
+      json(200, record({ state: 'running', ...this.job }));
     } else {
       json(404, problem(404, 'job_not_found', 'there is no such job'), 'application/problem+json');
     }

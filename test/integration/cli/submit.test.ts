@@ -116,7 +116,11 @@ t.test(
     t.equal(ended.code, 0, ended.stderr);
     t.equal(ended.stdout, 'job_1\n');
     t.strictSame(fake.resumedAfter, [undefined, '2', '3']);
-    t.match(ended.stderr, /plan cpu:0 takes all/);
+    t.match(
+      ended.stderr,
+      /host\/cpu:0 takes all[^]*plan cpu:0 takes all/,
+      'what came is not what was planned',
+    );
     t.match(ended.stderr, /training 3\/3 {2}loss 0\.2500/);
     t.match(ended.stderr, /succeeded job_1/);
     t.notMatch(ended.stderr, /\u001b/, 'no colour and no cursor movement without a terminal');
@@ -125,6 +129,78 @@ t.test(
     t.strictSame(readdirSync(join(folder, 'out')).sort(), ['model.onnx', 'tensorboard']);
   },
 );
+
+t.test('--explain shows the plan before anything is queued', async (t) => {
+  const [fake, url] = await coordinator(t);
+  const folder = t.testdir(FILES);
+  const submit = (...more: readonly string[]) =>
+    dtrain(['submit', 'job.yaml', '--explain', '--coordinator', url, ...more], { cwd: folder });
+  const ended = await submit();
+  t.equal(ended.code, 0, ended.stderr);
+  t.equal(ended.stdout, 'job_1\n', 'stdout has the id alone');
+  t.match(
+    ended.stderr,
+    /100 ms a step \(data-parallel, 1 micro-batch\)\nbottleneck: host\/cpu:0, it is alone/,
+  );
+  t.match(ended.stderr, /\nSTAGE +DEVICE[^]*\n0 +host\/cpu:0 +2 +8 +5 B of 10 B/);
+  t.strictSame(fake.asked, ['plan', 'submit']);
+
+  const json = await submit('--json');
+  t.match(JSON.parse(json.stdout), { id: 'job_1' });
+  t.match(json.stderr, /bottleneck: host\/cpu:0/);
+
+  fake.streams = [jobEvent(1, { state: 'succeeded', explanation: ['host/cpu:0 takes all'] })];
+  const followed = await submit('--follow');
+  t.equal(followed.stderr.match(/host\/cpu:0 takes all/g)?.length, 1, 'what was told is not told again');
+
+  const none = { ...problem(422, 'bad_placement', 'no device has joined'), ids: { wanted: 1, joined: 0 } };
+  fake.planning = { status: 422, body: none };
+  const waits = await submit();
+  t.equal(waits.code, 0);
+  t.equal(waits.stdout, 'job_1\n');
+  t.match(waits.stderr, /there is no plan yet: no device has joined/);
+
+  fake.asked.length = 0;
+  const ids = { shortBytes: 4096 };
+  fake.planning = { status: 422, body: { ...problem(422, 'budget_too_small', 'short by 4 KiB'), ids } };
+  const refused = await submit('--json');
+  t.equal(refused.code, 2);
+  t.match(JSON.parse(refused.stdout), { error: { code: 'budget_too_small', shortBytes: 4096 } });
+  t.strictSame(fake.asked, ['plan'], 'nothing was submitted');
+});
+
+t.test('status shows predictions, and measurements beside them', async (t) => {
+  const [fake, url] = await coordinator(t);
+  const device = {
+    device: 'host/cpu:0',
+    stages: [0, 2],
+    samplesPerStep: 8,
+    budgetBytes: 2 ** 30,
+    predictedPeakBytes: 2 ** 28,
+    measuredPeakBytes: null,
+    predictedBusySeconds: 0.1,
+    measuredBusySeconds: null,
+    measuredStepSeconds: null,
+  };
+  fake.job = {
+    performance: { predictedStepSeconds: 0.2, measuredStepSeconds: null, devices: [device] },
+  };
+  const runs = (await dtrain(['status', 'job_1', '--coordinator', url])).stdout;
+  t.match(runs, /\npredicted: 200 ms a step\nDEVICE/);
+  t.match(runs, /host\/cpu:0 +0, 2 +8 +256 MiB of 1\.00 GiB +100 ms +200 ms\n/);
+  const measured = { measuredPeakBytes: 2 ** 29, measuredBusySeconds: 0.11, measuredStepSeconds: 0.22 };
+  fake.job = {
+    state: 'succeeded',
+    performance: {
+      predictedStepSeconds: 0.2,
+      measuredStepSeconds: 0.22,
+      devices: [{ ...device, ...measured }],
+    },
+  };
+  const over = (await dtrain(['status', 'job_1', '--coordinator', url])).stdout;
+  t.match(over, /predicted \/ measured: 200 ms \/ 220 ms a step/);
+  t.match(over, /256 MiB \/ 512 MiB of 1\.00 GiB +100 ms \/ 110 ms +200 ms \/ 220 ms/);
+});
 
 t.test('--json is one document, whether the job succeeds or fails', async (t) => {
   const [fake, url] = await coordinator(t);

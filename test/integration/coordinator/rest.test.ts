@@ -94,6 +94,7 @@ t.test('OpenAPI covers every route, with examples', async (t) => {
     'HEAD /v1/artifacts/{sha256}',
     'POST /v1/jobs',
     'POST /v1/jobs/{id}/cancel',
+    'POST /v1/plan',
     'PUT /v1/artifacts/{sha256}',
   ]);
   for (const [path, methods] of Object.entries(body.paths)) {

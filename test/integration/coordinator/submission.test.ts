@@ -63,9 +63,13 @@ t.test('mistakes in the job file', async (t) => {
     code: 'unsupported',
     detail: /epochs: 1 and steps: 1/,
   });
-  await refused(t, wrong({ parallelism: { pipeline: 2 } }), 422, {
-    code: 'unsupported',
-    detail: /not there yet/,
+  await refused(t, wrong({ parallelism: { schedule: 'gpip' } }), 422, {
+    code: 'bad_input',
+    detail: /job\.parallelism\.schedule: found "gpip", expected "gpipe" or "1f1b"/,
+  });
+  await refused(t, wrong({ parallelism: { stages: 2 } }), 422, {
+    code: 'bad_input',
+    detail: /unknown key "job\.parallelism\.stages".*known: data, pipeline, microBatches/,
   });
   await refused(t, wrong({ model: 'model.onnx' }), 422, { code: 'bad_reference', detail: /sha256:HEX/ });
   await refused(t, wrong({ model: referenceTo('0'.repeat(64)) }), 422, {
@@ -133,11 +137,27 @@ t.test('a job that does not fit the devices that have joined', async (t) => {
   });
   await refused(t, jobOf(), 422, {
     code: 'budget_too_small',
-    detail: /small\/cpu:0.*short by/,
+    detail: /small\/cpu:0.*short by.*give small\/cpu:\d memory=\d+MiB/,
     ids: { shortBytes: Number },
   });
-  await refused(t, jobOf({ batch: 1 }), 422, { code: 'batch_too_small' });
-  await refused(t, jobOf({ parallelism: { data: 3 } }), 422, { code: 'bad_placement' });
+  await refused(t, jobOf({ parallelism: { microBatches: 5 } }), 422, {
+    code: 'bad_placement',
+    detail: /microBatches: 5 of a batch of 4/,
+  });
+  await refused(t, jobOf({ parallelism: { pipeline: 1, data: 1, shares: [1, 2] } }), 422, {
+    code: 'bad_shares',
+    detail: /2 shares for 1 replicas/,
+  });
+  const planned = await rest.ask('POST', '/v1/plan', { job: jobOf() });
+  t.match(planned, { status: 422, body: { code: 'budget_too_small', ids: { shortBytes: Number } } });
+
+  const more = await rest.submit(jobOf({ parallelism: { data: 3 } }));
+  t.equal(more.status, 201, 'a third device could still join');
+  t.match(await untilExplained(more.body.id), {
+    state: 'queued',
+    explanation: [/asks for 3 devices, but 2 have joined/],
+  });
+  await rest.ask('POST', `/v1/jobs/${more.body.id}/cancel`);
   worker.close();
   while ((await rest.ask<{ devices: unknown[] }>('GET', '/v1/devices')).body.devices.length > 0)
     await new Promise(setImmediate);
@@ -148,6 +168,10 @@ t.test('without devices a job waits, and says why; cancelled, it is over', async
   t.equal(status, 201);
   t.match(await rest.until(body.id, () => true), { state: 'queued' });
   await t.resolveMatch(untilExplained(body.id), { state: 'queued', explanation: [/no device has joined/] });
+  t.match(await rest.ask('POST', '/v1/plan', { job: jobOf() }), {
+    status: 422,
+    body: { code: 'bad_placement', ids: { wanted: 1, joined: 0 } },
+  });
   const plan = await rest.ask<{ code: string }>('GET', `/v1/jobs/${body.id}/plan`);
   t.match(plan, { status: 404, body: { code: 'plan_not_found' } });
   const cancelled = await rest.ask<JobRecord>('POST', `/v1/jobs/${body.id}/cancel`);
@@ -158,7 +182,7 @@ t.test('without devices a job waits, and says why; cancelled, it is over', async
 async function untilExplained(id: string): Promise<JobRecord> {
   for (;;) {
     const job = await rest.job(id);
-    if (job.explanation.length > 0) return job;
+    if (job.explanation.some((line) => !line.includes('planned'))) return job;
   }
 }
 

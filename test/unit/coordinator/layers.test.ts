@@ -8,10 +8,22 @@ import { repositoryRoot } from '../../root.js';
 const load = (name: string) =>
   readModel(readFileSync(join(repositoryRoot, 'test/fixtures/models', name, 'model.onnx'))).graph;
 
+/** Comes through as it is. */
+const fused = {
+  activationBytes: { base: 0, perSample: 1000 },
+  crossingBytes: { base: 0, perSample: 0 },
+};
+
 t.test('every node is in one unit, every parameter in the units that use it', async (t) => {
   const graph = load('gpt');
   const shapes = { inputs: new Map([['input', [16]]]), target: [16] };
-  const { units, cuts, tied } = layerProfile(graph, shapes, 'cross_entropy', [...graph.parameters.keys()]);
+  const { units, cuts, tied } = layerProfile(
+    graph,
+    shapes,
+    'cross_entropy',
+    [...graph.parameters.keys()],
+    fused,
+  );
   t.strictSame(
     units.flatMap(({ nodes }) => nodes),
     graph.nodes.map(({ name }) => name),
@@ -31,7 +43,7 @@ t.test('every node is in one unit, every parameter in the units that use it', as
 t.test('a tied parameter is named with all its units', async (t) => {
   const graph = load('gpt-tied');
   const shapes = { inputs: new Map([['input', [16]]]), target: [16] };
-  const { tied, units } = layerProfile(graph, shapes, 'cross_entropy', [...graph.parameters.keys()]);
+  const { tied, units } = layerProfile(graph, shapes, 'cross_entropy', [...graph.parameters.keys()], fused);
   t.equal(tied.length, 1);
   t.strictSame(tied[0]!.units, [0, units.length - 1]);
 });
@@ -41,8 +53,8 @@ t.test('what is not trained has no gradient to compute', async (t) => {
   const shapes = { inputs: new Map([['input', [1, 28, 28]]]), target: [] };
   const all = [...graph.parameters.keys()];
   const last = all.slice(-2);
-  const whole = layerProfile(graph, shapes, 'cross_entropy', all);
-  const head = layerProfile(graph, shapes, 'cross_entropy', last);
+  const whole = layerProfile(graph, shapes, 'cross_entropy', all, fused);
+  const head = layerProfile(graph, shapes, 'cross_entropy', last, fused);
   const work = ({ units }: typeof whole) =>
     units.reduce((sum, unit) => sum + unit.backwardInput.productFlops, 0);
   t.ok(work(whole) > 0);

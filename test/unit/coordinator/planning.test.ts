@@ -1,9 +1,9 @@
 import t from 'tap';
 import { PeerError, type DtrainError } from '../../../base/index.js';
 import { decide, type PlanAnswer } from '../../../coordinator/dispatch/decide.js';
-import { asksForMore, planQuestion, runPlanOf, totalsOf } from '../../../coordinator/dispatch/planning.js';
+import { planQuestion, runPlanOf, totalsOf } from '../../../coordinator/dispatch/planning.js';
 import { fold } from '../../../coordinator/job/index.js';
-import { decodeRunPlan, encodeRunPlan, type JobSpec } from '../../../protocol/index.js';
+import { asksForMore, decodeRunPlan, encodeRunPlan, type JobSpec } from '../../../protocol/index.js';
 import { makePlan, type Device, type Plan } from '../../../scheduler/index.js';
 import { device, heavy, job, submitted } from './samples.js';
 
