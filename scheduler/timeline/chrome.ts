@@ -70,7 +70,8 @@ export function toChromeTrace(events: readonly TraceEvent[], names: TraceNames):
   const ranks = Math.max(ranksOf(events), names.ranks.length);
   const [originSeconds] = spanOf(events);
   const hosts = [...new Set(Array.from({ length: ranks }, (_, rank) => hostName(names, rank)))];
-  const pidOf = (rank: number) => hosts.indexOf(hostName(names, rank));
+  const pids = new Map(hosts.map((host, pid) => [host, pid]));
+  const pidOf = (rank: number) => pids.get(hostName(names, rank))!;
   const threads = new Map<number, { rank: number; lane: number }>();
   const complete = withLanes(events).map(({ event, lane }): Complete => {
     const { rank, kind, stage, microBatch, step, start, end } = event;
