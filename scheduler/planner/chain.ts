@@ -39,9 +39,9 @@ interface Tail {
 
 /**
  * Seconds of a pipeline in which every micro-batch takes `sum` through all stages and back, and follows the one before
- * by `longest`; `after` is what the slowest stage does when the pipeline has run dry. No simulation of 1F1B takes longer
- * as long as stages spend the same share of their time forwards and what crosses a cut is as large both ways (property
- * test); it is reached where stages are equal.
+ * by `longest`; `after` is what the slowest stage does when the pipeline has run dry. Reached where stages are equal; as
+ * a rule the simulator says less, for messages travel while stages compute, and at worst a tenth more, where messages that
+ * take longer than computing wait for each other (property test).
  */
 export function pipelineSeconds(
   microBatches: number,

@@ -1,13 +1,13 @@
-import { formatBytes, formatSeconds, type Seconds } from '../../base/index.js';
+import type { Seconds } from '../../base/index.js';
 import { totalOf } from '../account.js';
 import type { Plan, Replica, Stage, StageSeconds } from '../plan.js';
 import { splitShares } from '../shares.js';
 import { Balancer } from './balance.js';
-import { crossingSeconds } from './chain.js';
+import type { Candidate } from './candidate.js';
+import { bottleneckOf, explain } from './explain.js';
 import type { HeldStage } from './memory.js';
 import { pipelineCosts } from './played.js';
 import type { PlanRequest } from './request.js';
-import type { Candidate } from './search.js';
 import { microBatchSizes } from './slicing.js';
 import type { Choice } from './stage.js';
 
@@ -136,67 +136,4 @@ function sharesOf(
   };
   const rest = sizes.at(-1) === sizes[0] ? largest : smaller();
   return sizes.map((size) => (size === sizes[0] ? largest : rest));
-}
-
-/** What keeps the step from being shorter: the busiest device, or what is sent for longer than that. */
-function bottleneckOf({ choices, slicing, model }: Candidate, stages: readonly Stage[]): Plan['bottleneck'] {
-  const { microBatches, samples } = slicing;
-  const busiest = choices.reduce((a, b) => (b.seconds > a.seconds ? b : a));
-  const computing = microBatches * busiest.seconds;
-  const exchanging = choices.reduce((a, b) => (b.after > a.after ? b : a)).after;
-  let worst = {
-    seconds: computing,
-    device: slowestOf(stages[choices.indexOf(busiest)]!),
-    why: `computing its ${choices.length > 1 ? 'stage' : 'share'} takes ${formatSeconds(computing)} a step`,
-  };
-  if (exchanging > worst.seconds) {
-    const why = `exchanging gradients and updating takes ${formatSeconds(exchanging)} a step`;
-    worst = { seconds: exchanging, device: 'network', why };
-  }
-  choices.slice(1).forEach((to, i) => {
-    const from = choices[i]!;
-    const cut = model.layers.cuts[from.stages[0]!.to - 1]!;
-    const seconds = microBatches * crossingSeconds(model, from.group, to.group, cut, samples);
-    if (seconds <= worst.seconds) return;
-    const link = `${from.group.devices[0]!.host} to ${to.group.devices[0]!.host}`;
-    worst = {
-      seconds,
-      device: 'network',
-      why: `sending what crosses from stage ${i} to ${i + 1} (${link}) takes ${formatSeconds(seconds)} a step`,
-    };
-  });
-  return { device: worst.device, why: worst.why };
-}
-
-/** The replica that a stage waits for. */
-function slowestOf({ replicas }: Stage): string {
-  return replicas.reduce((a, b) => (b.predictedBusySeconds > a.predictedBusySeconds ? b : a)).device;
-}
-
-/** More devices than this are summed up, not listed. */
-const MOST_LISTED = 16;
-
-function explain(request: PlanRequest, candidate: Candidate, stages: readonly Stage[]): readonly string[] {
-  const { kind, slicing, seconds } = candidate;
-  const { microBatches, samples } = slicing;
-  const pipeline =
-    kind === 'data-parallel'
-      ? `one stage of all ${request.layers.units.length} units`
-      : `${stages.length} stages, schedule ${kind}`;
-  const cut = microBatches === 1 ? '' : `, ${microBatches} micro-batches of at most ${samples} samples`;
-  const sentences = [`${pipeline}${cut}: ${formatSeconds(seconds)} for a step of ${request.batch} samples`];
-  for (const { index, units, replicas, recompute } of stages) {
-    const [from, to] = units ?? [0, 0];
-    const where = stages.length > 1 ? `stage ${index} (units ${from} to ${to - 1})` : 'the model';
-    for (const replica of replicas.slice(0, MOST_LISTED)) {
-      sentences.push(
-        `${replica.device} takes ${replica.samplesPerStep} of ${request.batch} samples of ${where}: ` +
-          `busy ${formatSeconds(replica.predictedBusySeconds)}, needs ${formatBytes(replica.predictedPeakBytes)} ` +
-          `of its ${formatBytes(replica.budgetBytes)}${recompute ? ', computing activations again' : ''}`,
-      );
-    }
-    const rest = replicas.length - MOST_LISTED;
-    if (rest > 0) sentences.push(`${rest} more devices take the rest of ${where}`);
-  }
-  return sentences;
 }

@@ -1,23 +1,15 @@
 import type { Seconds } from '../../base/index.js';
 import { SCHEDULE_KINDS, type ScheduleKind } from '../pipeline/index.js';
 import { bestChain } from './chain.js';
+import { inOrder, nameOf, type Candidate } from './candidate.js';
 import { bestCuts, pathsOf, type KnownWays } from './exact.js';
-import { MOST_BLOCKS } from './family.js';
+import { ALL_ORDERS, MOST_BLOCKS } from './family.js';
 import { Grains, LONGEST, type Grain } from './grain.js';
-import { play, timetable } from './played.js';
+import { timetable } from './played.js';
 import type { Forced, PlanRequest } from './request.js';
+import { rescheduled } from './rescheduled.js';
 import { microBatchCounts } from './slicing.js';
-import type { Choice, Slicing, StageOptions } from './stage.js';
-
-/** A plan with what it was chosen by. */
-export interface Candidate extends Grain {
-  readonly seconds: Seconds;
-  readonly kind: 'data-parallel' | ScheduleKind;
-  readonly stagesPerRank: number;
-  readonly slicing: Slicing;
-  /** Of each pipeline rank, the first one first; their stages are ranges of the units of `model`. */
-  readonly choices: readonly Choice[];
-}
+import type { Slicing, StageOptions } from './stage.js';
 
 /** Longer pipelines are not considered where groups of any size may follow each other. */
 const MOST_RANKS = 16;
@@ -25,65 +17,91 @@ const MOST_RANKS = 16;
 const MOST_SIMULATED = 64;
 export const INTERLEAVED_STAGES = 2;
 
+/** Chains whose figures come from the bound that are played then: so many of the best. */
+const MOST_PLAYED = 6;
+/** No schedule gains so much over what the dynamic programme takes a pipeline for. */
+const MOST_GAINED = 1.25;
+
 /**
- * The best plans found, the fastest first: one for each kind of schedule, each device alone and all of them as replicas of
- * one stage.
+ * The best plans found, the one to take first (`inOrder`), the others by their time.
  *
  * Two searches, each exact over what it considers; and what they consider depends on the model, the batch and who the
  * devices are, never on speeds, memory or links. Every cost falls with those, so the least of all does: more memory or a
- * faster device or link never makes the plan slower.
+ * faster device or link never makes the fastest plan slower.
  *
- * 1. All replications of one stage and all 1F1B pipelines, by dynamic programming on a bound of the simulated time
- *    (`bestChain`): any number of devices.
+ * 1. All replications of one stage and all 1F1B pipelines, by dynamic programming on an estimate of the simulated
+ *    time (`bestChain`): any number of devices.
  * 2. All schedules by the simulator itself, up to five devices (`bestCuts`), on units merged until few enough are left.
  *
- * Where a job forces another schedule on more than five devices, the pipeline of the first search is simulated with it; then,
- * and where the time limit cuts a search short, the promise does not hold.
- * Time grows as `bestChain` does, times the counts of micro-batches (at most 10).
+ * On more than five devices the best pipelines of the first search are then played under all schedules, or the forced one
+ * (`rescheduled`), and have the seconds that the simulator says. There the promise is of the estimate by which they were
+ * found (`estimated`), which is a tenth off at most; and it does not hold where a schedule is forced that is not 1F1B.
+ * Nor does it where the time limit cuts a search short. Time grows as `bestChain` does, times the counts of micro-batches
+ * (at most 10): the limit that the coordinator sets is not reached by up to 1,024 devices (bench/planner.ts).
  * @param any ends with the first plan found, whatever it takes
  */
 export function search(request: PlanRequest, any = false): readonly Candidate[] {
+  const { devices, parallelism: forced = {} } = request;
+  const found = estimated(request, any);
+  const { schedule = '1f1b' } = forced;
+  if (devices.length <= ALL_ORDERS || schedule !== '1f1b') return inOrder(found);
+  const played = found
+    .filter(({ kind }) => kind !== 'data-parallel')
+    .sort((a, b) => a.seconds - b.seconds)
+    .slice(0, MOST_PLAYED)
+    .flatMap((chain) =>
+      (forced.schedule ? [forced.schedule] : SCHEDULE_KINDS).flatMap((kind) => {
+        const again = rescheduled(chain, kind, stagesPerRankOf(kind, forced), optionsOf(forced));
+        return again ? [again] : [];
+      }),
+    );
+  return inOrder([...found.filter(({ kind }) => kind === 'data-parallel'), ...played]);
+}
+
+/** What is found before pipelines on more than five devices are played: the best of each name and micro-batches. */
+export function estimated(request: PlanRequest, any = false): readonly Candidate[] {
   const { parallelism: forced = {}, timeLimitSeconds = Infinity, now = () => 0 } = request;
   const end = now() + timeLimitSeconds;
   const found = new Map<string, Candidate>();
+  let least = Infinity;
   const spent = (one = found.size > 0) => now() >= end || (any && one);
-  const fastest = () =>
-    [...found.values()].reduce((least, { seconds }) => Math.min(least, seconds), Infinity);
-  const offer = (key: string, candidate: Candidate | undefined) => {
-    const known = found.get(key);
-    if (candidate && !(known && known.seconds <= candidate.seconds)) found.set(key, candidate);
+  const fastest = () => least;
+  const offer = (candidate: Candidate) => {
+    const key = `${nameOf(candidate)} ${candidate.slicing.microBatches}`;
+    least = Math.min(least, candidate.seconds);
+    if (candidate.seconds < (found.get(key)?.seconds ?? Infinity)) found.set(key, candidate);
   };
   const grains = new Grains(request);
   const chains = grains.forChains();
-  const { least, most } = rankLimits(request);
+  const limits = rankLimits(request);
   const slicings = slicingsOf(request);
   for (const slicing of slicings) {
-    if (least > 1) break;
-    for (const candidate of oneStage(request, chains, slicing)) offer(nameOf(candidate), candidate);
+    if (limits.least > 1) break;
+    for (const candidate of oneStage(request, chains, slicing)) offer(candidate);
   }
   for (const slicing of slicings) {
     if (spent()) break;
-    const kind = forced.schedule ?? '1f1b';
-    const below = fastest();
-    for (const chain of pipelines(request, chains, slicing, { least, most, kind, below, spent })) {
-      offer(nameOf(chain), chain);
-    }
+    for (const chain of pipelines(request, chains, slicing, { ...limits, fastest, spent })) offer(chain);
   }
   for (const grain of longGrains(request, grains)) {
-    const limits = { least: Math.max(2, least), most: Math.min(LONGEST, grain.model.layers.units.length) };
+    const most = Math.min(LONGEST, grain.model.layers.units.length);
+    const long = { least: Math.max(2, limits.least), most };
     for (const slicing of slicings) {
       if (spent() || slicing.microBatches === 1) continue;
-      const wanted = { ...limits, kind: forced.schedule ?? '1f1b', below: fastest(), spent } as const;
-      for (const chain of pipelines(request, grain, slicing, wanted)) offer(nameOf(chain), chain);
+      for (const chain of pipelines(request, grain, slicing, { ...long, fastest, spent })) offer(chain);
     }
   }
   const onlyFits = any && (forced.schedule ?? '1f1b') === '1f1b';
   if (chains.family.complete && !onlyFits) {
-    for (const candidate of simulated(request, grains, { least, most, slicings, spent, fastest })) {
-      offer(nameOf(candidate), candidate);
+    for (const candidate of simulated(request, grains, { ...limits, slicings, spent, fastest })) {
+      offer(candidate);
     }
   }
-  return [...found.values()].sort((a, b) => a.seconds - b.seconds);
+  return [...found.values()];
+}
+
+function stagesPerRankOf(kind: ScheduleKind, { stagesPerRank = INTERLEAVED_STAGES }: Forced): number {
+  return kind === 'interleaved' ? stagesPerRank : 1;
 }
 
 /** Where blocks of devices are all replicas of a stage: pipelines whose stages have fewer replicas, so that more fits. */
@@ -92,13 +110,6 @@ function* longGrains({ devices, parallelism = {} }: PlanRequest, grains: Grains)
     return;
   const fewest = 2 ** Math.ceil(Math.log2(Math.max(1, devices.length / LONGEST)));
   for (let replicas = fewest; 4 * replicas <= devices.length; replicas *= 4) yield grains.forRuns(replicas);
-}
-
-/** Plans of the same name compete; the best of each is kept. */
-export function nameOf({ kind, choices }: Pick<Candidate, 'kind' | 'choices'>): string {
-  const [first] = choices;
-  if (kind !== 'data-parallel' || !first) return kind;
-  return first.group.size === 1 ? `alone on ${first.group.devices[0]!.id}` : kind;
 }
 
 function rankLimits({ parallelism = {}, devices, layers }: PlanRequest): { least: number; most: number } {
@@ -113,8 +124,13 @@ function rankLimits({ parallelism = {}, devices, layers }: PlanRequest): { least
 }
 
 function slicingsOf({ batch, parallelism = {} }: PlanRequest): readonly Slicing[] {
+  const { microBatches, schedule, pipeline = 1 } = parallelism;
+  // an interleaved schedule passes micro-batches in groups of as many as there are ranks
+  const group = schedule === 'interleaved' ? pipeline : 1;
   const counts =
-    parallelism.microBatches === undefined ? microBatchCounts(batch) : [parallelism.microBatches];
+    microBatches === undefined
+      ? microBatchCounts(Math.floor(batch / group)).map((count) => count * group)
+      : [microBatches];
   const sharded = parallelism.shardOptimizer === undefined ? [true, false] : [parallelism.shardOptimizer];
   return [...counts]
     .sort((a, b) => extremity(a, batch) - extremity(b, batch))
@@ -158,39 +174,46 @@ function* oneStage(request: PlanRequest, grain: Grain, slicing: Slicing): Genera
 interface Wanted {
   readonly least: number;
   readonly most: number;
-  readonly kind: ScheduleKind;
-  readonly below: Seconds;
+  readonly fastest: () => Seconds;
   readonly spent: (found?: boolean) => boolean;
 }
 
-/** Pipelines by dynamic programming; those of another schedule than 1F1B are simulated then. */
+/** Pipelines by dynamic programming; on more than five devices also of another schedule that is forced. */
 function* pipelines(
   request: PlanRequest,
   grain: Grain,
   slicing: Slicing,
-  { least, most, kind, below, spent }: Wanted,
+  { least, most, fastest, spent }: Wanted,
 ): Generator<Candidate> {
-  const options = optionsOf(request.parallelism ?? {});
+  const { parallelism: forced = {} } = request;
+  const { schedule = '1f1b' } = forced;
+  const options = optionsOf(forced);
   const { model, family } = grain;
   const { microBatches } = slicing;
   const common = { ...grain, slicing, stagesPerRank: 1 };
-  if (kind === '1f1b') {
+  if (schedule === '1f1b') {
     const inFlight = (fromEnd: number) => Math.min(microBatches, fromEnd);
-    const chain = bestChain({ model, family, slicing, options, least, most, inFlight, below, spent });
+    const limits = { least, most, inFlight, below: fastest(), spent };
+    const chain = bestChain({ model, family, slicing, options, ...limits });
     if (!chain) return;
-    yield { ...common, ...chain, kind: chain.choices.length === 1 ? 'data-parallel' : kind };
+    yield { ...common, ...chain, kind: chain.choices.length === 1 ? 'data-parallel' : schedule };
     return;
   }
-  if (family.complete || kind === 'interleaved') return;
+  if (family.complete) return;
   for (let ranks = Math.max(2, least); ranks <= most; ranks++) {
-    const table = timetable(kind, ranks, 1, microBatches);
+    if (spent()) return;
+    const stagesPerRank = stagesPerRankOf(schedule, forced);
+    const table = timetable(schedule, ranks, stagesPerRank, microBatches);
     if (!table) continue;
-    const inFlight = (fromEnd: number) => table.inFlight[ranks - fromEnd] ?? microBatches;
-    const limits = { least: ranks, most: ranks, inFlight, below: Infinity, spent };
+    // of the several stages of a rank each holds a part of what one of all their units would
+    const inFlight = (fromEnd: number) => {
+      const held = table.inFlight.filter((_, stage) => stage % ranks === ranks - fromEnd);
+      return Math.ceil(held.reduce((sum, count) => sum + count, 0) / stagesPerRank);
+    };
+    const limits = { least: ranks, most: ranks, inFlight, below: MOST_GAINED * fastest(), spent };
     const chain = bestChain({ model, family, slicing, options, ...limits });
-    if (!chain) continue;
-    const { seconds } = play(model, { schedule: table.schedule, slicing, choices: chain.choices });
-    yield { ...common, ...chain, seconds, kind };
+    const again = chain && rescheduled({ ...common, ...chain, kind: '1f1b' }, schedule, stagesPerRank, options);
+    if (again) yield again;
   }
 }
 
@@ -211,7 +234,7 @@ function* simulated(
   const kinds = forced.schedule ? [forced.schedule] : SCHEDULE_KINDS;
   for (const kind of kinds) {
     for (let ranks = Math.max(2, least); ranks <= most; ranks++) {
-      const stagesPerRank = kind === 'interleaved' ? (forced.stagesPerRank ?? INTERLEAVED_STAGES) : 1;
+      const stagesPerRank = stagesPerRankOf(kind, forced);
       const grain = grains.forPipelines(ranks, ranks * stagesPerRank);
       if (!grain) continue;
       const { model, family } = grain;

@@ -42,6 +42,12 @@ export function validateRequest({ layers, batch, devices, parallelism = {} }: Pl
     );
   }
   if (data !== undefined && data > batch) throw new BatchTooSmallError(batch, data);
+  if (schedule === 'interleaved' && batch < (pipeline ?? 2)) {
+    throw new PlacementError(
+      `parallelism.schedule: interleaved passes micro-batches in groups of ${pipeline ?? 2}, but the batch has ${batch} ` +
+        `samples; use a batch of ${pipeline ?? 2} or more, or another schedule`,
+    );
+  }
   if (pipeline !== undefined && schedule === 'interleaved' && microBatches !== undefined) {
     makeSchedule(schedule, { ranks: pipeline, microBatches, stagesPerRank: INTERLEAVED_STAGES });
   }

@@ -1,5 +1,6 @@
 import t from 'tap';
-import type { Device } from '../../../scheduler/index.js';
+import { DEFAULT_STREAM, streamQueueBytes } from '../../../collectives/index.js';
+import { STREAM_QUEUE_BYTES, type Device } from '../../../scheduler/index.js';
 import { lowerBound, makePlan, type Forced, type LayerProfile } from '../../../scheduler/planner/index.js';
 import { Balancer } from '../../../scheduler/planner/balance.js';
 
@@ -66,6 +67,34 @@ t.test('what is forced is what is planned', async (t) => {
     shared.stages[0]!.replicas.map(({ samplesPerStep }) => samplesPerStep),
     [24, 8],
   );
+});
+
+t.test('schedules are forced on many devices as on few', async (t) => {
+  const many = Array.from({ length: 8 }, (_, i) => device(i, 1 + (i % 3)));
+  for (const schedule of ['gpipe', '1f1b', 'zero-bubble', 'interleaved'] as const) {
+    const made = plan(model(24), many, { schedule, data: 1, microBatches: 8 });
+    t.equal(made.schedule.kind, schedule);
+    t.equal(made.stages.length % (made.schedule.stagesPerRank ?? 1), 0);
+    t.equal(made.stages.flatMap(({ nodes }) => nodes).length, 24);
+  }
+  const three = plan(model(24), many, { schedule: 'interleaved', pipeline: 3, stagesPerRank: 3 });
+  t.equal(three.stages.length, 9);
+  t.equal(three.schedule.microBatches % 3, 0, 'micro-batches are passed in groups of three');
+  t.throws(() => plan(model(24), many, { schedule: 'interleaved', pipeline: 3 }, 2), {
+    code: 'bad_placement',
+    message: /in groups of 3, but the batch has 2/,
+  });
+});
+
+t.test('of plans that are as fast as each other the simplest is taken', async (t) => {
+  const alone = plan(model(8), [device(0), device(1, 0.01)]);
+  t.equal(alone.stages[0]!.replicas.length, 1, 'a device that gains a hundredth is left out');
+  t.equal(alone.schedule.microBatches, 1);
+  t.ok(alone.rejected.some(({ plan: name }) => name === 'with host/cpu:1'));
+});
+
+t.test('queues of streams are counted as collectives bound them', async (t) => {
+  t.equal(STREAM_QUEUE_BYTES, streamQueueBytes(DEFAULT_STREAM));
 });
 
 t.test('what no device holds alone is cut', async (t) => {
