@@ -12,7 +12,8 @@ export interface SampleAxis {
 }
 
 /**
- * Tells from a value's types for two numbers of samples where its samples are.
+ * Tells from a value's types for two numbers of samples where its samples are. Types do not tell whether rows of a
+ * sample lie together; `unitsOf` does not cut where they may not.
  * @param value its name, for messages
  * @param a its type for `aSamples` samples
  * @param b its type for `bSamples`, another number

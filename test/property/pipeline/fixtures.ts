@@ -33,7 +33,7 @@ export function load(name: string): Fixture {
 }
 
 /** Deterministic values for an input; ids are small. */
-function fill({ dtype, shape }: TensorType, random: Random): Reference {
+export function fill({ dtype, shape }: TensorType, random: Random): Reference {
   const whole = dtype !== 'float32';
   const data = Float64Array.from({ length: sizeOf(shape) }, () =>
     whole ? random.below(2) : random.below(2000) / 1000 - 1,
