@@ -1,6 +1,6 @@
 /**
  * Idle time of pipelines: of each schedule, as the simulator plays it with equal stages and free messages, beside its
- * published formula; and of runs, from their trace.json, beside what the plan next to it predicts.
+ * published formula; and of runs, from their trace.json, beside what the plan next to it predicts, with a picture of both.
  *
  * usage: node dist/bench/pipeline-bubbles.js [TRACE.json]...
  */
@@ -15,10 +15,12 @@ import {
   makeSchedule,
   simulate,
   timelineOf,
+  toText,
   uniformCosts,
   type Pair,
   type Plan,
   type ScheduleKind,
+  type Timeline,
 } from '../scheduler/index.js';
 
 interface Published {
@@ -94,12 +96,21 @@ function simulated(): void {
   print(['SCHEDULE', 'RANKS', 'MICRO-BATCHES', 'SIMULATED', 'PUBLISHED', 'FORMULA'], rows);
 }
 
-/** A run's bubble beside that of its plan, played with what the plan predicts, and the formula of equal stages. */
-function measured(path: string): readonly string[] {
-  const { events, names } = fromChromeTrace(JSON.parse(readFileSync(path, 'utf8')));
-  const { steps } = bubbleOf(events);
+interface Run extends Timeline {
+  readonly path: string;
+  /** plan.json beside the trace, where there is one. */
+  readonly plan: Plan | undefined;
+}
+
+function readRun(path: string): Run {
   const beside = join(dirname(path), 'plan.json');
   const plan = existsSync(beside) ? (JSON.parse(readFileSync(beside, 'utf8')) as Plan) : undefined;
+  return { ...fromChromeTrace(JSON.parse(readFileSync(path, 'utf8'))), path, plan };
+}
+
+/** A run's bubble beside that of its plan, played with what the plan predicts, and the formula of equal stages. */
+function measured({ events, names, plan }: Run): readonly string[] {
+  const { steps } = bubbleOf(events);
   const { bubble, stepSeconds } = compare(plan ? timelineOf(plan).events : [], events);
   const { kind = '?', microBatches = 0, stagesPerRank = 1 } = plan?.schedule ?? {};
   const p = (plan?.stages.length ?? 0) / stagesPerRank;
@@ -113,6 +124,22 @@ function measured(path: string): readonly string[] {
     published,
     ...pairOf(stepSeconds, (seconds) => `${(1000 * seconds).toFixed(1)} ms`),
   ];
+}
+
+/** The run's last step, and the plan's. */
+function picturesOf({ events, names, path, plan }: Run): string {
+  const last = events.reduce((most, { step }) => Math.max(most, step), 0);
+  const options = {
+    columns: process.stdout.isTTY ? process.stdout.columns : 120,
+    colour: process.stdout.isTTY,
+  };
+  const own = toText(
+    events.filter(({ step }) => step === last),
+    { ...options, names: { ...names, title: `${path}, step ${last}` } },
+  );
+  if (!plan) return own;
+  const predicted = timelineOf(plan);
+  return `${own}\n${toText(predicted.events, { ...options, names: predicted.names })}`;
 }
 
 /** Real, then simulated. */
@@ -135,10 +162,10 @@ function print(header: readonly string[], rows: readonly (readonly string[])[]):
     );
 }
 
-const traces = process.argv.slice(2);
+const runs = process.argv.slice(2).map(readRun);
 console.log(`${cpus()[0]?.model ?? 'unknown CPU'}, Node ${process.version}`);
 simulated();
-if (traces.length > 0) {
+if (runs.length > 0) {
   console.log('\nRuns, from their traces, beside their plans as simulated and equal stages:');
   const header = [
     'JOB',
@@ -150,5 +177,6 @@ if (traces.length > 0) {
     'STEP',
     'SIMULATED',
   ];
-  print(header, traces.map(measured));
+  print(header, runs.map(measured));
+  for (const run of runs) console.log(`\n${picturesOf(run)}`);
 }

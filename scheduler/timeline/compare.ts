@@ -8,15 +8,15 @@ export interface Pair {
   readonly real: number | null;
 }
 
-/** What was predicted beside what was, each a mean over the steps that there are. */
+/** What was predicted beside what was, over the steps that there are. */
 export interface Comparison {
-  /** From the first event of a step to the end of the last. */
+  /** From the first event of a step to the end of the last: the median. */
   readonly stepSeconds: Pair;
   /** See `bubbleOf`. */
   readonly bubble: Pair;
-  /** Seconds a step in which each rank computes. */
+  /** Seconds a step in which each rank computes: means. */
   readonly busySeconds: readonly Pair[];
-  /** Of the kinds that either has: seconds of one event. */
+  /** Of the kinds that either has: mean seconds of one event. */
   readonly kinds: readonly { readonly kind: EventKind; readonly meanSeconds: Pair }[];
 }
 
@@ -28,7 +28,7 @@ export function compare(simulated: readonly TraceEvent[], real: readonly TraceEv
     return { simulated: of(both[0]!), real: of(both[1]!) };
   };
   return {
-    stepSeconds: pair(({ bubble: { steps } }) => mean(steps.map(({ wholeSeconds }) => wholeSeconds))),
+    stepSeconds: pair(({ bubble: { steps } }) => median(steps.map(({ wholeSeconds }) => wholeSeconds))),
     bubble: pair(({ bubble: { steps, bubble } }) => (steps.length > 0 ? bubble : null)),
     busySeconds: Array.from({ length: ranks }, (_, rank) =>
       pair(({ bubble: { steps } }) => mean(steps.map(({ busy }) => busy[rank]!))),
@@ -51,4 +51,11 @@ function durations(events: readonly TraceEvent[], kind: EventKind): readonly Sec
 
 function mean(values: readonly number[]): number | null {
   return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function median(values: readonly number[]): number | null {
+  if (values.length === 0) return null;
+  const sorted = [...values].sort((a, b) => a - b);
+  const [low, high] = [sorted[(sorted.length - 1) >> 1]!, sorted[sorted.length >> 1]!];
+  return (low + high) / 2;
 }

@@ -140,6 +140,9 @@ t.test('predicted and real side by side', async (t) => {
     { kind: 'forward', meanSeconds: { simulated: 1, real: 2 } },
     { kind: 'update', meanSeconds: { simulated: null, real: 2.5 } },
   ]);
+  const slow = real.map((e) => (e.step === 1 && e.kind === 'update' ? { ...e, end: e.end + 50 } : e));
+  const more = [...slow, ...real.map((e) => ({ ...e, step: e.step + 2 }))];
+  t.equal(compare([], more).stepSeconds.real, 6.5, 'one slow step does not move the median');
   t.same(compare([], []), {
     stepSeconds: { simulated: null, real: null },
     bubble: { simulated: null, real: null },
