@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { JobRecord, MetricRow } from '../../../protocol/index.js';
+import { bubbleOf, fromChromeTrace } from '../../../scheduler/index.js';
 import { jobOf, setUp, weightBytes } from './fixture.js';
 import { ScriptedWorker } from './scripted-worker.js';
 
@@ -37,6 +38,12 @@ t.test('a job from submission to results, on two devices', async (t) => {
   for (const file of ['model.onnx', 'weights.safetensors', 'plan.json', 'report.json', 'metrics.jsonl']) {
     t.ok(readFileSync(join(job.output.directory, file)).length > 0, file);
   }
+  const trace = fromChromeTrace(JSON.parse(readFileSync(join(job.output.directory, 'trace.json'), 'utf8')));
+  t.equal(bubbleOf(trace.events).bubble, 0.25);
+  t.same(trace.names.ranks, [
+    { device: 'host/cpu:0', host: 'host' },
+    { device: 'host/cpu:1', host: 'host' },
+  ]);
   const { body: devices } = await rest.ask<{ devices: { state: string }[] }>('GET', '/v1/devices');
   t.strictSame(
     devices.devices.map((device) => device.state),

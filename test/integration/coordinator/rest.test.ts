@@ -138,6 +138,7 @@ t.test('files of the output, and nothing else of the disk', async (t) => {
     'plan.json',
     'report.json',
     /^tensorboard\/events/,
+    'trace.json',
     'weights.safetensors',
   ]);
   for (const file of body.files)

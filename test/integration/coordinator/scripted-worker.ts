@@ -205,9 +205,17 @@ export class ScriptedWorker extends EventEmitter {
     this.tell({ case: 'checkpoint', value });
   }
 
-  /** The end of training; the first replica of each pipeline rank hands its weights over first. */
+  /** What a rank records of itself: one step. */
+  private async putTrace({ rank }: Launch): Promise<string> {
+    const trace = Buffer.from(JSON.stringify({ rank, events: [['step', 0, 0, 3, 100 + rank, 102]] }));
+    await this.put(sha256(trace), trace);
+    return sha256(trace);
+  }
+
+  /** The end of training; the first replica of each pipeline rank hands its weights over first, each rank its trace. */
   async finish(launch: Launch, steps: number, { weights = true } = {}): Promise<void> {
     const weightsSha256 = weights ? await this.putPart(launch) : '';
+    const traceSha256 = await this.putTrace(launch);
     const { jobId, epoch, rank } = launch;
     const summary = {
       peakBytes: 2e8,
@@ -218,7 +226,7 @@ export class ScriptedWorker extends EventEmitter {
     };
     this.tell({
       case: 'finished',
-      value: create(RankFinishedSchema, { jobId, epoch, rank, weightsSha256, ...summary }),
+      value: create(RankFinishedSchema, { jobId, epoch, rank, weightsSha256, traceSha256, ...summary }),
     });
   }
 
