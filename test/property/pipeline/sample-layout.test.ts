@@ -16,8 +16,7 @@ import {
   type Reference,
   type TypedGraph,
 } from '../../../graph/index.js';
-import { sampleAxis } from '../../../graph/pipeline/index.js';
-import { undividedValues } from '../../../graph/pipeline/sample-layout.js';
+import { sampleAxis, undividedValues } from '../../../graph/pipeline/index.js';
 import { setDropout } from '../../../graph/training/index.js';
 import { recurrentLoop } from '../../unit/graph/bodies.js';
 import { fill, fixtures, load } from './fixtures.js';
