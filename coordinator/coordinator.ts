@@ -91,7 +91,7 @@ async function assemble(options: CoordinatorOptions, closers: Closers): Promise<
   });
   closers.push(() => members.close());
   const plan: PlanJob = (job, model, devices) =>
-    preparation.plan(planQuestion(job, model, devices, { links: [] }));
+    preparation.plan(planQuestion(job, model, devices, members.topology()));
   const dispatcher: Dispatcher = new Dispatcher({
     board,
     members,

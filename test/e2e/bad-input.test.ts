@@ -35,7 +35,8 @@ const CASES: [name: string, files: Files, code: RegExp, message: RegExp][] = [
   ['NaN in the data', { ...mlpJob(), 'x.npy': npy('<f4', [64, 1, 28, 28], withNaN), 'y.npy': npyFiles(digits).labels }, /data_value/, /x\.npy.*5/],
   ['rows outside the file', yaml((text) => text.replace('target: y.npy', 'target: y.npy, rows: [0, 9999]')), /data_rows/, /9999/],
   ['fewer samples than devices', mlpJob('batch: 1\nepochs: 1\nparallelism: { data: 2 }'), /batch_too_small/, /batch: 1/],
-  ['more devices than there are', mlpJob('batch: 32\nepochs: 1\nparallelism: { data: 3 }'), /bad_placement/, /parallelism/],
+  ['more micro-batches than samples', mlpJob('batch: 32\nepochs: 1\nparallelism: { microBatches: 33 }'), /bad_placement/, /job\.yaml:\d+: parallelism\.microBatches: 33 of a batch of 32/],
+  ['an unknown schedule', mlpJob('batch: 32\nepochs: 1\nparallelism: { schedule: zigzag }'), /bad_job_file/, /job\.yaml:\d+: parallelism\.schedule: .*"gpipe" or "1f1b"/],
   ['a loss that does not fit', yaml((text) => text.replace('cross_entropy', 'hinge')), /bad_job_file/, /job\.yaml:\d+: loss/],
 ]; // prettier-ignore
 

@@ -55,5 +55,8 @@ ${overrides}
   };
 }
 
-/** A job that would go on for hours. */
-export const ENDLESS = 'batch: 32\nsteps: 1000000';
+/** Both devices train, though one would be faster with a model as small as these. */
+export const ON_BOTH = 'parallelism: { data: 2, pipeline: 1 }';
+
+/** A job on two devices that would go on for hours. */
+export const ENDLESS = `batch: 32\nsteps: 1000000\n${ON_BOTH}`;

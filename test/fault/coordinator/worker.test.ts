@@ -54,7 +54,9 @@ async function train(
     );
   }
   t.teardown(() => workers.forEach((worker) => worker.close()));
-  const { body } = await rest.submit(jobOf({ name: `fault ${names}` }));
+  const { body } = await rest.submit(
+    jobOf({ name: `fault ${names}`, parallelism: { data: hosts, pipeline: 1 } }),
+  );
   const launched = (worker: ScriptedWorker): Launch => [...worker.launches.values()][0]!.launch;
   return { id: body.id, workers, launched, device: (worker: ScriptedWorker) => `${worker.name}/cpu:0` };
 }
