@@ -34,6 +34,7 @@ export function makePlan(request: PlanRequest): Plan {
     gap: (best.seconds - boundSeconds) / boundSeconds,
     rejected: [
       ...otherKinds(best, others),
+      ...noPipeline(request, [best, ...others]),
       ...unfit(request).slice(0, MOST_OF_A_KIND),
       ...idle(request, described).slice(0, MOST_OF_A_KIND),
     ],
@@ -51,6 +52,16 @@ function otherKinds(best: Candidate, others: readonly Candidate[]): readonly Rej
     if (plan !== other.kind && ++alone > MOST_OF_A_KIND) return [];
     return [{ plan, reason: whyNot(other, best), predictedStepSeconds: other.seconds }];
   });
+}
+
+/** Searches keep to what may be faster: where they found no pipeline, all of them are slower. */
+function noPipeline(
+  { devices, parallelism: { data, pipeline } = {} }: PlanRequest,
+  candidates: readonly Candidate[],
+): readonly RejectedPlan[] {
+  const considered = pipeline === undefined && devices.length >= 2 * (data ?? 1);
+  if (!considered || candidates.some(({ choices }) => choices.length > 1)) return [];
+  return [{ plan: 'pipelines', reason: 'none of 2 stages or more is faster' }];
 }
 
 /** Devices on which the model does not fit alone. */

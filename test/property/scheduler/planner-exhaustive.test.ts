@@ -108,6 +108,8 @@ function product<T>(lists: readonly (readonly T[])[]): readonly (readonly T[])[]
   );
 }
 
+t.setTimeout(600_000);
+
 t.test(`at most 5 % worse than all plans there are, ${INSTANCES} instances`, { timeout: 600_000 }, (t) => {
   const ratios: number[] = [];
   fc.assert(
