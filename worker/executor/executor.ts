@@ -149,8 +149,8 @@ export class Executor implements RankHost {
   /** From the launch to the last trace of the run. Never rejects. */
   private async follow(id: RunId, run: RankRun, plan: Uint8Array): Promise<void> {
     try {
-      const { summary, weightsPath } = await run.train(plan);
-      this.send({ kind: 'finished', run: id, summary, weightsPath, tracePath: null });
+      const { summary, weightsPath, tracePath } = await run.train(plan);
+      this.send({ kind: 'finished', run: id, summary, weightsPath, tracePath });
     } catch (error) {
       if (!(error instanceof StoppedError)) this.send({ kind: 'failed', run: id, error: reportOf(error) });
     }

@@ -94,7 +94,12 @@ export class PipelineEvaluator {
     );
   }
 
-  private feed({ data, step, statistics }: CompiledStage, batch: ArrayBuffer, part: MicroBatchPart, first: number) {
+  private feed(
+    { data, step, statistics }: CompiledStage,
+    batch: ArrayBuffer,
+    part: MicroBatchPart,
+    first: number,
+  ) {
     if (data) {
       const indices = Uint32Array.from({ length: part.end - part.start }, (_, i) => first + part.start + i);
       const what = { indices, first: part.start, lossScale: 1, seed: 0, step: 0 };
@@ -103,7 +108,12 @@ export class PipelineEvaluator {
     statistics.write(batch);
   }
 
-  private score({ step, data, loss, output }: CompiledStage, batch: ArrayBuffer, count: number, sums: Sums): void {
+  private score(
+    { step, data, loss, output }: CompiledStage,
+    batch: ArrayBuffer,
+    count: number,
+    sums: Sums,
+  ): void {
     const layout = step.layouts.get('batch')!;
     const target = layout.fields.get(data!.target)!;
     const { shape } = layout.fields.get(output!)!;

@@ -134,8 +134,7 @@ export class PipelineStep {
     await this.unlessFailed(own.ready(phase.uses));
     if (phase.writes.length > 0) await this.unlessFailed(this.gradientsBack.get(stage) ?? Promise.resolve());
     while (this.asked.length >= MOST_ASKED) await this.unlessFailed(this.asked.shift()!);
-    const outgoing = first ? 'sent' : 'sentGradients';
-    if (phase.sequence && kind !== 'backward-weight') own.hold(outgoing); // until it is sent, or known that it is not
+    for (const name of phase.makes) own.hold(name); // until it is sent
     const over = this.start(own, phase, part);
     over.catch((error: unknown) => this.fail(error));
     own.settled = over;
@@ -170,7 +169,7 @@ export class PipelineStep {
         }
       },
     );
-    this.record(phase.kind, stage, part, timings);
+    this.record(own.compiled.fused ? 'step' : phase.kind, stage, part, timings);
     if (phase.kind === 'forward') {
       const batch = own.get('batch');
       if (own.compiled.loss !== undefined) {
@@ -179,9 +178,6 @@ export class PipelineStep {
       }
       own.compiled.statistics.read(batch);
     }
-    const sends = phase.kind === 'forward' ? own.compiled.source.sends : own.compiled.source.sendsGradients;
-    if (sends.length === 0 && phase.kind !== 'backward-weight')
-      own.release(phase.kind === 'forward' ? 'sent' : 'sentGradients');
     own.advance();
   }
 
@@ -226,7 +222,12 @@ export class PipelineStep {
     return (end - start) / this.shape.indices.length;
   }
 
-  private record(kind: Compute, stage: number, { microBatch }: MicroBatchPart, timings: readonly SegmentTiming[]): void {
+  private record(
+    kind: Compute | 'step',
+    stage: number,
+    { microBatch }: MicroBatchPart,
+    timings: readonly SegmentTiming[],
+  ): void {
     for (const { startedAt, computeSeconds, restSeconds } of timings) {
       const seconds = computeSeconds + restSeconds;
       this.computeSeconds += seconds;

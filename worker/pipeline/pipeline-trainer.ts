@@ -1,7 +1,6 @@
 import { Sampler, type Dataset } from '../../data/index.js';
 import type { RunPlan } from '../../protocol/index.js';
-import { makeSchedule, type Action } from '../../scheduler/index.js';
-import { InvariantError } from '../../base/index.js';
+import type { Action } from '../../scheduler/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import type { EngineParameters } from '../run/engine-parameters.js';
 import { Gradients } from '../run/gradients.js';
@@ -12,6 +11,7 @@ import { TraceRecorder } from '../trace/index.js';
 import { partsWithHops, type MicroBatchPart } from './neighbours.js';
 import { PipelineStep, type StepContext, type StepShape } from './pipeline-step.js';
 import { Pools } from './pools.js';
+import { programOf } from './program.js';
 import type { CompiledStage, StageModel } from './stage-model.js';
 import type { Streams } from './transfer.js';
 import { transfersOf, type Transfers } from './transfers.js';
@@ -27,14 +27,6 @@ export interface PipelineTrainerOptions {
   readonly streams: Streams;
   readonly thread: ComputeThread;
   readonly trace: TraceRecorder;
-}
-
-/** A rank's program of a schedule. @throws ScheduleError for a schedule that cannot be */
-export function programOf({ pipeline }: Pick<RunPlan, 'pipeline'>, pipelineRanks: number, pipelineRank: number) {
-  const { kind, microBatches, stagesPerRank } = pipeline;
-  if (kind === 'data-parallel') throw new InvariantError('a plan of several stages has a schedule');
-  const schedule = makeSchedule(kind, { ranks: pipelineRanks, microBatches, stagesPerRank });
-  return schedule.programs[pipelineRank]!;
 }
 
 /**
@@ -57,7 +49,7 @@ export class PipelineTrainer {
     const { plan, dataset, model, memory, update, parameters, streams, thread, trace } = options;
     const { batch, seed } = plan;
     this.sampler = new Sampler({ length: dataset.length, batch, order: 'shuffled', seed });
-    this.program = programOf(plan, model.pipelineRanks, model.pipelineRank);
+    this.program = programOf(plan, model.pipelineRank);
     this.gradients = new Gradients(memory, (bucket) => update.reduce(bucket));
     this.pools = new Map(model.own.map((stage) => [stage, new Pools(thread)]));
     this.context = {

@@ -29,7 +29,7 @@ export function routesOf(producers: readonly Share[], consumers: readonly Share[
   const routes: Route[] = [];
   let producer = 0;
   for (const [consumer, { start: from, end: to }] of consumers.entries()) {
-    for (let start = from; start < to; ) {
+    for (let start = from; start < to;) {
       while (producers[producer]!.end <= start) producer++;
       const end = Math.min(to, producers[producer]!.end);
       routes.push({ producer, consumer, start, end, first: start === from });
@@ -40,14 +40,24 @@ export function routesOf(producers: readonly Share[], consumers: readonly Share[
 }
 
 /** The routes that end at a consumer, as it sees them. @param ranks of the producers */
-export function hopsUp(routes: readonly Route[], consumer: number, own: Share, ranks: readonly number[]): readonly Hop[] {
+export function hopsUp(
+  routes: readonly Route[],
+  consumer: number,
+  own: Share,
+  ranks: readonly number[],
+): readonly Hop[] {
   return routes
     .filter((route) => route.consumer === consumer)
     .map((route) => hop(route, own, ranks[route.producer]!));
 }
 
 /** The routes that begin at a producer, as it sees them. @param ranks of the consumers */
-export function hopsDown(routes: readonly Route[], producer: number, own: Share, ranks: readonly number[]): readonly Hop[] {
+export function hopsDown(
+  routes: readonly Route[],
+  producer: number,
+  own: Share,
+  ranks: readonly number[],
+): readonly Hop[] {
   return routes
     .filter((route) => route.producer === producer)
     .map((route) => hop(route, own, ranks[route.consumer]!));

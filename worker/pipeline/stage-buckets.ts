@@ -50,7 +50,8 @@ export function bucketsOf(
     }
   };
   for (const { parameters } of [...own].reverse()) {
-    const alone = (name: string) => differentiated.has(name) && holders.get(name)!.size === 1 && !placed.has(name);
+    const alone = (name: string) =>
+      differentiated.has(name) && holders.get(name)!.size === 1 && !placed.has(name);
     add(parameters.filter(alone), [pipelineRank]);
   }
   // in the model's order, so that all holders have them alike
@@ -60,7 +61,8 @@ export function bucketsOf(
     const key = [...holders.get(name)!].sort((a, b) => a - b).join();
     tied.set(key, [...(tied.get(key) ?? []), name]);
   }
-  for (const [key, names] of [...tied].sort(([a], [b]) => (a < b ? -1 : 1))) add(names, key.split(',').map(Number));
+  for (const [key, names] of [...tied].sort(([a], [b]) => (a < b ? -1 : 1)))
+    add(names, key.split(',').map(Number));
   const fixed = mine.filter((name) => !differentiated.has(name));
   return { trained, fixed: layoutBuckets(fixed.map(pack), Infinity) };
 }

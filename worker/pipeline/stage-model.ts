@@ -22,6 +22,7 @@ import { Programs, type Compiled } from '../run/programs.js';
 import { float32Of } from '../run/rank-memory.js';
 import { RunningStatistics, type StepStatistics } from '../statistics/index.js';
 import { bucketsOf, type HeldBucket } from './stage-buckets.js';
+import { backwardFollows } from './program.js';
 import { SCALE, StageStep, type PhaseSource, type StageSource } from './stage-step.js';
 
 /** More sizes of micro-batches than this are compiled anew when they come again. */
@@ -38,6 +39,8 @@ export interface CompiledStage {
   /** Whether gradients start here: LOSS_SCALE is in the batch. */
   readonly scaled: boolean;
   readonly statistics: StepStatistics;
+  /** Whether its forward program is all of its work, backward pass included. */
+  readonly fused: boolean;
   /** In the batch, of the last stage: the mean loss, and in an evaluation the model's output. */
   readonly loss: string | undefined;
   readonly output: string | undefined;
@@ -66,6 +69,8 @@ export class StageModel {
   /** Parameters that any stage uses. */
   private readonly used = new Set<string>();
   private readonly thawed: readonly string[];
+  /** Whether the last stage computes forward and backward in one program. */
+  private readonly fuses: boolean;
   private readonly names: readonly (readonly string[])[];
 
   /**
@@ -84,6 +89,7 @@ export class StageModel {
     this.pipelineRanks = pipelineRanksOf(plan);
     this.pipelineRank = plan.ranks[rank]!.pipelineRank;
     this.names = plan.pipeline.stages.map(({ nodes }) => nodes);
+    this.fuses = backwardFollows(plan, this.names.length - 1);
     this.own = [...this.names.keys()].filter((stage) => stage % this.pipelineRanks === this.pipelineRank);
     const parameters = [...graph.parameters.keys()];
     const frozen = frozenParameters(plan.frozen, parameters);
@@ -141,6 +147,7 @@ export class StageModel {
       parameters: this.thawed,
       recompute: stages.map(({ recompute }) => recompute),
       splitBackward: kind === 'zero-bubble',
+      fused: stages.map((_, stage) => this.fuses && stage === stages.length - 1),
     });
     for (const { parameters } of built) for (const name of parameters) this.used.add(name);
     return built;
@@ -170,7 +177,8 @@ export class StageModel {
     const users = new Map<string, number>();
     stages.forEach(({ statistics, forward }, stage) => {
       const moved = statistics.flatMap(({ mean, variance }) => [mean.buffer, variance.buffer]);
-      for (const name of [...moved, ...forward.inputs]) if (all.has(name)) users.set(name, stage % this.pipelineRanks);
+      for (const name of [...moved, ...forward.inputs])
+        if (all.has(name)) users.set(name, stage % this.pipelineRanks);
     });
     return new Map([...all].filter(([name]) => (users.get(name) ?? 0) === this.pipelineRank));
   }
@@ -196,6 +204,7 @@ export class StageModel {
         masks: graphs.dropout,
         target: target!,
         statistics: graphs.statistics,
+        fused: this.fuses && stage === built.length - 1,
         loss: graphs.loss,
         output: undefined,
         axisOf: axes,
@@ -219,6 +228,7 @@ export class StageModel {
         masks: [],
         target: target!,
         statistics: [],
+        fused: false,
         loss,
         output,
         axisOf: axes,
@@ -226,10 +236,14 @@ export class StageModel {
     });
   }
 
-  private async compile(samples: number, describe: (stage: number) => StageDescription): Promise<CompiledStages> {
+  private async compile(
+    samples: number,
+    describe: (stage: number) => StageDescription,
+  ): Promise<CompiledStages> {
     const stages = new Map<number, CompiledStage>();
     try {
-      for (const stage of this.own) stages.set(stage, await this.compileStage(stage, samples, describe(stage)));
+      for (const stage of this.own)
+        stages.set(stage, await this.compileStage(stage, samples, describe(stage)));
     } catch (error) {
       for (const { step } of stages.values()) await step.dispose();
       throw error;
@@ -243,13 +257,18 @@ export class StageModel {
     };
   }
 
-  private async compileStage(stage: number, samples: number, about: StageDescription): Promise<CompiledStage> {
+  private async compileStage(
+    stage: number,
+    samples: number,
+    about: StageDescription,
+  ): Promise<CompiledStage> {
     const { phases, edges, target, masks } = about;
     const graphs = phases.flatMap(({ graph }) => graph ?? []);
     const received = new Set([...edges.receives, ...edges.receivesGradients].map(({ at }) => at));
     const types = new Map<string, TensorType>(graphs.flatMap(({ types: all }) => [...all]));
     const inputs = this.inputNames();
-    const reads = (name: string) => graphs.some((graph) => graph.inputs.includes(name) && !received.has(name));
+    const reads = (name: string) =>
+      graphs.some((graph) => graph.inputs.includes(name) && !received.has(name));
     const reading = inputs.some(reads) || (about.loss !== undefined && reads(target.name));
     const fields = new Map<string, TensorType>();
     if (reading) {
@@ -280,6 +299,7 @@ export class StageModel {
       masks,
       scaled,
       statistics: this.statistics.forStep(about.statistics, running, step.layouts.get('batch')!),
+      fused: about.fused,
       loss: about.loss,
       output: about.output,
       axisOf: about.axisOf,
@@ -297,6 +317,7 @@ interface StageDescription {
   readonly masks: readonly Mask[];
   readonly target: { readonly name: string; readonly type: TensorType };
   readonly statistics: StageGraphs['statistics'];
+  readonly fused: boolean;
   readonly loss: string | undefined;
   readonly output: string | undefined;
   readonly axisOf: (value: string) => number | undefined;
@@ -316,7 +337,8 @@ function axesOf(
   return (value) => {
     types ??= typesOf(buildTwice());
     const [type, other] = [own.get(value), types.get(value)];
-    if (!type || !other) throw new InvariantError(`"${value}" does not cross a boundary for ${2 * samples} samples`);
+    if (!type || !other)
+      throw new InvariantError(`"${value}" does not cross a boundary for ${2 * samples} samples`);
     return sampleAxis(value, type, samples, other, 2 * samples)?.axis;
   };
 }

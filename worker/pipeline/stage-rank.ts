@@ -46,14 +46,17 @@ export class StageRank implements CompiledRank {
   /** Compiles what a full batch takes. */
   static async compile(options: StageRankOptions): Promise<StageRank> {
     const { model, plan, rank } = options;
-    for (const samples of new Set(plan.ranks[rank]!.samples)) if (samples > 0) await model.training.for(samples);
+    for (const samples of new Set(plan.ranks[rank]!.samples))
+      if (samples > 0) await model.training.for(samples);
     return new StageRank(options, holdersOf(plan, model));
   }
 
   get arenaBytes(): number {
     const { model, ring } = this.options;
     const rings = 1 + this.holders.length;
-    return RankMemory.bytesFor(this.buckets, model.settings[0]!.rule, this.spread) + rings * ringArenaBytes(ring);
+    return (
+      RankMemory.bytesFor(this.buckets, model.settings[0]!.rule, this.spread) + rings * ringArenaBytes(ring)
+    );
   }
 
   async connect(connection: Connection): Promise<RankPart> {
@@ -66,14 +69,18 @@ export class StageRank implements CompiledRank {
       return joined;
     };
     const { train, validation } = datasets;
-    const rows = { training: train.length, validation: validation ? sizesOf(validation.length, plan.batch) : [] };
+    const rows = {
+      training: train.length,
+      validation: validation ? sizesOf(validation.length, plan.batch) : [],
+    };
     const { up, down } = peersOf(plan, rank, rows);
     const [world, streams, ...rings] = await Promise.all([
       join(),
       openStreams([...up, ...down], connection),
       ...this.holders.map(({ name, ranks }) => join({ name, ranks })),
     ]);
-    const ringOf = (bucket: number) => rings[this.holders.findIndex(({ buckets }) => buckets.includes(bucket))]!;
+    const ringOf = (bucket: number) =>
+      rings[this.holders.findIndex(({ buckets }) => buckets.includes(bucket))]!;
     const memory = new RankMemory(arena, this.buckets, model.settings[0]!.rule, this.spread);
     memory.load(model.graph.parameters);
     const parameters = await EngineParameters.place(thread, memory, model.fixedBuffers());

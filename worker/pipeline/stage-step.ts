@@ -10,6 +10,8 @@ import { layoutBatch, type BatchLayout } from '../run/batch-layout.js';
  */
 export const BUFFERS = ['batch', 'received', 'sent', 'receivedGradients', 'sentGradients', 'kept'] as const;
 export type BufferName = (typeof BUFFERS)[number];
+const SENT = ['sent', 'sentGradients'] as const;
+export type Sent = (typeof SENT)[number];
 
 /** A program of a stage as it is compiled from. */
 export interface PhaseSource {
@@ -39,6 +41,8 @@ export interface Phase {
   readonly sequence: Sequence | undefined;
   /** Buffers of the micro-batch that it takes, in the sequence's order; parameters follow, then gradients. */
   readonly uses: readonly BufferName[];
+  /** Those of `sent` and `sentGradients` that it fills. */
+  readonly makes: readonly Sent[];
   /** Buckets whose parameters it reads, in the sequence's order. */
   readonly reads: readonly number[];
   /** Buckets of gradients that it writes, likewise. */
@@ -75,7 +79,7 @@ export class StageStep {
     try {
       for (const { kind, graph } of source.phases) {
         if (!graph) {
-          phases.push({ kind, sequence: undefined, uses: [], reads: [], writes: [] });
+          phases.push({ kind, sequence: undefined, uses: [], makes: [], reads: [], writes: [] });
           continue;
         }
         const compiled = await thread.compile(graph);
@@ -95,7 +99,10 @@ export class StageStep {
 
   /** The last phase that takes a buffer; the first where none does. */
   lastUse(buffer: BufferName): number {
-    return Math.max(0, this.phases.findLastIndex(({ uses }) => uses.includes(buffer)));
+    return Math.max(
+      0,
+      this.phases.findLastIndex(({ uses }) => uses.includes(buffer)),
+    );
   }
 
   async dispose(): Promise<void> {
@@ -136,10 +143,11 @@ async function prepare(
   const values = [...compiled.inputs, ...compiled.outputs].map(({ name }) => name);
   const bufferOf = (name: string) => BUFFERS.find((buffer) => layouts.get(buffer)!.fields.has(name));
   const uses = BUFFERS.filter((buffer) => values.some((name) => bufferOf(name) === buffer));
-  const bucketsOf = (names: readonly string[]) => [
-    ...new Set(names.flatMap((name) => places.get(name)?.bucket ?? [])),
-  ].sort((a, b) => a - b);
-  const reads = bucketsOf(compiled.inputs.map(({ name }) => name).filter((name) => bufferOf(name) === undefined));
+  const bucketsOf = (names: readonly string[]) =>
+    [...new Set(names.flatMap((name) => places.get(name)?.bucket ?? []))].sort((a, b) => a - b);
+  const reads = bucketsOf(
+    compiled.inputs.map(({ name }) => name).filter((name) => bufferOf(name) === undefined),
+  );
   const writes = bucketsOf(compiled.outputs.flatMap(({ name }) => source.gradients.get(name) ?? []));
   const slotOf = (name: string): Slot => {
     const buffer = bufferOf(name);
@@ -148,7 +156,8 @@ async function prepare(
     const parameter = source.gradients.get(name);
     const place = places.get(parameter ?? name);
     if (!place) throw new InvariantError(`the stage has no place for "${name}"`);
-    const at = parameter === undefined ? reads.indexOf(place.bucket) : reads.length + writes.indexOf(place.bucket);
+    const at =
+      parameter === undefined ? reads.indexOf(place.bucket) : reads.length + writes.indexOf(place.bucket);
     return { buffer: uses.length + at, byteOffset: place.byteOffset };
   };
   const sequence = await thread.prepare({
@@ -165,7 +174,8 @@ async function prepare(
       },
     ],
   });
-  return { kind, sequence, uses, reads, writes };
+  const outputs = compiled.outputs.map(({ name }) => bufferOf(name));
+  return { kind, sequence, uses, makes: SENT.filter((name) => outputs.includes(name)), reads, writes };
 }
 
 /** The scalar that weights gradients, as a value of a batch. */

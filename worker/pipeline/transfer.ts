@@ -97,9 +97,7 @@ export class Transfer {
           : new Uint8Array(slices.reduce((sum, { bytes }) => sum + bytes, 0));
         const message = inbox.receive(tag, into);
         received.push(
-          direct
-            ? message
-            : message.then(() => (summed ? addTo(whole, into) : unpack(into, whole, slices))),
+          direct ? message : message.then(() => (summed ? addTo(whole, into) : unpack(into, whole, slices))),
         );
       }
     }

@@ -18,7 +18,13 @@ export function transfersOf(
 ): Transfers {
   const transfer = (name: BufferName, edges: StageSource['receives'], channel: string) =>
     new Transfer(
-      { channel: `${purpose} ${channel}`, values: edges, layout: step.layouts.get(name)!, axisOf, samples: step.samples },
+      {
+        channel: `${purpose} ${channel}`,
+        values: edges,
+        layout: step.layouts.get(name)!,
+        axisOf,
+        samples: step.samples,
+      },
       streams,
     );
   return {

@@ -23,7 +23,9 @@ export class EngineParameters {
     const placed = new EngineParameters(thread, memory, fixed.length);
     const { keys } = placed;
     await Promise.all([
-      ...memory.buckets.map(({ parameters }, i) => thread.hold(keys[i]!, Float32Array.from(parameters.values).buffer)),
+      ...memory.buckets.map(({ parameters }, i) =>
+        thread.hold(keys[i]!, Float32Array.from(parameters.values).buffer),
+      ),
       ...fixed.map((buffer, i) => thread.hold(keys[memory.buckets.length + i]!, buffer)),
     ]);
     return placed;

@@ -51,7 +51,11 @@ export function batchSizes(plan: Pick<RunPlan, 'batch' | 'totalSteps'>, rows: nu
 export function leastPart(plan: Ranks & Pick<RunPlan, 'batch' | 'totalSteps'>, rows: number): number {
   const pipelineRanks = Array.from({ length: pipelineRanksOf(plan) }, (_, pipelineRank) => pipelineRank);
   const counts = batchSizes(plan, rows).flatMap((size) =>
-    pipelineRanks.flatMap((each) => partsOf(plan, each, size).flat().map(({ start, end }) => end - start)),
+    pipelineRanks.flatMap((each) =>
+      partsOf(plan, each, size)
+        .flat()
+        .map(({ start, end }) => end - start),
+    ),
   );
   return Math.min(...counts.filter((count) => count > 0));
 }

@@ -1,4 +1,10 @@
-import { Arena, shardBounds, type Allocation, type Bucket as Travelling, type Range } from '../../collectives/index.js';
+import {
+  Arena,
+  shardBounds,
+  type Allocation,
+  type Bucket as Travelling,
+  type Range,
+} from '../../collectives/index.js';
 import type { Tensor } from '../../graph/index.js';
 import { spansWithin, stateNames, type Shard, type UpdateRule } from '../optimizer/index.js';
 import { InvariantError } from '../../base/index.js';

@@ -53,6 +53,8 @@ export interface RankHost {
 export interface RankResult {
   readonly summary: RunSummary;
   readonly weightsPath: string | null;
+  /** What this rank did in the last steps, as a JSON file. */
+  readonly tracePath: string | null;
 }
 
 /** One rank of one run, from the artifacts to the trained weights. */
@@ -155,6 +157,7 @@ export class RankRun {
         steps: this.step,
       },
       weightsPath,
+      tracePath: await this.saveTrace(),
     };
   }
 
@@ -194,10 +197,18 @@ export class RankRun {
     );
   }
 
-  private async join(plan: RunPlan, compiled: CompiledRank, arena: Arena, ring: RingOptions): Promise<RankPart> {
+  private async join(
+    plan: RunPlan,
+    compiled: CompiledRank,
+    arena: Arena,
+    ring: RingOptions,
+  ): Promise<RankPart> {
     const { jobId, epoch, rank } = this.id;
     const member = { job: jobId, epoch, rank, worldSize: plan.ranks.length };
-    const transport = await ZeroMqTransport.listen(member, { ...edgeLimits(ring), host: this.host.listenHost });
+    const transport = await ZeroMqTransport.listen(member, {
+      ...edgeLimits(ring),
+      host: this.host.listenHost,
+    });
     this.transport = transport;
     this.host.report({ kind: 'ready', run: this.id, endpoint: transport.address });
     const addresses = await withDeadline(
@@ -284,6 +295,17 @@ export class RankRun {
       await writeFile(path, safetensorsChunks(weights)); // piece by piece: no copy of the whole
     } catch (cause) {
       throw new DiskError('writing the weights to', path, cause);
+    }
+    return path;
+  }
+
+  private async saveTrace(): Promise<string> {
+    const { jobId, epoch, rank } = this.id;
+    const path = join(this.host.scratch, `${jobId}-${epoch}-${rank}-trace.json`);
+    try {
+      await this.trace.write(path);
+    } catch (cause) {
+      throw new DiskError('writing the trace to', path, cause);
     }
     return path;
   }

@@ -33,7 +33,8 @@ export class Replica implements CompiledRank {
   /** Compiles what a full batch takes. */
   static async compile(options: ReplicaOptions): Promise<Replica> {
     const { model, plan, rank } = options;
-    for (const samples of new Set(plan.ranks[rank]!.samples)) if (samples > 0) await model.training.for(samples);
+    for (const samples of new Set(plan.ranks[rank]!.samples))
+      if (samples > 0) await model.training.for(samples);
     return new Replica(options);
   }
 

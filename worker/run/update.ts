@@ -39,7 +39,9 @@ export class Update {
   reduce(bucket: number): void {
     const { gradients } = this.memory.buckets[bucket]!;
     const ring = this.rings.of(bucket);
-    const reduction = this.plan.pipeline.shardOptimizer ? ring.reduceScatter(gradients) : ring.allReduce(gradients);
+    const reduction = this.plan.pipeline.shardOptimizer
+      ? ring.reduceScatter(gradients)
+      : ring.allReduce(gradients);
     reduction.catch(() => undefined); // awaited by `finish`; must not count as unhandled until then
     this.reductions.push(reduction);
   }
@@ -58,7 +60,8 @@ export class Update {
     const [globalLoss, squares] = await this.agree(loss);
     const gradientNorm = Math.sqrt(squares);
     if (!Number.isFinite(globalLoss)) throw new DivergedError(step + 1, `the loss became ${globalLoss}`);
-    if (!Number.isFinite(gradientNorm)) throw new DivergedError(step + 1, `the gradient became ${gradientNorm}`);
+    if (!Number.isFinite(gradientNorm))
+      throw new DivergedError(step + 1, `the gradient became ${gradientNorm}`);
     const { schedule, totalSteps, clipNorm } = this.plan;
     const gradientScale = clipNorm === null ? 1 : clipFactor(squares, clipNorm);
     const scalars = this.settings.map(({ lr }) => ({
@@ -70,7 +73,8 @@ export class Update {
       this.memory.buckets.map(async ({ updates, parameters }, bucket) => {
         for (const { shard, group } of updates) this.optimizers[group]!.update(shard, scalars[group]!);
         // never rounded to a 16-bit wire: small updates of large parameters would be lost
-        if (this.plan.pipeline.shardOptimizer) await this.rings.of(bucket).allGather(parameters, { wire: 'float32' });
+        if (this.plan.pipeline.shardOptimizer)
+          await this.rings.of(bucket).allGather(parameters, { wire: 'float32' });
         await publish(bucket);
       }),
     );

@@ -180,7 +180,9 @@ async function statisticsOfRanks(shares: readonly number[], change: Partial<RunP
   const { weights } = await trainOnRanks(plan, artifacts.paths, {
     phase: (rank, phase, run) => {
       if (phase !== 'saving') return;
-      const { compiled } = run as unknown as { readonly compiled: { readonly options: { readonly model: RankModel } } };
+      const { compiled } = run as unknown as {
+        readonly compiled: { readonly options: { readonly model: RankModel } };
+      };
       const { model } = compiled.options;
       ranks[rank] = new Map(
         [...model.statistics.tensors()].map(([name, { data }]) => [

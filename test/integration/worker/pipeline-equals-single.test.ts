@@ -21,16 +21,32 @@ const LAYOUTS: Readonly<Record<string, Layout>> = {
   'accumulating on two replicas': { replicas: [[2, 1]], kind: 'data-parallel', microBatches: MICRO_BATCHES },
   '2 stages, 1f1b': { ...common, replicas: [[1], [1]] },
   '4 stages, 1f1b': { ...common, replicas: [[1], [1], [1], [1]] },
-  '2 stages x 2 replicas': { ...common, replicas: [[1, 1], [1, 1]] },
+  '2 stages x 2 replicas': {
+    ...common,
+    replicas: [
+      [1, 1],
+      [1, 1],
+    ],
+  },
   'uneven replicas': { ...common, replicas: [[2, 1], [1]], shardOptimizer: true },
-  'uneven replicas on both sides': { ...common, replicas: [[2, 1], [1, 2]], shardOptimizer: false },
+  'uneven replicas on both sides': {
+    ...common,
+    replicas: [
+      [2, 1],
+      [1, 2],
+    ],
+    shardOptimizer: false,
+  },
   '2 stages, gpipe': { ...common, replicas: [[1], [1]], kind: 'gpipe' },
   '2 stages, interleaved': { ...common, replicas: [[1], [1]], kind: 'interleaved', stagesPerRank: 2 },
   '3 stages, zero-bubble': { ...common, replicas: [[1], [1], [1]], kind: 'zero-bubble' },
   '2 stages, recomputing': { ...common, replicas: [[1], [1]], recompute: true },
   '2 stages x 2 replicas, optimizer not sharded': {
     ...common,
-    replicas: [[1, 1], [1, 1]],
+    replicas: [
+      [1, 1],
+      [1, 1],
+    ],
     shardOptimizer: false,
   },
 };

@@ -25,7 +25,14 @@ export function stagesOf(graph: Graph, options: LossGraphOptions, count: number)
 
 /** A plan with these stages and replicas in place of the one stage that it has. */
 export function pipelined(plan: RunPlan, layout: Layout, stages: readonly (readonly string[])[]): RunPlan {
-  const { replicas, kind, microBatches, stagesPerRank = 1, recompute = false, shardOptimizer = true } = layout;
+  const {
+    replicas,
+    kind,
+    microBatches,
+    stagesPerRank = 1,
+    recompute = false,
+    shardOptimizer = true,
+  } = layout;
   const sizes = microBatchSizes(plan.batch, microBatches);
   return {
     ...plan,
@@ -37,7 +44,13 @@ export function pipelined(plan: RunPlan, layout: Layout, stages: readonly (reado
       stages: stages.map((nodes) => ({ nodes: [...nodes], recompute })),
     },
     ranks: replicas.flatMap((weights, pipelineRank) => {
-      const shares = sizes.map((size) => splitShares(size, weights, weights.map(() => Infinity))!);
+      const shares = sizes.map((size) =>
+        splitShares(
+          size,
+          weights,
+          weights.map(() => Infinity),
+        )!,
+      );
       return weights.map((_, i) => ({
         device: `p${pipelineRank}r${i}`,
         host: 'test',

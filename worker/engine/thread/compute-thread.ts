@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { fromReport, withDeadline, type Seconds } from '../../../base/index.js';
-import type { TypedGraph } from '../../../graph/index.js';
+import { emptyData, type TypedGraph } from '../../../graph/index.js';
 import { ComputeThreadError } from '../errors.js';
 import type { DeviceRates } from '../../../scheduler/index.js';
 import type {
@@ -73,7 +73,7 @@ export class ComputeThread {
 
   /** @throws CompileError (as a DtrainError with its code) naming the node where the engine says which */
   compile(graph: TypedGraph): Promise<CompiledProgram> {
-    return this.ask('compile', { graph });
+    return this.ask('compile', { graph: withoutValues(graph) });
   }
 
   /**
@@ -179,6 +179,14 @@ export class ComputeThread {
     for (const { reject } of this.pending.values()) reject(this.death);
     this.pending.clear();
   }
+}
+
+/** Parameters are inputs of a program: the thread needs their types alone. */
+function withoutValues(graph: TypedGraph): TypedGraph {
+  const types = [...graph.parameters].map(([name, { dtype, shape }]) => {
+    return [name, { dtype, shape, data: emptyData(dtype, 0) }] as const;
+  });
+  return { ...graph, parameters: new Map(types) };
 }
 
 /** A prepared sequence. */
