@@ -283,6 +283,8 @@ export class ScriptedWorker extends EventEmitter {
       case 'stop':
         for (const { launch } of this.of(message.value.jobId)) this.script.stop(this, launch);
         break;
+      case 'listenForProbe': // links are taken for what they are by default
+      case 'measureLink':
       case undefined:
         break;
     }

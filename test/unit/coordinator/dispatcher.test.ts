@@ -10,7 +10,7 @@ import { HostError } from '../../../coordinator/errors.js';
 import { JobBoard, MemoryJobStore, type JobLedger } from '../../../coordinator/job/index.js';
 import { Members } from '../../../coordinator/membership/index.js';
 import { DeviceSchema, HelloSchema, type JobSpec } from '../../../protocol/index.js';
-import { makePlan, type Device } from '../../../scheduler/index.js';
+import { makePlan, type Device, type Plan } from '../../../scheduler/index.js';
 import { FakeClock } from './fake-clock.js';
 import { heavy, job, submitted } from './samples.js';
 
@@ -23,6 +23,11 @@ interface Asked {
 }
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+const planned = async (spec: JobSpec, devices: readonly Device[]): Promise<Plan> => {
+  await Promise.resolve();
+  return makePlan(planQuestion(spec, heavy, devices, { links: [] }));
+};
 
 async function setUp(t: Test) {
   const clock = new FakeClock();
@@ -38,15 +43,11 @@ async function setUp(t: Test) {
     changed: () => queueMicrotask(() => dispatcher.advance()),
   });
   const plan = (spec: JobSpec, _model: unknown, devices: readonly Device[]) =>
-    new Promise<ReturnType<typeof makePlan>>((resolve, reject) => {
-      const answer = (error?: Error): Promise<void> => {
-        try {
-          if (error) throw error;
-          resolve(makePlan(planQuestion(spec, heavy, devices, { links: [] })));
-        } catch (failure) {
-          reject(failure as Error);
-        }
-        return settled().then(() => undefined);
+    new Promise<Plan>((resolve, reject) => {
+      const answer = async (error?: Error): Promise<void> => {
+        if (error) reject(error);
+        else resolve(planned(spec, devices));
+        await settled();
       };
       asked.push({ name: spec.name, devices: devices.map(({ id }) => id), answer });
     });
@@ -101,7 +102,7 @@ async function setUp(t: Test) {
     return settled().then(() => session);
   };
   const devicesOf = ({ job: now }: JobLedger) =>
-    'plan' in now ? now.plan!.stages.flatMap(({ replicas }) => replicas.map(({ device }) => device)) : [];
+    'plan' in now ? now.plan.stages.flatMap(({ replicas }) => replicas.map(({ device }) => device)) : [];
   return { dispatcher, asked, admit, join: joins, devicesOf };
 }
 
