@@ -62,6 +62,7 @@ function unitOf(
   const typeOf = (name: string) => stage.forward.types.get(name)!;
   const kept = stage.kept.reduce((sum, { type }) => sum + byteLengthOf(type), 0);
   const reread = stage.reread.reduce((sum, name) => sum + byteLengthOf(typeOf(name)), 0);
+  const gradients = new Set(stage.gradients.values());
   return {
     nodes,
     parameters: stage.parameters.map((name) => ({
@@ -70,8 +71,8 @@ function unitOf(
       trained: trained.has(name),
     })),
     forward: workOf(stage.forward, SAMPLES),
-    backwardInput: workOf(input, SAMPLES),
-    backwardWeight: workOf(weight, SAMPLES),
+    backwardInput: workOf(input, SAMPLES, gradients),
+    backwardWeight: workOf(weight, SAMPLES, gradients),
     savedBytesPerSample: (kept + reread) / SAMPLES,
     rereadBytesPerSample: reread / SAMPLES,
     forwardBytesPerSample: withinEngine(stage.forward) / SAMPLES,

@@ -38,15 +38,19 @@ export type Keeping = 'fused' | 'kept' | 'recomputed';
 /** Bytes that are read and written while a kept value leaves the engine: it comes as a copy, and is copied once. */
 const KEPT_MOVES = 2;
 
-/** What is computed for a sample, and what is launched for a micro-batch, in the units that a device has rates for. */
+/**
+ * What is computed for a sample, and what is moved and launched for a micro-batch of any size, in the units that a
+ * device has rates for.
+ */
 export interface Effort {
   readonly product: number;
   readonly convolution: number;
   readonly bytes: number;
+  readonly fixedBytes: number;
   readonly launches: number;
 }
 
-const NO_EFFORT: Effort = { product: 0, convolution: 0, bytes: 0, launches: 0 };
+const NO_EFFORT: Effort = { product: 0, convolution: 0, bytes: 0, fixedBytes: 0, launches: 0 };
 
 /**
  * The effort of every range of units, whatever the device. Every figure depends on the model alone, so that what a
@@ -66,6 +70,7 @@ export class Efforts {
         product: prefixSums(works, ({ productFlops, convolutionFlops = 0 }) => productFlops - convolutionFlops),
         convolution: prefixSums(works, ({ convolutionFlops = 0 }) => convolutionFlops),
         bytes: prefixSums(works, ({ movedBytes }) => movedBytes),
+        fixedBytes: prefixSums(works, ({ fixedBytes = 0 }) => fixedBytes),
         launches: prefixSums(works, ({ launches }) => launches),
       };
     };
@@ -105,21 +110,22 @@ export class Efforts {
 }
 
 /** Products at a device's rate of products, convolutions at theirs, other bytes at its memory's bandwidth, launches. */
-export function secondsFor({ product, convolution, bytes, launches }: Effort, rates: Rates): Duration {
+export function secondsFor({ product, convolution, bytes, fixedBytes, launches }: Effort, rates: Rates): Duration {
   return {
     perSample: product * rates.product + convolution * rates.convolution + bytes * rates.byte,
-    constant: launches * rates.launch,
+    constant: fixedBytes * rates.byte + launches * rates.launch,
   };
 }
 
 /** Prefix sums of each figure. */
 type Sums = Readonly<Record<keyof Effort, Float64Array>>;
 
-function between({ product, convolution, bytes, launches }: Sums, { from, to }: UnitRange): Effort {
+function between({ product, convolution, bytes, fixedBytes, launches }: Sums, { from, to }: UnitRange): Effort {
   return {
     product: product[to]! - product[from]!,
     convolution: convolution[to]! - convolution[from]!,
     bytes: bytes[to]! - bytes[from]!,
+    fixedBytes: fixedBytes[to]! - fixedBytes[from]!,
     launches: launches[to]! - launches[from]!,
   };
 }
@@ -129,6 +135,7 @@ function added(a: Effort, b: Effort): Effort {
     product: a.product + b.product,
     convolution: a.convolution + b.convolution,
     bytes: a.bytes + b.bytes,
+    fixedBytes: a.fixedBytes + b.fixedBytes,
     launches: a.launches + b.launches,
   };
 }
@@ -139,6 +146,7 @@ function addedSums(a: Sums, b: Sums): Sums {
     product: sum('product'),
     convolution: sum('convolution'),
     bytes: sum('bytes'),
+    fixedBytes: sum('fixedBytes'),
     launches: sum('launches'),
   };
 }

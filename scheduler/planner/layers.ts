@@ -51,6 +51,11 @@ export interface Work {
   readonly convolutionFlops?: Flops;
   /** Bytes that other operators read and write, per sample. */
   readonly movedBytes: Bytes;
+  /**
+   * Bytes read and written per micro-batch, however few samples it has: weights that products take in, gradients that
+   * leave the engine. Default: none.
+   */
+  readonly fixedBytes?: Bytes;
   /** Operators launched, per micro-batch. */
   readonly launches: number;
 }
@@ -132,6 +137,7 @@ function added(a: Work, b: Work): Work {
     productFlops: a.productFlops + b.productFlops,
     convolutionFlops: (a.convolutionFlops ?? 0) + (b.convolutionFlops ?? 0),
     movedBytes: a.movedBytes + b.movedBytes,
+    fixedBytes: (a.fixedBytes ?? 0) + (b.fixedBytes ?? 0),
     launches: a.launches + b.launches,
   };
 }

@@ -233,7 +233,7 @@ export class StageModel {
       // as in secondsFor, without an object for each of so many
       perSample[i] =
         effort.product * product[i]! + effort.convolution * convolution[i]! + effort.bytes * byte[i]!;
-      constant[i] = effort.launches * launch[i]!;
+      constant[i] = effort.fixedBytes * byte[i]! + effort.launches * launch[i]!;
     }
     // who the neighbours are is not known here: as many as there may be
     const neighbours = this.#devices - size;

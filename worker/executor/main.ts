@@ -8,7 +8,7 @@ import { Executor } from './executor.js';
 import { BEAT_MS, type ExecutorOptions, type FromExecutor, type ToExecutor } from '../messages.js';
 
 /** How long the device is measured before it joins. */
-const PROBE_SECONDS = 0.8;
+const PROBE_SECONDS = 0.7;
 
 async function main(): Promise<void> {
   const options = JSON.parse(process.argv[2] ?? 'null') as ExecutorOptions | null;

@@ -137,6 +137,16 @@ void t.test('errors of the thread are those of the engine, and it goes on', asyn
   );
 });
 
+void t.test('a throttled thread measures what is left to it', async (t) => {
+  const [full, quarter] = [await start(t), await start(t, { speed: 0.25 })];
+  const [all, some] = [await full.measureRates(0.2), await quarter.measureRates(0.2)];
+  for (const rate of ['flops', 'convolutionFlops', 'memoryBandwidthBytesPerSecond'] as const) {
+    const share = some[rate] / all[rate];
+    t.ok(share > 0.05 && share < 0.8, `${rate}: ${share} of the full one's`);
+  }
+  t.ok(all.launchSeconds > 1e-7 && some.launchSeconds > 1.2 * all.launchSeconds && some.launchSeconds < 1e-3);
+});
+
 void t.test('requests are answered in the order made', async (t) => {
   const thread = await start(t);
   const order: string[] = [];

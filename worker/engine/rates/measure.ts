@@ -12,7 +12,7 @@ import {
   type ChainSize,
   type ConvolutionSize,
 } from './graphs.js';
-import { sampleLargest, type Sampled } from './stopwatch.js';
+import { largestWithin, timeInTurn } from './stopwatch.js';
 
 /** Beyond half a thousand, products of training graphs are rarely square, and a larger one is no faster. */
 const PRODUCTS: readonly number[] = [64, 128, 256, 512];
@@ -29,25 +29,27 @@ const TINY: ChainSize = { side: 4, rounds: 40 };
 
 /**
  * Measures what the cost model asks of a device: the rates of float32 products and convolutions, the bandwidth of
- * what lies between them and the cost of starting an operator. Each is the median of at least three runs after a warm-up.
+ * what lies between them and the cost of starting an operator.
  * @param seconds roughly how long to measure; slow engines take longer, for they get through the smallest sizes
  */
-export async function measureRates(engine: Engine, seconds: Seconds = 0.8): Promise<DeviceRates> {
-  const each = seconds / 4;
-  const product = await sampleLargest(engine, PRODUCTS, productGraph, each);
-  const convolution = await sampleLargest(engine, CONVOLUTIONS, convolutionGraph, each);
-  const chain = await sampleLargest(engine, CHAINS, chainGraph, each);
-  const tiny = await sampleLargest(engine, [TINY], chainGraph, each);
-  return {
-    flops: productFlopsOf(product.size) / median(product),
-    convolutionFlops: convolutionFlopsOf(convolution.size) / median(convolution),
-    memoryBandwidthBytesPerSecond: chainBytesOf(chain.size) / median(chain),
-    launchSeconds: median(tiny) / chainLengthOf(TINY),
-  };
-}
-
-function median({ seconds }: Sampled<unknown>): Seconds {
-  return seconds[seconds.length >> 1]!;
+export async function measureRates(engine: Engine, seconds: Seconds = 0.7): Promise<DeviceRates> {
+  const run = seconds / 40;
+  const product = await largestWithin(engine, PRODUCTS, productGraph, run);
+  const convolution = await largestWithin(engine, CONVOLUTIONS, convolutionGraph, run);
+  const chain = await largestWithin(engine, CHAINS, chainGraph, run);
+  const tiny = await largestWithin(engine, [TINY], chainGraph, run);
+  const watches = [product, convolution, chain, tiny];
+  try {
+    const [products, convolutions, moves, launches] = await timeInTurn(watches, seconds);
+    return {
+      flops: productFlopsOf(product.size) / products!,
+      convolutionFlops: convolutionFlopsOf(convolution.size) / convolutions!,
+      memoryBandwidthBytesPerSecond: chainBytesOf(chain.size) / moves!,
+      launchSeconds: launches! / chainLengthOf(TINY),
+    };
+  } finally {
+    for (const watch of watches) await watch.dispose();
+  }
 }
 
 /** What a device seems to be able to do that rests after each computation; `speed` as in `ThreadOptions`. */

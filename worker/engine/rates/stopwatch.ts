@@ -2,40 +2,63 @@ import { InvariantError, type Seconds } from '../../../base/index.js';
 import { emptyData, sizeOf, type TypedGraph } from '../../../graph/index.js';
 import type { Engine } from '../port.js';
 
-/** Times of one program, with the size that it was made from. */
-export interface Sampled<Size> {
+/** A compiled program of some size on inputs of its own. */
+export interface Stopwatch<Size> {
   readonly size: Size;
-  /** Ascending, at least three. */
-  readonly seconds: readonly Seconds[];
+  /** What its last run took. */
+  readonly once: Seconds;
+  /** One run. */
+  run(): Promise<Seconds>;
+  dispose(): Promise<void>;
 }
 
 /**
- * Times the program that fits the time: the first of `sizes` (ascending) of which a run takes a tenth of `seconds`, else
- * the last. Fast engines are measured on large work, slow ones still answer.
+ * The program that fits the time, warmed up: the first of `sizes` (ascending) of which a run takes `seconds`, else the
+ * last. Fast engines are measured on large work, slow ones still answer.
  */
-export async function sampleLargest<Size>(
+export async function largestWithin<Size>(
   engine: Engine,
   sizes: readonly Size[],
   graphOf: (size: Size) => TypedGraph,
   seconds: Seconds,
-): Promise<Sampled<Size>> {
+): Promise<Stopwatch<Size>> {
   for (const [i, size] of sizes.entries()) {
     const watch = await stopwatch(engine, graphOf(size));
-    try {
-      await watch.run(); // warm up: the first run of a program allocates
-      const times = [await watch.run()];
-      if (times[0]! < seconds / 10 && i + 1 < sizes.length) continue;
-      for (let spent = times[0]!; spent < seconds || times.length < 3;) {
-        const time = await watch.run();
-        times.push(time);
-        spent += time;
-      }
-      return { size, seconds: times.sort((a, b) => a - b) };
-    } finally {
-      await watch.dispose();
-    }
+    await watch.run(); // the first run of a program allocates
+    const once = await watch.run();
+    if (once >= seconds || i + 1 === sizes.length) return { ...watch, size, once };
+    await watch.dispose();
   }
   throw new InvariantError('there is no size to measure');
+}
+
+/**
+ * Times programs in turn, so that whatever else the host does for a while slows all of them and not one, until
+ * `seconds` are spent, and each three times at least.
+ * @returns for each the lower quartile of its times: others' work only ever adds to them
+ */
+export async function timeInTurn(
+  watches: readonly Stopwatch<unknown>[],
+  seconds: Seconds,
+): Promise<readonly Seconds[]> {
+  const times = watches.map(({ once }) => [once]);
+  const longest = Math.max(...watches.map(({ once }) => once));
+  for (let spent = 0, round = 1; spent < seconds || round < 3; round++) {
+    for (const [i, watch] of watches.entries()) {
+      // a short one several times, as long as the longest one takes
+      for (let more = longest; more > 0; more -= watch.once) {
+        const time = await watch.run();
+        times[i]!.push(time);
+        spent += time;
+      }
+    }
+  }
+  return times.map((of) => quartile(of));
+}
+
+/** @param values at least one; not changed */
+export function quartile(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[(values.length - 1) >> 2]!;
 }
 
 /** Compiles a graph of float32 inputs, and fills those with numbers between 1/2 and 1. */

@@ -115,7 +115,7 @@ export class ComputeThread {
   }
 
   /** What the engine does in a second, as throttled, found out in about `seconds`. */
-  measureRates(seconds: Seconds = 0.8): Promise<DeviceRates> {
+  measureRates(seconds: Seconds = 0.7): Promise<DeviceRates> {
     return this.ask('measureRates', { seconds });
   }
 
