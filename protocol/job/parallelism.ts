@@ -48,12 +48,16 @@ export type Parallelism = Static<typeof ParallelismSchema>;
 
 /**
  * What a job leaves no choice about, as the planner takes it; the rest is searched. Shares without a number of replicas
- * are one for each.
+ * are one for each, and only an interleaved schedule has several stages a rank.
  */
 export function forcedBy(parallelism: Parallelism = 'auto'): Forced {
   if (parallelism === 'auto') return {};
-  const { shares } = parallelism;
-  return shares === undefined ? parallelism : { data: shares.length, ...parallelism };
+  const { shares, stagesPerRank = 1 } = parallelism;
+  return {
+    ...(shares === undefined ? {} : { data: shares.length }),
+    ...(stagesPerRank > 1 ? { schedule: 'interleaved' } : {}),
+    ...parallelism,
+  };
 }
 
 /** Whether planning failed only because the job asks for more devices than there were: waiting may help. */

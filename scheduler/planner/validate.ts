@@ -1,5 +1,5 @@
 import { BatchTooSmallError, PlacementError, ShareError } from '../errors.js';
-import { makeSchedule } from '../pipeline/index.js';
+import { makeSchedule, ScheduleError } from '../pipeline/index.js';
 import type { PlanRequest } from './request.js';
 import { INTERLEAVED_STAGES } from './search.js';
 
@@ -27,6 +27,17 @@ export function validateRequest({ layers, batch, devices, parallelism = {} }: Pl
       `parallelism: { ${asks} } asks for ${wanted} devices, but ${devices.length} have joined (${some(ids)}); ` +
         `data x pipeline of at most ${devices.length} would be accepted`,
       { wanted, joined },
+    );
+  }
+  if (schedule !== undefined && pipeline === 1) {
+    throw new ScheduleError(
+      `parallelism: { pipeline: 1, schedule: ${schedule} }: there is nothing to schedule on one pipeline rank; ` +
+        'leave schedule out, or use pipeline: 2 or more',
+    );
+  }
+  if (schedule !== undefined && schedule !== 'interleaved' && (stagesPerRank ?? 1) > 1) {
+    throw new ScheduleError(
+      `parallelism.stagesPerRank: ${stagesPerRank} with schedule: ${schedule}, which has one stage a rank; use schedule: interleaved`,
     );
   }
   const units = layers.units.length;

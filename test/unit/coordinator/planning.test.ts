@@ -41,6 +41,14 @@ t.test('parallelism', (t) => {
   t.strictSame(replicasOf({ shares: [3, 1], pipeline: 1 }), [[6, 2]], 'as many replicas as shares');
   t.strictSame(replicasOf({ pipeline: 1, microBatches: 1 }), [[3, 3, 2]]);
   t.strictSame(replicasOf({ pipeline: 2, data: 1, microBatches: 4 }), [[8], [8]]);
+  t.throws(() => replicasOf({ pipeline: 1, schedule: 'gpipe' }), {
+    code: 'bad_schedule',
+    message: /nothing to schedule on one pipeline rank; leave schedule out/,
+  });
+  t.throws(() => replicasOf({ pipeline: 2, schedule: '1f1b', stagesPerRank: 2 }), {
+    code: 'bad_schedule',
+    message: /stagesPerRank: 2 with schedule: 1f1b.*use schedule: interleaved/,
+  });
   const noisy = [device(0, { flops: 1.1e10 }), device(1)];
   t.strictSame(replicasOf('auto', noisy), [[4, 4]], 'what measuring cannot tell apart is equal');
   t.strictSame(replicasOf('auto', [device(0, { flops: 3e10 }), device(1)]), [[6, 2]]);

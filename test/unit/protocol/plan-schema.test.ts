@@ -55,6 +55,7 @@ t.test('what a job forces', async (t) => {
   t.strictSame(forcedBy(), {});
   t.strictSame(forcedBy('auto'), {});
   t.strictSame(forcedBy({ data: 2, schedule: '1f1b' }), { data: 2, schedule: '1f1b' });
+  t.strictSame(forcedBy({ stagesPerRank: 2 }), { stagesPerRank: 2, schedule: 'interleaved' });
   t.strictSame(forcedBy({ shares: [3, 1] }), { data: 2, shares: [3, 1] }, 'a share for each replica');
   t.strictSame(
     forcedBy({ shares: [3, 1], data: 3 }),
