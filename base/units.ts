@@ -44,9 +44,14 @@ export function formatBytes(bytes: Bytes): string {
   return `${unit === 0 ? String(value) : value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${units[unit]!}`;
 }
 
-/** A duration for people: `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 10 min`. */
+/** A duration for people: `420 µs`, `2.31 ms`, `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 10 min`. */
 export function formatSeconds(seconds: Seconds): string {
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  const milliseconds = seconds * 1000;
+  if (milliseconds > 0 && milliseconds < 1) return `${Math.round(milliseconds * 1000)} µs`;
+  if (seconds < 1) {
+    const digits = milliseconds === 0 ? 0 : milliseconds < 10 ? 2 : milliseconds < 100 ? 1 : 0;
+    return `${milliseconds.toFixed(digits)} ms`;
+  }
   if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`;
   const whole = Math.round(seconds);
   const pad = (n: number) => String(n).padStart(2, '0');

@@ -6,6 +6,8 @@ import t, { type Test } from 'tap';
 import { npy } from '../../unit/data/make.js';
 import { repositoryRoot } from '../../root.js';
 
+t.setTimeout(200_000); // a process a command, on machines that may be busy
+
 const main = fileURLToPath(new URL('../../../cli/main.js', import.meta.url));
 
 const JOB = `

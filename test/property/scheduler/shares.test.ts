@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { levelSpeeds, splitShares } from '../../../scheduler/index.js';
+import { levelDevices, levelSpeeds, splitShares } from '../../../scheduler/index.js';
 
 const device = fc.record({
   weight: fc.double({ min: 0.01, max: 100, noNaN: true }),
@@ -80,6 +80,32 @@ t.test('speeds within the noise of their measurement are one speed', (t) => {
         keepsOrder && level.every((speed, i) => Math.abs(speed - speeds[i]!) <= 0.15 * speeds[i]! + 1e-9)
       );
     }),
+  );
+  t.end();
+});
+
+t.test('every rate of a device is levelled by itself, and nothing but what plans ask for is left', (t) => {
+  const device = (index: number, change: object) => ({
+    id: `h/cpu:${index}`,
+    host: 'h',
+    kind: 'cpu' as const,
+    memoryBytes: 1e9,
+    flops: 100,
+    engine: 'onnxruntime',
+    ...change,
+  });
+  const plain = { host: 'h', kind: 'cpu', memoryBytes: 1e9 };
+  t.strictSame(
+    levelDevices([
+      device(0, { flops: 110, convolutionFlops: 50, launchSeconds: 1 }),
+      device(1, { convolutionFlops: 100, launchSeconds: 1.1 }),
+      device(2, { flops: 300 }),
+    ]),
+    [
+      { id: 'h/cpu:0', ...plain, flops: 105, convolutionFlops: 50, launchSeconds: 1.05 },
+      { id: 'h/cpu:1', ...plain, flops: 105, convolutionFlops: 100, launchSeconds: 1.05 },
+      { id: 'h/cpu:2', ...plain, flops: 300 },
+    ],
   );
   t.end();
 });
