@@ -16,6 +16,8 @@ export interface ChainSearch {
   readonly most: number;
   /** Micro-batches in flight on the k-th stage from the end, the last being 1. */
   readonly inFlight: (fromEnd: number) => number;
+  /** Whether the last stage computes forward and backward in one program. */
+  readonly joined: boolean;
   /** Only what takes less is of interest. */
   readonly below: Seconds;
   /** Whether to end with what was found, if anything was. */
@@ -85,7 +87,7 @@ export function bestChain(search: ChainSearch): Chain | undefined {
   for (const node of family.last) {
     const group = family.groups[family.nodes[node]!.group]!;
     for (let from = units - 1; from >= 0; from--) {
-      const stages = [{ from, to: units, inFlight: search.inFlight(1) }];
+      const stages = [{ from, to: units, inFlight: search.inFlight(1), joined: search.joined }];
       const choice = model.choose(group, stages, slicing, from === 0, options);
       if (!choice) continue;
       const tail = {

@@ -52,6 +52,11 @@ export interface Effort {
 
 const NO_EFFORT: Effort = { product: 0, convolution: 0, bytes: 0, fixedBytes: 0, launches: 0 };
 
+/** Units, and whether their forward and backward pass are one program, which keeps nothing. */
+interface Computed extends UnitRange {
+  readonly joined?: boolean;
+}
+
 /**
  * The effort of every range of units, whatever the device. Every figure depends on the model alone, so that what a
  * device takes for it falls with each of its rates and grows with none. O(units) to make, O(1) a question.
@@ -85,20 +90,20 @@ export class Efforts {
   }
 
   /** Of one part of a stage. What is kept leaves the forward pass, and what is recomputed precedes the backward pass. */
-  of(part: Part, range: UnitRange, keeping: Keeping): Effort {
+  of(part: Part, range: Computed, keeping: Keeping): Effort {
     const own = between(this.#parts[part], range);
-    if (part === 'forward' && keeping === 'kept') return { ...own, bytes: own.bytes + this.#keptBytes(range) };
+    if (part === 'forward' && keeping === 'kept' && range.joined !== true) return { ...own, bytes: own.bytes + this.#keptBytes(range) };
     if (part !== 'backwardInput' || keeping !== 'recomputed') return own;
     return added(own, between(this.#parts.forward, range));
   }
 
   /** Of all parts of all the stages that a replica holds. */
-  step(ranges: readonly UnitRange[], keeping: Keeping): Effort {
+  step(ranges: readonly Computed[], keeping: Keeping): Effort {
     let sum = NO_EFFORT;
     for (const range of ranges) {
       const own = between(this.#whole, range);
       sum = sum === NO_EFFORT ? own : added(sum, own);
-      if (keeping === 'kept') sum = { ...sum, bytes: sum.bytes + this.#keptBytes(range) };
+      if (keeping === 'kept' && range.joined !== true) sum = { ...sum, bytes: sum.bytes + this.#keptBytes(range) };
       if (keeping === 'recomputed') sum = added(sum, between(this.#parts.forward, range));
     }
     return sum;

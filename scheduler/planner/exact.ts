@@ -40,7 +40,7 @@ export interface SimulatedChain {
  */
 export function bestCuts(search: CutSearch): SimulatedChain | undefined {
   const { model, groups, timetable, slicing } = search;
-  const { schedule, inFlight } = timetable;
+  const { schedule, inFlight, joined } = timetable;
   const { ranks, stages, microBatches } = schedule;
   const units = model.layers.units.length;
   const split = schedule.kind === 'zero-bubble';
@@ -61,7 +61,7 @@ export function bestCuts(search: CutSearch): SimulatedChain | undefined {
   const choose = (rank: number, ahead: Seconds, then: (ahead: Seconds) => void) => {
     const group = groups[rank]!;
     const held = ranges.flatMap((range, stage) =>
-      stage % ranks === rank ? [{ ...range, inFlight: inFlight[stage]!, split }] : [],
+      stage % ranks === rank ? [{ ...range, inFlight: inFlight[stage]!, split, joined: joined && stage + 1 === stages }] : [],
     );
     const key = `${group.index}:${held.map(({ from, to, inFlight }) => `${from},${to},${inFlight}`).join(';')}`;
     let ways = search.known.get(key);

@@ -28,6 +28,8 @@ export interface HeldStage extends UnitRange {
   readonly inFlight: number;
   /** The backward pass is two programs, not one. */
   readonly split?: boolean;
+  /** Forward and backward pass are one program: nothing is done between them. */
+  readonly joined?: boolean;
 }
 
 /** How a replica holds its stages. */
@@ -68,8 +70,8 @@ interface RangeBytes {
 
 /** A value that is kept is there once for each micro-batch in flight, and once as the engine's output. */
 const KEPT_COPIES = 1;
-/** What arrives for the micro-batch that comes next. */
-const RECEIVED_AHEAD = 1;
+/** Messages that are asked for before they are needed. */
+const RECEIVED_AHEAD = 2;
 /** A value that is sent: the engine's output, and what is on its way. */
 const SEND_BUFFERS = 2;
 /** Every item of an account is rounded up: at most a byte each. */
@@ -191,9 +193,9 @@ export class UnitBytes {
     const { cuts, fused } = this.layers;
     const batch = this.job.batchBytesPerSample;
     let [parameters, trained, tied, ends] = [0, 0, 0, 0];
-    let [engine, kept, received, sent, batches, queues, carried] = [0, 0, 0, 0, 0, 0, 0];
+    let [engine, kept, received, sent, batches, carried, sides] = [0, 0, 0, 0, 0, 0, 0];
     for (const range of stages) {
-      const { from, to, inFlight, split = false } = range;
+      const { from, to, inFlight, split = false, joined = false } = range;
       const figures = this.#of(range);
       const [left, right] = [cuts[from - 1], cuts[to - 1]];
       parameters += figures.parameters;
@@ -202,20 +204,23 @@ export class UnitBytes {
       if (!left || !right) ends++;
       if (keeping === 'fused') continue;
       const arrives = left?.activationBytesPerSample ?? 0;
-      received += (inFlight + RECEIVED_AHEAD) * arrives + 2 * (right?.gradientBytesPerSample ?? 0);
+      const comesBack = right?.gradientBytesPerSample ?? 0;
+      received += (inFlight + RECEIVED_AHEAD) * arrives + (1 + RECEIVED_AHEAD) * comesBack;
       sent += SEND_BUFFERS * ((right?.activationBytesPerSample ?? 0) + (left?.gradientBytesPerSample ?? 0));
       if (!left || !right) batches += (inFlight + BATCH_BUFFERS - 1) * batch;
       // what came in is kept whether or not the backward pass reads it: it is counted there
       const again = this.layers.units[from]!.rereadBytesPerSample;
       const saved = Math.max(0, figures.saved - again);
-      // computing again ends with everything there at once, for one micro-batch
-      if (keeping === 'kept') kept += (inFlight + KEPT_COPIES) * saved;
-      const backward = figures.backward + (keeping === 'recomputed' ? saved : 0);
-      engine += figures.forward + (split ? 2 : 1) * backward;
+      if (joined) engine += saved + Math.max(figures.forward, figures.backward);
+      else {
+        if (keeping === 'kept') kept += (inFlight + KEPT_COPIES) * saved;
+        // computing again ends with everything there at once, for one micro-batch
+        const backward = figures.backward + (keeping === 'recomputed' ? saved : 0);
+        engine += figures.forward + (split ? 2 : 1) * backward;
+      }
       for (const cut of [left, right]) {
-        if (!cut) continue;
-        queues += 2 * neighbours * STREAM_QUEUE_BYTES;
-        carried += cut.activationBytesPerSample + cut.gradientBytesPerSample;
+        if (cut) carried += cut.activationBytesPerSample + cut.gradientBytesPerSample;
+        if (cut) sides++;
       }
     }
     const whole = keeping === 'fused';
@@ -241,7 +246,8 @@ export class UnitBytes {
         'to be sent': sent,
         batches: whole ? BATCH_BUFFERS * batch : batches,
       },
-      queues,
+      // however many stages a rank has, there are ranks before it and ranks after it
+      queues: 2 * Math.min(2, sides) * neighbours * STREAM_QUEUE_BYTES,
       carried,
     };
   }

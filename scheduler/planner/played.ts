@@ -1,5 +1,6 @@
 import type { Seconds } from '../../base/index.js';
 import {
+  isCompute,
   makeSchedule,
   mostInFlight,
   simulate,
@@ -74,6 +75,8 @@ function boundary(choices: readonly Choice[], ranks: number, stage: number): num
 export interface Timetable {
   readonly schedule: PipelineSchedule;
   readonly inFlight: readonly number[];
+  /** Whether the last stage does nothing between the forward pass of a micro-batch and its backward pass. */
+  readonly joined: boolean;
 }
 
 /** undefined where the numbers do not fit the kind. */
@@ -88,5 +91,15 @@ export function timetable(
   return {
     schedule,
     inFlight: Array.from({ length: schedule.stages }, (_, stage) => mostInFlight(schedule, stage)),
+    joined: backwardFollows(schedule, schedule.stages - 1),
   };
+}
+
+function backwardFollows({ programs, ranks }: PipelineSchedule, stage: number): boolean {
+  const steps = programs[stage % ranks]!.filter(({ kind }) => isCompute(kind));
+  return steps.every((step, i) => {
+    if (step.stage !== stage || step.kind !== 'forward') return true;
+    const next = steps[i + 1];
+    return next?.kind === 'backward' && next.stage === stage && next.microBatch === step.microBatch;
+  });
 }

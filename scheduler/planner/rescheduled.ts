@@ -24,7 +24,8 @@ export function rescheduled(
   if (!cuts) return undefined;
   const held = cuts.slice(1).map((to, stage): HeldStage => {
     const inFlight = table.inFlight[stage]!;
-    return { from: cuts[stage]!, to, inFlight, split: kind === 'zero-bubble' };
+    const joined = table.joined && stage + 1 === table.schedule.stages;
+    return { from: cuts[stage]!, to, inFlight, split: kind === 'zero-bubble', joined };
   });
   const again = choices.flatMap(({ group }, rank) => {
     const stages = held.filter((_, stage) => stage % ranks === rank);

@@ -193,7 +193,7 @@ function* pipelines(
   const common = { ...grain, slicing, stagesPerRank: 1 };
   if (schedule === '1f1b') {
     const inFlight = (fromEnd: number) => Math.min(microBatches, fromEnd);
-    const limits = { least, most, inFlight, below: fastest(), spent };
+    const limits = { least, most, inFlight, joined: true, below: fastest(), spent };
     const chain = bestChain({ model, family, slicing, options, ...limits });
     if (!chain) return;
     yield { ...common, ...chain, kind: chain.choices.length === 1 ? 'data-parallel' : schedule };
@@ -210,7 +210,8 @@ function* pipelines(
       const held = table.inFlight.filter((_, stage) => stage % ranks === ranks - fromEnd);
       return Math.ceil(held.reduce((sum, count) => sum + count, 0) / stagesPerRank);
     };
-    const limits = { least: ranks, most: ranks, inFlight, below: MOST_GAINED * fastest(), spent };
+    const below = MOST_GAINED * fastest();
+    const limits = { least: ranks, most: ranks, inFlight, joined: table.joined, below, spent };
     const chain = bestChain({ model, family, slicing, options, ...limits });
     const again = chain && rescheduled({ ...common, ...chain, kind: '1f1b' }, schedule, stagesPerRank, options);
     if (again) yield again;

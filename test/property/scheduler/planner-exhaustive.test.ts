@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import t from 'tap';
 import { UserError } from '../../../base/index.js';
 import type { Device } from '../../../scheduler/index.js';
-import { makeSchedule, mostInFlight, type ScheduleKind } from '../../../scheduler/pipeline/index.js';
+import type { ScheduleKind } from '../../../scheduler/pipeline/index.js';
 import { makePlan, type PlanRequest } from '../../../scheduler/planner/index.js';
-import { play } from '../../../scheduler/planner/played.js';
+import { play, timetable } from '../../../scheduler/planner/played.js';
 import { StageModel, type Choice, type Group } from '../../../scheduler/planner/stage.js';
 import { requests } from './planner-samples.js';
 
@@ -63,15 +63,20 @@ function anyBelow({ layers, job, topology, devices, batch }: PlanRequest, below:
         if (kind === 'interleaved' && (microBatches % ranks !== 0 || ranks === 1)) continue;
         const stages = ranks * stagesPerRank;
         if (stages > layers.units.length) continue;
-        const schedule = makeSchedule(kind, { ranks, microBatches, stagesPerRank });
-        const inFlight = Array.from({ length: stages }, (_, stage) => mostInFlight(schedule, stage));
+        const { schedule, inFlight, joined } = timetable(kind, ranks, stagesPerRank, microBatches)!;
         for (const shardOptimizer of [true, false]) {
           const slicing = { microBatches, samples: batch / microBatches, shardOptimizer };
           for (const cut of cuts(layers.units.length, stages)) {
             const options = order.map((group, rank) => {
-              const held = cut.flatMap(([from, to], stage) =>
-                stage % ranks === rank ? [{ from, to, inFlight: inFlight[stage]!, split: kind === 'zero-bubble' }] : [],
-              );
+              const held = cut
+                .map(([from, to], stage) => ({
+                  from,
+                  to,
+                  inFlight: inFlight[stage]!,
+                  split: kind === 'zero-bubble',
+                  joined: joined && stage + 1 === stages,
+                }))
+                .filter((_, stage) => stage % ranks === rank);
               const key = [
                 group.index,
                 ranks === 1,
