@@ -1,6 +1,7 @@
 export * from './errors.js';
 export * from './ir/element.js';
 export * from './ir/graph.js';
+export { copyTensor, detached } from './ir/detach.js';
 export * from './ir/tensor.js';
 export { isView } from './ir/view.js';
 export { GraphBuilder } from './ir/builder.js';

@@ -243,7 +243,7 @@ export class Communicator {
   }
 
   private mistakeIn(bucket: Bucket, wire: WireFormat): string | undefined {
-    if (this.closed) return 'the communicator is closed';
+    if (this.closed && !this.ring?.broken) return 'the communicator is closed';
     if (!Number.isInteger(bucket.id) || bucket.id < 0 || bucket.id >= CONTROL_BUCKET) {
       return `bucket id ${bucket.id} is not a whole number below ${CONTROL_BUCKET}`;
     }

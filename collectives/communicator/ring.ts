@@ -89,6 +89,11 @@ export class Ring {
     });
   }
 
+  /** Whether it has failed: every call rejects with the reason. */
+  get broken(): boolean {
+    return this.failure !== undefined;
+  }
+
   /** Gives up everything in flight, here and on the other ranks. */
   abort(reason: string | CollectiveError): void {
     const operation = this.oldest();

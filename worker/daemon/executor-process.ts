@@ -83,6 +83,8 @@ export class ExecutorProcess {
     if (signal.aborted) throw new StoppedError('the worker is closing');
     const child = fork(ENTRY, [JSON.stringify(options)], {
       serialization: 'advanced',
+      // a budget counts what is garbage, too: an executor collects before it takes much
+      execArgv: [...process.execArgv, '--expose-gc'],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       // a terminal's Ctrl-C reaches a whole process group: when this process ends, the daemon decides
       detached: true,

@@ -4,6 +4,7 @@ import {
   buildEvaluationStages,
   buildStages,
   checkCounts,
+  detached,
   runningStatistics,
   sampleAxis,
   type Edge,
@@ -56,6 +57,7 @@ export interface CompiledStages extends Compiled {
 
 /** What a rank of a pipeline has of a model: buckets, and its stages compiled for as many samples as are asked for. */
 export class StageModel {
+  #graph: Graph;
   /** Stages of this rank, ascending. */
   readonly own: readonly number[];
   readonly pipelineRanks: number;
@@ -79,13 +81,14 @@ export class StageModel {
    * @throws StageError where the plan's stages are none of this model
    */
   constructor(
-    readonly graph: Graph,
+    graph: Graph,
     private readonly plan: RunPlan,
     rank: number,
     private readonly dataset: Pick<Dataset, 'inputs' | 'target' | 'length'>,
     private readonly thread: ComputeThread,
     private readonly constants: ReadonlyMap<string, Tensor> = new Map(),
   ) {
+    this.#graph = graph;
     this.pipelineRanks = pipelineRanksOf(plan);
     this.pipelineRank = plan.ranks[rank]!.pipelineRank;
     this.names = plan.pipeline.stages.map(({ nodes }) => nodes);
@@ -101,6 +104,8 @@ export class StageModel {
     const { trained, fixed } = bucketsOf(graph, whole, this, indexOf, plan.bucketBytes);
     this.trained = trained;
     this.fixed = fixed;
+    const own = new Set(this.held.flatMap(({ places }) => places.map(({ name }) => name)));
+    this.#graph = detached(graph, (name) => own.has(name) || this.isSpare(name));
     const least = leastPart(plan, dataset.length);
     for (const { statistics } of whole) checkCounts(statistics, plan.batch, least);
     this.statistics = new RunningStatistics(this.ownStatistics(whole));
@@ -113,11 +118,21 @@ export class StageModel {
     return [...this.trained.map(({ bucket }) => bucket), ...this.fixed];
   }
 
+  get graph(): Graph {
+    return this.#graph;
+  }
+
+  /** The memory has what is trained: its values are dropped here. */
+  forget(): void {
+    const trained = new Set(this.trained.flatMap(({ bucket }) => bucket.places.map(({ name }) => name)));
+    this.#graph = detached(this.#graph, (name) => !trained.has(name));
+  }
+
   /** What training has made of this rank's part of the model, in the model's order; then statistics. */
   weights(trained: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
     const fixed = new Set(this.fixed.flatMap(({ places }) => places.map(({ name }) => name)));
     const mine = [...this.graph.parameters].filter(
-      ([name]) => trained.has(name) || fixed.has(name) || (this.pipelineRank === 0 && !this.used.has(name)),
+      ([name]) => trained.has(name) || fixed.has(name) || this.isSpare(name),
     );
     return new Map([
       ...mine.map(([name, start]) => [name, trained.get(name) ?? start] as const),
@@ -138,6 +153,11 @@ export class StageModel {
   async dispose(): Promise<void> {
     await this.training.dispose();
     await this.evaluation.dispose();
+  }
+
+  /** Whether a parameter is one that no stage uses: the first rank keeps it for the weights. */
+  private isSpare(parameter: string): boolean {
+    return this.pipelineRank === 0 && !this.used.has(parameter);
   }
 
   private build(samples: number): readonly StageGraphs[] {

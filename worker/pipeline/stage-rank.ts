@@ -83,7 +83,9 @@ export class StageRank implements CompiledRank {
       rings[this.holders.findIndex(({ buckets }) => buckets.includes(bucket))]!;
     const memory = new RankMemory(arena, this.buckets, model.settings[0]!.rule, this.spread);
     memory.load(model.graph.parameters);
-    const parameters = await EngineParameters.place(thread, memory, model.fixedBuffers());
+    const fixed = model.fixedBuffers();
+    model.forget();
+    const parameters = await EngineParameters.place(thread, memory, fixed);
     this.parameters = parameters;
     const update = new Update(plan, memory, { world, of: ringOf }, model.settings);
     const common = { plan, rank, model, parameters, streams };

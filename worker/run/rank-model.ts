@@ -5,7 +5,9 @@ import {
   buildEvaluationGraph,
   buildTrainingGraph,
   checkCounts,
+  copyTensor,
   cutIntoSegments,
+  detached,
   fixedStatistics,
   gradientOrder,
   LOSS_SCALE,
@@ -48,6 +50,7 @@ export interface EvaluationStep extends TrainingStep {
 
 /** A run's model on one rank: its buckets, and its steps compiled for as many samples as are asked for. */
 export class RankModel {
+  #graph: Graph;
   /** Of the trained parameters. */
   readonly buckets: readonly Bucket[];
   /** One, or none, of the parameters that are not trained: the engine reads it, nothing of it travels. */
@@ -67,12 +70,13 @@ export class RankModel {
    * @throws ParameterNameError, OptimizerError for what the coordinator let pass and should not have
    */
   constructor(
-    readonly graph: Graph,
+    graph: Graph,
     private readonly plan: RunPlan,
     private readonly dataset: Dataset,
     private readonly thread: ComputeThread,
     private readonly constants: ReadonlyMap<string, Tensor> = new Map(),
   ) {
+    this.#graph = detached(graph, () => true);
     // every rank lays its buckets out from the same graph, that of the whole batch, whatever its own share
     const names = [...graph.parameters.keys()];
     const frozen = frozenParameters(plan.frozen, names);
@@ -98,7 +102,7 @@ export class RankModel {
     const { graph: exported, initializers } = readModel(await readFile(path));
     const graph = setBatchNormalization(setLossOutput(exported, lossOutput ?? undefined), batchNormalization);
     const kept = [...fixedStatistics(graph)].filter(([name]) => initializers.has(name));
-    return { graph, constants: new Map(kept) };
+    return { graph, constants: new Map(kept.map(([name, tensor]) => [name, copyTensor(tensor)])) };
   }
 
   /** What training has made of the model: the parameters, frozen ones too, in its order; then constants. */
@@ -109,6 +113,16 @@ export class RankModel {
       ...this.constants,
       ...this.statistics.tensors(),
     ]);
+  }
+
+  get graph(): Graph {
+    return this.#graph;
+  }
+
+  /** The memory has what is trained: its values are dropped here, and with them the file they were read from. */
+  forget(): void {
+    const trained = new Set(this.buckets.flatMap(({ places }) => places.map(({ name }) => name)));
+    this.#graph = detached(this.#graph, (name) => !trained.has(name));
   }
 
   /** What the engine reads of the parameters that are not trained: one buffer for each bucket of `fixed`. */

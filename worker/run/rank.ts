@@ -10,7 +10,7 @@ import {
   type RingOptions,
 } from '../../collectives/index.js';
 import { InvariantError, withDeadline, type Sha256 } from '../../base/index.js';
-import { loadWeights, safetensorsChunks, type Graph, type Loaded, type Tensor } from '../../graph/index.js';
+import { loadWeights, safetensorsChunks, type Loaded } from '../../graph/index.js';
 import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
 import type { ComputeThread } from '../engine/index.js';
@@ -132,17 +132,15 @@ export class RankRun {
     const peak = new PeakMemory();
     const paths = await this.unlessStopped(this.fetchAll(plan));
     this.enter('compiling');
-    const { graph, constants } = await this.read(plan, paths);
-    this.checkStopped();
-    this.datasets = await openDatasets(plan, graph, paths);
-    this.checkStopped();
     const ring = { ...DEFAULT_RING, wire: plan.wire, deadline: plan.collectiveDeadlineSeconds };
     // before the others are met: deadlines then count training alone
-    const compiled = await this.compile(plan, graph, constants, this.datasets, ring);
+    const compiled = await this.compile(plan, paths, ring);
     this.compiled = compiled;
+    globalThis.gc?.(); // what the model was read from, before as much is asked for again
     const arena = new Arena(compiled.arenaBytes, this.host.device.id);
     this.enter('connecting');
     const part = await this.join(plan, compiled, arena, ring);
+    globalThis.gc?.();
     const clock = await this.loop(plan, part);
     this.enter('saving');
     const weightsPath = await this.save(part, 'weights');
@@ -161,13 +159,16 @@ export class RankRun {
     };
   }
 
-  private compile(
+  private async compile(
     plan: RunPlan,
-    graph: Graph,
-    constants: ReadonlyMap<string, Tensor>,
-    datasets: Datasets,
+    paths: ReadonlyMap<Sha256, string>,
     ring: RingOptions,
   ): Promise<CompiledRank> {
+    const { graph, constants } = await this.read(plan, paths);
+    this.checkStopped();
+    const datasets = await openDatasets(plan, graph, paths);
+    this.datasets = datasets;
+    this.checkStopped();
     const { thread } = this.host;
     const { rank } = this.id;
     const common = { plan, rank, datasets, thread, ring, trace: this.trace };

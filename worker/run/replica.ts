@@ -51,7 +51,9 @@ export class Replica implements CompiledRank {
     opened(world);
     const memory = new RankMemory(arena, model.buckets, model.settings[0]!.rule, spreadOf(plan, world));
     memory.load(model.graph.parameters);
-    const parameters = await EngineParameters.place(thread, memory, model.fixedBuffers());
+    const fixed = model.fixedBuffers();
+    model.forget();
+    const parameters = await EngineParameters.place(thread, memory, fixed);
     this.parameters = parameters;
     const update = new Update(plan, memory, worldRing(world), model.settings);
     const { train, validation } = datasets;
