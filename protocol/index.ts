@@ -11,5 +11,6 @@ export * from './job/state.js';
 export * from './job/weights.js';
 export * from './rest/index.js';
 export * from './run/plan.js';
+export * from './run/profile.js';
 export * from './run/wishes.js';
 export * from './validation.js';

@@ -1,0 +1,79 @@
+import type { Bytes, Seconds } from '../../base/index.js';
+import { byteLengthOf, isFloat, type TypedGraph } from '../../graph/index.js';
+import type { BufferPlan, ComputeThread, SegmentTiming, Slot, ValueSpec } from '../engine/index.js';
+
+/** What engines like values to start at. */
+const ALIGNMENT = 64;
+/** Of float32 values: neither grows nor vanishes, and is no number that a processor takes longer for. */
+const FILLING = 0.5;
+
+/**
+ * What a program takes on the device of a compute thread, rests of a throttled one included: it is compiled, run once
+ * to warm up and `runs` times more, on values that lie in the thread and are the program's own.
+ * @returns the median
+ * @throws what compiling and running throw; nothing is left in the thread either way
+ */
+export async function timeProgram(thread: ComputeThread, graph: TypedGraph, runs: number): Promise<Seconds> {
+  const { program, inputs, outputs } = await thread.compile(graph);
+  try {
+    const values = layOut(inputs, outputs);
+    const buffer: BufferPlan = { bytes: values.bytes, kind: 'travelling' };
+    const segment = { program, inputs: values.inputs, outputs: values.outputs, release: [] };
+    const sequence = await thread.prepare({ buffers: [buffer], segments: [segment] });
+    const key = thread.newKey();
+    await thread.hold(key, filled(values, inputs));
+    try {
+      const times: Seconds[] = [];
+      for (let run = 0; run <= runs; run++) {
+        const timings = await sequence.run([key], () => undefined);
+        if (run > 0) times.push(timings.reduce((sum, timing) => sum + secondsOf(timing), 0));
+      }
+      return median(times);
+    } finally {
+      await sequence.dispose();
+      await thread.take([key]);
+    }
+  } finally {
+    await thread.disposeProgram(program);
+  }
+}
+
+interface ValuesLayout {
+  readonly bytes: Bytes;
+  readonly inputs: readonly Slot[];
+  readonly outputs: readonly Slot[];
+}
+
+/** All values of a program one after the other in one buffer. */
+function layOut(inputs: readonly ValueSpec[], outputs: readonly ValueSpec[]): ValuesLayout {
+  let bytes = 0;
+  const place = (spec: ValueSpec): Slot => {
+    const byteOffset = bytes;
+    bytes += Math.ceil(byteLengthOf(spec) / ALIGNMENT) * ALIGNMENT;
+    return { buffer: 0, byteOffset };
+  };
+  const slots = { inputs: inputs.map(place), outputs: outputs.map(place) };
+  return { bytes, ...slots };
+}
+
+/** Whole numbers are zero: rows of tables and classes that are there, whatever the model. */
+function filled(layout: ValuesLayout, inputs: readonly ValueSpec[]): ArrayBuffer {
+  const buffer = new ArrayBuffer(layout.bytes);
+  new Uint8Array(buffer).fill(0); // memory that nobody has written to is read faster than other
+  inputs.forEach((spec, i) => {
+    if (!isFloat(spec.dtype) || spec.dtype !== 'float32') return;
+    new Float32Array(buffer, layout.inputs[i]!.byteOffset, byteLengthOf(spec) / 4).fill(FILLING);
+  });
+  return buffer;
+}
+
+function secondsOf({ computeSeconds, restSeconds }: SegmentTiming): Seconds {
+  return computeSeconds + restSeconds;
+}
+
+/** @param values at least one; not changed */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
