@@ -1,6 +1,12 @@
 import type { Seconds } from '../../base/index.js';
-import type { ChainSearch } from './chain.js';
-import type { Choice, Group } from './stage.js';
+import type { Choice, Group, Slicing, StageModel, StageOptions } from './stage.js';
+
+/** What is the same for all stages that are looked at. */
+interface Common {
+  readonly model: StageModel;
+  readonly slicing: Slicing;
+  readonly options: StageOptions;
+}
 
 /**
  * What groups choose for stages of one pipeline position after the other, each looked at once: with more micro-batches in
@@ -14,7 +20,7 @@ export class Choices {
   /** For a group and an end, the last first unit from which on back nothing fits. */
   #barriers = new Map<number, number>();
 
-  constructor(private readonly search: Pick<ChainSearch, 'model' | 'slicing' | 'options'>) {
+  constructor(private readonly search: Common) {
     this.#units = search.model.layers.units.length + 1;
   }
 
