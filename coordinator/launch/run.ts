@@ -51,7 +51,7 @@ export interface LaunchOptions {
  * Carries out one launch: feeds the machine with what ranks say and does what it commands. It decides nothing.
  *
  * Holds its devices from the constructor on, until each has stopped. `over` resolves when the job is in a terminal
- * state and all of its devices are released.
+ * state, all of its devices are released and nothing is written any more.
  */
 export class LaunchRun {
   readonly over: Promise<void>;
@@ -63,6 +63,7 @@ export class LaunchRun {
   private readonly summaries: RankSummary[] = [];
   private readonly traces: string[] = [];
   private readonly timers = new Map<LaunchTimer, () => void>();
+  private starting: Promise<void> | undefined;
   private ending: Promise<void> | undefined;
   private finish!: () => void;
 
@@ -80,7 +81,11 @@ export class LaunchRun {
   }
 
   /** Opens the output folder and tells the ranks to begin. Failures become the job's. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return (this.starting = this.begin());
+  }
+
+  private async begin(): Promise<void> {
     const { openResults, runPlan, members } = this.options;
     let results: JobResults;
     try {
@@ -304,7 +309,8 @@ export class LaunchRun {
   private close(): void {
     for (const cancel of this.timers.values()) cancel();
     this.timers.clear();
-    void this.ending?.finally(this.finish);
+    // an output folder that is still being opened is closed first
+    void Promise.allSettled([this.starting, this.ending]).then(this.finish);
   }
 }
 
