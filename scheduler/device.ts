@@ -1,4 +1,5 @@
 import type { Bytes, Flops, Seconds } from '../base/index.js';
+import type { Calibration } from './calibration.js';
 
 export type DeviceKind = 'cpu' | 'webgpu' | 'cuda' | 'webgl' | 'wasm';
 
@@ -18,6 +19,8 @@ export interface Device {
   readonly memoryBandwidthBytesPerSecond?: number;
   /** What starting one operator costs; default: `DEFAULT_LAUNCH_SECONDS`. */
   readonly launchSeconds?: Seconds;
+  /** What the model that is planned was found to take there; default: what the rates foretell. */
+  readonly calibration?: Calibration;
 }
 
 /** What is measured of a device, throttling included. */

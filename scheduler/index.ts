@@ -1,5 +1,6 @@
 export * from './account.js';
 export * from './buckets.js';
+export * from './calibration.js';
 export * from './device.js';
 export * from './errors.js';
 export * from './plan.js';

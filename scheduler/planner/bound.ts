@@ -1,6 +1,7 @@
 import type { Seconds } from '../../base/index.js';
 import type { Device } from '../device.js';
-import { Efforts, ratesOf, secondsFor } from './cost.js';
+import { CalibratedEfforts } from './calibrate.js';
+import { ratesOf } from './cost.js';
 import type { LayerProfile } from './layers.js';
 
 /** References whose price list the bound is tried with; more would only tighten it. */
@@ -15,20 +16,19 @@ const MOST_REFERENCES = 16;
  * bound where the devices' rates are in proportion). O(kinds of devices x units).
  */
 export function lowerBound(layers: LayerProfile, devices: readonly Device[], batch: number): Seconds {
+  const each = layers.units.map((_, unit) => ({ from: unit, to: unit + 1 }));
+  const efforts = new CalibratedEfforts(layers, each);
   const kinds = new Map<string, { device: Device; count: number }>();
   for (const device of devices) {
-    const { product, convolution, byte, launch } = ratesOf(device);
-    const key = [product, convolution, byte, launch].join('|');
+    const key = efforts.classOf(device);
     const known = kinds.get(key);
     if (known) known.count++;
     else kinds.set(key, { device, count: 1 });
   }
-  const efforts = new Efforts(layers.units);
   const classes = [...kinds.values()].map(({ device, count }) => {
     const rates = ratesOf(device);
-    const units = layers.units.map((_, from) =>
-      secondsFor(efforts.step([{ from, to: from + 1 }], 'fused'), rates),
-    );
+    const own = efforts.of(device);
+    const units = layers.units.map((_, unit) => own.least(unit, rates));
     return { count, units };
   });
   const oneSample = layers.units.reduce((sum, _, unit) => {

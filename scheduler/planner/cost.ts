@@ -65,10 +65,13 @@ export class Efforts {
   readonly #parts: Readonly<Record<Part, Sums>>;
   /** All parts together. */
   readonly #whole: Sums;
+  /** Of the whole model as one program. */
+  readonly #fused: Sums;
   readonly #saved: Float64Array;
   readonly #reread: Float64Array;
 
-  constructor(units: readonly Unit[]) {
+  /** @param fused of the whole model as one program; default: what its parts add up to */
+  constructor(units: readonly Unit[], fused?: Sums) {
     const sums = (part: Part): Sums => {
       const works = units.map((unit) => unit[part]);
       return {
@@ -85,6 +88,7 @@ export class Efforts {
       backwardWeight: sums('backwardWeight'),
     };
     this.#whole = PARTS.map((part) => this.#parts[part]).reduce(addedSums);
+    this.#fused = fused ?? this.#whole;
     this.#saved = prefixSums(units, ({ savedBytesPerSample }) => savedBytesPerSample);
     this.#reread = Float64Array.from(units, ({ rereadBytesPerSample }) => rereadBytesPerSample);
   }
@@ -101,12 +105,37 @@ export class Efforts {
   step(ranges: readonly Computed[], keeping: Keeping): Effort {
     let sum = NO_EFFORT;
     for (const range of ranges) {
-      const own = between(this.#whole, range);
+      const own = between(keeping === 'fused' ? this.#fused : this.#whole, range);
       sum = sum === NO_EFFORT ? own : added(sum, own);
       if (keeping === 'kept' && range.joined !== true) sum = { ...sum, bytes: sum.bytes + this.#keptBytes(range) };
       if (keeping === 'recomputed') sum = added(sum, between(this.#parts.forward, range));
     }
     return sum;
+  }
+
+  /** Those of units that were found to take more or less, of which the whole as one program takes `fused` times as much. */
+  calibrated(units: readonly Unit[], fused: number): Efforts {
+    const scale = (sums: Float64Array) => sums.map((value) => value * fused);
+    const { product, convolution, bytes, fixedBytes, launches } = this.#fused;
+    return new Efforts(units, {
+      product: scale(product),
+      convolution: scale(convolution),
+      bytes: scale(bytes),
+      fixedBytes: scale(fixedBytes),
+      launches: scale(launches),
+    });
+  }
+
+  /** What a device of such rates takes for a unit at least, forward and backward, in whichever program it is. */
+  least(unit: number, rates: Rates): Duration {
+    const range = [{ from: unit, to: unit + 1, joined: true }];
+    const [fused, apart] = [this.step(range, 'fused'), this.step(range, 'kept')].map((effort) =>
+      secondsFor(effort, rates),
+    ) as [Duration, Duration];
+    return {
+      constant: Math.min(fused.constant, apart.constant),
+      perSample: Math.min(fused.perSample, apart.perSample),
+    };
   }
 
   #keptBytes({ from, to }: UnitRange): Bytes {

@@ -81,8 +81,8 @@ function replicasOf(
   const neighbours = choices.length === 1 ? 0 : Math.max(...beside);
   const shares = sharesOf(candidate, choice, sizes, parallelism?.shares);
   return group.lanes
-    .flatMap(({ devices, rates }) => devices.map((device) => ({ device, rates })))
-    .flatMap(({ device, rates }, i) => {
+    .flatMap((lane) => lane.devices.map((device) => ({ device, lane })))
+    .flatMap(({ device, lane }, i) => {
       const mine = shares.map((share) => share[i]!);
       if (mine[0] === 0) return [];
       const account = model.bytes.account(
@@ -96,7 +96,7 @@ function replicasOf(
         mine[0]!,
       );
       const busy = (stage: HeldStage): Seconds => {
-        const { constant, perSample } = model.step([stage], keeping, rates);
+        const { constant, perSample } = model.step([stage], keeping, lane);
         return mine.reduce((sum, samples) => sum + (samples > 0 ? constant + perSample * samples : 0), 0);
       };
       const of = (stage: HeldStage): Replica => ({
@@ -125,8 +125,8 @@ function sharesOf(
     const samples = sizes.at(-1)!;
     if (weights) return splitShares(samples, weights, largest)!;
     const balancer = new Balancer(new Float64Array(largest.length).fill(1));
-    const durations = group.lanes.flatMap(({ devices, rates }) =>
-      devices.map(() => model.step(stages, keeping, rates)),
+    const durations = group.lanes.flatMap((lane) =>
+      lane.devices.map(() => model.step(stages, keeping, lane)),
     );
     balancer.capacity.set(largest);
     balancer.constant.set(durations.map(({ constant }) => constant));

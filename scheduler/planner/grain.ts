@@ -65,7 +65,7 @@ export class Grains {
     const key = `${ranges.length} ${replicas ?? ''}`;
     const known = this.#made.get(key);
     if (known) return known;
-    const model = new StageModel(merged(layers, ranges), job, topology, this.#devices);
+    const model = new StageModel(merged(layers, ranges), job, topology, this.#devices, layers, ranges);
     const family = makeFamily(model, this.#devices, replicas, parallelism?.shares !== undefined);
     const grain = { model, family, ranges };
     this.#made.set(key, grain);

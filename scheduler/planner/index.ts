@@ -1,4 +1,5 @@
 export { lowerBound } from './bound.js';
+export { calibrate, rangesToTime } from './calibrate.js';
 export type { Cut, FusedBytes, LayerProfile, Unit, UnitParameter, UnitRange, Work } from './layers.js';
 export { makePlan } from './make-plan.js';
 export type { JobBytes } from './memory.js';

@@ -3,9 +3,10 @@ import type { Device, Link, Topology } from '../device.js';
 import type { StageCosts } from '../pipeline/index.js';
 import { splitShares } from '../shares.js';
 import { Balancer } from './balance.js';
+import { CalibratedEfforts } from './calibrate.js';
 import {
-  Efforts,
   PARTS,
+  type Efforts,
   prefixSums,
   ratesOf,
   ringSeconds,
@@ -15,7 +16,7 @@ import {
   type Keeping,
   type Rates,
 } from './cost.js';
-import type { LayerProfile } from './layers.js';
+import type { LayerProfile, UnitRange } from './layers.js';
 import { UnitBytes, type HeldStage, type JobBytes } from './memory.js';
 import { Network } from './network.js';
 
@@ -37,6 +38,7 @@ export interface Group {
 interface GroupLane {
   readonly devices: readonly Device[];
   readonly rates: Rates;
+  readonly efforts: Efforts;
 }
 
 type LaneFigures = Readonly<Record<keyof Rates | 'memory', Float64Array>>;
@@ -80,7 +82,7 @@ const REFERENCE: Rates = { product: 1e-11, convolution: 1e-11, byte: 1e-10, laun
 /** What stages of one model take on groups of devices. All answers fall with speed and memory, none grows. */
 export class StageModel {
   readonly bytes: UnitBytes;
-  readonly #efforts: Efforts;
+  readonly #efforts: CalibratedEfforts;
   readonly #speeds = new Map<string, number>();
   /** Of the first units, on the reference, a sample. */
   readonly #prices: Float64Array;
@@ -93,10 +95,13 @@ export class StageModel {
     readonly job: JobBytes,
     topology: Topology,
     devices: readonly Device[],
+    /** The profile that calibrations speak of, and which of its units each unit of `layers` is. */
+    whole: LayerProfile = layers,
+    ranges: readonly UnitRange[] = whole.units.map((_, unit) => ({ from: unit, to: unit + 1 })),
   ) {
     this.bytes = new UnitBytes(layers, job);
-    this.#efforts = new Efforts(layers.units);
-    const all = layers.units.map((_, unit) => this.#ofUnit(unit, REFERENCE));
+    this.#efforts = new CalibratedEfforts(whole, ranges);
+    const all = layers.units.map((_, unit) => this.#efforts.plain.least(unit, REFERENCE).perSample);
     this.#prices = prefixSums(all, (seconds) => seconds);
     this.#devices = devices.length;
     this.#network = new Network(topology);
@@ -110,13 +115,17 @@ export class StageModel {
   group(index: number, devices: readonly Device[], separate = false): Group {
     const byClass = new Map<string, Device[]>();
     for (const device of devices) {
-      const key = `${classOf(device)}|${device.memoryBytes}${separate ? device.id : ''}`;
+      const key = `${this.#efforts.classOf(device)}|${device.memoryBytes}${separate ? device.id : ''}`;
       const known = byClass.get(key);
       if (known) known.push(device);
       else byClass.set(key, [device]);
     }
     const lanes = [...byClass.values()].map(
-      (equal): GroupLane => ({ devices: equal, rates: ratesOf(equal[0]!) }),
+      (equal): GroupLane => ({
+        devices: equal,
+        rates: ratesOf(equal[0]!),
+        efforts: this.#efforts.of(equal[0]!),
+      }),
     );
     const each = (of: (lane: GroupLane) => number) => Float64Array.from(lanes, of);
     const figures = {
@@ -146,27 +155,27 @@ export class StageModel {
   }
 
   #speedOf(device: Device): number {
-    const key = classOf(device);
+    const key = this.#efforts.classOf(device);
     const known = this.#speeds.get(key);
     if (known !== undefined) return known;
     const rates = ratesOf(device);
+    const efforts = this.#efforts.of(device);
     let speed = 0;
     for (let unit = 0; unit < this.layers.units.length; unit++) {
       const price = this.#prices[unit + 1]! - this.#prices[unit]!;
-      if (price > 0) speed = Math.max(speed, price / this.#ofUnit(unit, rates));
+      if (price > 0) speed = Math.max(speed, price / efforts.least(unit, rates).perSample);
     }
     this.#speeds.set(key, speed);
     return speed;
   }
 
-  /** Seconds a sample of one unit, forward and backward, nothing kept for long and nothing computed again. */
-  #ofUnit(unit: number, rates: Rates): Seconds {
-    return secondsFor(this.#efforts.step([{ from: unit, to: unit + 1 }], 'fused'), rates).perSample;
-  }
-
-  /** What stages take on a device of such rates, forward and backward. */
-  step(stages: readonly HeldStage[], keeping: Keeping, rates: Rates): Duration {
-    return secondsFor(this.#efforts.step(stages, keeping), rates);
+  /** What stages take on a device of a lane, forward and backward. */
+  step(
+    stages: readonly HeldStage[],
+    keeping: Keeping,
+    { rates, efforts }: Pick<GroupLane, 'rates' | 'efforts'>,
+  ): Duration {
+    return secondsFor(efforts.step(stages, keeping), rates);
   }
 
   /** The worst link between a device of one group and one of another. */
@@ -220,7 +229,7 @@ export class StageModel {
   }
 
   #balance(
-    { figures, balancer, size }: Group,
+    { lanes, figures, balancer, size }: Group,
     stages: readonly HeldStage[],
     { samples, shardOptimizer }: Slicing,
     keeping: Keeping,
@@ -228,8 +237,11 @@ export class StageModel {
   ): Seconds | undefined {
     const { memory, product, convolution, byte, launch } = figures;
     const { perSample, constant, capacity } = balancer;
-    const effort = this.#efforts.step(stages, keeping);
+    const { plain } = this.#efforts;
+    const common = plain.step(stages, keeping);
     for (let i = 0; i < memory.length; i++) {
+      const { efforts } = lanes[i]!;
+      const effort = efforts === plain ? common : efforts.step(stages, keeping);
       // as in secondsFor, without an object for each of so many
       perSample[i] =
         effort.product * product[i]! + effort.convolution * convolution[i]! + effort.bytes * byte[i]!;
@@ -268,10 +280,11 @@ export class StageModel {
 
   /** What the parts of a chosen stage take; together `seconds` of the choice, over all its stages. */
   costs({ group, stages, keeping, seconds, samples }: Choice): readonly StageCosts[] {
-    const rates = group.size === 1 ? group.lanes[0]!.rates : REFERENCE;
+    const { rates, efforts } =
+      group.size === 1 ? group.lanes[0]! : { rates: REFERENCE, efforts: this.#efforts.plain };
     const parts = stages.map((range) => {
       const [forward, backwardInput, backwardWeight] = PARTS.map((part) => {
-        const { constant, perSample } = secondsFor(this.#efforts.of(part, range, keeping), rates);
+        const { constant, perSample } = secondsFor(efforts.of(part, range, keeping), rates);
         return constant + perSample * (samples / group.size);
       }) as [number, number, number];
       return { forward, backwardInput, backwardWeight };
@@ -284,10 +297,6 @@ export class StageModel {
       backwardWeight: part.backwardWeight * scale,
     }));
   }
-}
-
-function classOf({ flops, convolutionFlops, memoryBandwidthBytesPerSecond, launchSeconds }: Device): string {
-  return [flops, convolutionFlops, memoryBandwidthBytesPerSecond, launchSeconds].join('|');
 }
 
 /** Shares in proportion to weights, one a device of the group, whatever that costs. */

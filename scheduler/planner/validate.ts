@@ -1,5 +1,6 @@
 import { BatchTooSmallError, PlacementError, ShareError } from '../errors.js';
 import { makeSchedule, ScheduleError } from '../pipeline/index.js';
+import { validateCalibrations } from './calibrate.js';
 import type { PlanRequest } from './request.js';
 import { INTERLEAVED_STAGES } from './search.js';
 
@@ -13,6 +14,7 @@ export function validateRequest({ layers, batch, devices, parallelism = {} }: Pl
   if (joined === 0) {
     throw new PlacementError('no device has joined; start one with: dtrain worker', { wanted: 1, joined });
   }
+  validateCalibrations(layers, devices);
   const ids = devices.map(({ id }) => id);
   for (const [field, count] of Object.entries({ data, pipeline, microBatches, stagesPerRank })) {
     if (count === undefined || (Number.isSafeInteger(count) && count >= 1)) continue;
