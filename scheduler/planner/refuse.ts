@@ -2,6 +2,7 @@ import { formatBytes, type Bytes } from '../../base/index.js';
 import { totalOf } from '../account.js';
 import type { Device } from '../device.js';
 import { BudgetTooSmallError } from '../errors.js';
+import type { Candidate } from './candidate.js';
 import { ROUNDED_BYTES, UnitBytes } from './memory.js';
 import type { PlanRequest } from './request.js';
 import { search } from './search.js';
@@ -12,7 +13,7 @@ const STEP_BYTES: Bytes = 2 ** 20;
 /** A budget that is advised is at most this part too large, and at least a MiB exact. */
 const PRECISION = 128;
 /** The devices for which the least addition is looked for are those that have most: so many, in a cluster of so many. */
-const asked = (devices: number): number => (devices <= 8 ? 4 : 1);
+const tried = (devices: number): number => (devices <= 8 ? 4 : 1);
 
 /** What one device needs for the model with the smallest micro-batches. O(units). */
 export function leastNeedAlone({ layers, job, batch, parallelism = {} }: PlanRequest): Bytes {
@@ -30,13 +31,17 @@ export function leastNeedAlone({ layers, job, batch, parallelism = {} }: PlanReq
 /**
  * Why nothing fits, and what would: first what the job forces, loosened one at a time, then the least memory that one device
  * needs more, by bisection over whole plans (a larger budget never makes a plan impossible).
- * Takes some dozens of searches that end with the first plan found.
+ * Takes some dozens of searches that end with the first plan found, and all together no longer than the request's time
+ * limit: then the advice is more than it need be.
  */
 export function refuse(request: PlanRequest): BudgetTooSmallError {
+  const { now = () => 0, timeLimitSeconds = Infinity } = request;
+  const end = now() + timeLimitSeconds;
+  const find: Find = (asked) => search({ ...asked, timeLimitSeconds: Math.max(0, end - now()) }, true);
   const { devices, parallelism } = request;
-  const largest = [...devices].sort((a, b) => b.memoryBytes - a.memoryBytes).slice(0, asked(devices.length));
+  const largest = [...devices].sort((a, b) => b.memoryBytes - a.memoryBytes).slice(0, tried(devices.length));
   const additions = largest.flatMap((device) => {
-    const enough = leastMemory(request, device);
+    const enough = leastMemory(request, device, find);
     return enough === undefined ? [] : [{ device, enough, more: enough - device.memoryBytes }];
   });
   const least = additions.reduce<(typeof additions)[number] | undefined>(
@@ -48,7 +53,7 @@ export function refuse(request: PlanRequest): BudgetTooSmallError {
   const who =
     `no plan fits: the model needs ${formatBytes(alone)} at least on one device, ` +
     `the largest budget is ${formatBytes(first!.memoryBytes)} (${first!.id})`;
-  const loosened = parallelism && loosen(request);
+  const loosened = parallelism && loosen(request, find);
   const advice = [
     ...(loosened ? [loosened] : []),
     ...(least ? [`give ${least.device.id} memory=${least.enough / STEP_BYTES}MiB`] : []),
@@ -61,9 +66,12 @@ export function refuse(request: PlanRequest): BudgetTooSmallError {
   );
 }
 
+/** The plans of a request, as far as is needed to know whether there are any, within what time is left. */
+type Find = (request: PlanRequest) => readonly Candidate[];
+
 /** About the least budget of a device, in whole MiB, with which the request has a plan. */
-function leastMemory(request: PlanRequest, device: Device): Bytes | undefined {
-  const fits = (mebibytes: number) => hasPlan(withMemory(request, device, mebibytes * STEP_BYTES));
+function leastMemory(request: PlanRequest, device: Device, find: Find): Bytes | undefined {
+  const fits = (mebibytes: number) => hasPlan(withMemory(request, device, mebibytes * STEP_BYTES), find);
   let low = Math.floor(device.memoryBytes / STEP_BYTES); // does not fit
   let high = Math.max(low + 1, Math.ceil(leastNeedAlone(request) / STEP_BYTES)) * 2;
   if (!fits(high)) return undefined;
@@ -84,20 +92,20 @@ function withMemory(request: PlanRequest, device: Device, memoryBytes: Bytes): P
  * Whether any plan fits: memory falls with the number of micro-batches, but for the gradients that are added up as soon
  * as there are two, so the most and one are enough to ask about; of schedules 1F1B holds least.
  */
-function hasPlan(request: PlanRequest): boolean {
+function hasPlan(request: PlanRequest, find: Find): boolean {
   const { parallelism, batch } = request;
   const ask = (microBatches: number) =>
-    search({ ...request, parallelism: { ...parallelism, microBatches } }, true).length > 0;
+    find({ ...request, parallelism: { ...parallelism, microBatches } }).length > 0;
   if (parallelism?.microBatches !== undefined) return ask(parallelism.microBatches);
   const counts = microBatchCounts(batch);
   return ask(counts.at(-1)!) || ask(1);
 }
 
 /** The first of what the job forces that would let it fit if it were left to the planner. */
-function loosen(request: PlanRequest): string | undefined {
+function loosen(request: PlanRequest, find: Find): string | undefined {
   const { parallelism = {} } = request;
   const without = (field: keyof typeof parallelism) =>
-    search({ ...request, parallelism: { ...parallelism, [field]: undefined } }, true)[0];
+    find({ ...request, parallelism: { ...parallelism, [field]: undefined } })[0];
   if (parallelism.microBatches !== undefined) {
     const found = without('microBatches');
     if (found) return `use microBatches: ${found.slicing.microBatches}`;

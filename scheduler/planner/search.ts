@@ -37,7 +37,8 @@ const MOST_GAINED = 1.25;
  * (`rescheduled`), and have the seconds that the simulator says. There the promise is of the estimate by which they were
  * found (`estimated`), which is a tenth off at most; and it does not hold where a schedule is forced that is not 1F1B.
  * Nor does it where the time limit cuts a search short. Time grows as `bestChain` does, times the counts of micro-batches
- * (at most 10): the limit that the coordinator sets is not reached by up to 1,024 devices (bench/planner.ts).
+ * (at most 10): 1,024 devices that are all different take 15 s of a core, 64 take 2 s (bench/planner.ts), so that a limit
+ * of 30 s does not cut.
  * @param any ends with the first plan found, whatever it takes
  */
 export function search(request: PlanRequest, any = false): readonly Candidate[] {
