@@ -32,7 +32,10 @@ function chain(units: readonly Unit[], crossing: (cut: number) => number): Layer
     return { activationBytesPerSample: bytes, gradientBytesPerSample: bytes };
   });
   const activations = units.reduce((sum, { savedBytesPerSample }) => sum + savedBytesPerSample, 0);
-  const fused = { activationBytes: { base: 0, perSample: activations }, crossingBytes: { base: 0, perSample: 0 } };
+  const fused = {
+    activationBytes: { base: 0, perSample: activations },
+    crossingBytes: { base: 0, perSample: 0 },
+  };
   return { units, cuts, tied: [], fused };
 }
 

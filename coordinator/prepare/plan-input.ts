@@ -23,8 +23,7 @@ export function planInputFrom(job: JobSpec, { graph, trained }: JobModel, train:
     const shape = shapes.inputs.get(name);
     return shape ? sum + byteLengthOf({ dtype, shape }) : sum;
   }, 0);
-  const target =
-    sizeOf(shapes.target) * bytesPerElement(job.loss === 'cross_entropy' ? 'int64' : 'float32');
+  const target = sizeOf(shapes.target) * bytesPerElement(job.loss === 'cross_entropy' ? 'int64' : 'float32');
   return {
     layers: layerProfile(graph, shapes, job.loss, trained, fusedBytes(graph, shapes, job, trained)),
     job: {

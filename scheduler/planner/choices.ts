@@ -54,9 +54,7 @@ export class Choices {
     const { model, slicing, options } = this.search;
     const stage = { from, to, inFlight: this.#inFlight };
     const made =
-      this.#before.get(key) === null
-        ? null
-        : (model.choose(group, [stage], slicing, false, options) ?? null);
+      this.#before.get(key) === null ? null : (model.choose(group, [stage], slicing, false, options) ?? null);
     this.#chosen.set(key, made);
     if (!made && model.overflows(group, stage, slicing)) {
       const end = group.index * this.#units + to;

@@ -75,7 +75,10 @@ export class Efforts {
     const sums = (part: Part): Sums => {
       const works = units.map((unit) => unit[part]);
       return {
-        product: prefixSums(works, ({ productFlops, convolutionFlops = 0 }) => productFlops - convolutionFlops),
+        product: prefixSums(
+          works,
+          ({ productFlops, convolutionFlops = 0 }) => productFlops - convolutionFlops,
+        ),
         convolution: prefixSums(works, ({ convolutionFlops = 0 }) => convolutionFlops),
         bytes: prefixSums(works, ({ movedBytes }) => movedBytes),
         fixedBytes: prefixSums(works, ({ fixedBytes = 0 }) => fixedBytes),
@@ -96,7 +99,8 @@ export class Efforts {
   /** Of one part of a stage. What is kept leaves the forward pass, and what is recomputed precedes the backward pass. */
   of(part: Part, range: Computed, keeping: Keeping): Effort {
     const own = between(this.#parts[part], range);
-    if (part === 'forward' && keeping === 'kept' && range.joined !== true) return { ...own, bytes: own.bytes + this.#keptBytes(range) };
+    if (part === 'forward' && keeping === 'kept' && range.joined !== true)
+      return { ...own, bytes: own.bytes + this.#keptBytes(range) };
     if (part !== 'backwardInput' || keeping !== 'recomputed') return own;
     return added(own, between(this.#parts.forward, range));
   }
@@ -107,7 +111,8 @@ export class Efforts {
     for (const range of ranges) {
       const own = between(keeping === 'fused' ? this.#fused : this.#whole, range);
       sum = sum === NO_EFFORT ? own : added(sum, own);
-      if (keeping === 'kept' && range.joined !== true) sum = { ...sum, bytes: sum.bytes + this.#keptBytes(range) };
+      if (keeping === 'kept' && range.joined !== true)
+        sum = { ...sum, bytes: sum.bytes + this.#keptBytes(range) };
       if (keeping === 'recomputed') sum = added(sum, between(this.#parts.forward, range));
     }
     return sum;
@@ -144,7 +149,10 @@ export class Efforts {
 }
 
 /** Products at a device's rate of products, convolutions at theirs, other bytes at its memory's bandwidth, launches. */
-export function secondsFor({ product, convolution, bytes, fixedBytes, launches }: Effort, rates: Rates): Duration {
+export function secondsFor(
+  { product, convolution, bytes, fixedBytes, launches }: Effort,
+  rates: Rates,
+): Duration {
   return {
     perSample: product * rates.product + convolution * rates.convolution + bytes * rates.byte,
     constant: fixedBytes * rates.byte + launches * rates.launch,
@@ -154,7 +162,10 @@ export function secondsFor({ product, convolution, bytes, fixedBytes, launches }
 /** Prefix sums of each figure. */
 type Sums = Readonly<Record<keyof Effort, Float64Array>>;
 
-function between({ product, convolution, bytes, fixedBytes, launches }: Sums, { from, to }: UnitRange): Effort {
+function between(
+  { product, convolution, bytes, fixedBytes, launches }: Sums,
+  { from, to }: UnitRange,
+): Effort {
   return {
     product: product[to]! - product[from]!,
     convolution: convolution[to]! - convolution[from]!,

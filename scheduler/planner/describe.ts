@@ -77,7 +77,9 @@ function replicasOf(
   const { group, keeping, stages } = choice;
   const sizes = microBatchSizes(batch, slicing.microBatches);
   const rank = choices.indexOf(choice);
-  const beside = [rank - 1, rank + 1].map((at) => choices[(at + choices.length) % choices.length]!.group.size);
+  const beside = [rank - 1, rank + 1].map(
+    (at) => choices[(at + choices.length) % choices.length]!.group.size,
+  );
   const neighbours = choices.length === 1 ? 0 : Math.max(...beside);
   const shares = sharesOf(candidate, choice, sizes, parallelism?.shares);
   return group.lanes

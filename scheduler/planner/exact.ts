@@ -61,7 +61,9 @@ export function bestCuts(search: CutSearch): SimulatedChain | undefined {
   const choose = (rank: number, ahead: Seconds, then: (ahead: Seconds) => void) => {
     const group = groups[rank]!;
     const held = ranges.flatMap((range, stage) =>
-      stage % ranks === rank ? [{ ...range, inFlight: inFlight[stage]!, split, joined: joined && stage + 1 === stages }] : [],
+      stage % ranks === rank
+        ? [{ ...range, inFlight: inFlight[stage]!, split, joined: joined && stage + 1 === stages }]
+        : [],
     );
     const key = `${group.index}:${held.map(({ from, to, inFlight }) => `${from},${to},${inFlight}`).join(';')}`;
     let ways = search.known.get(key);
@@ -101,7 +103,9 @@ function waysOf(
   const way = (keeping: Keeping) => model.evaluate(group, held, slicing, keeping, shares);
   const kept = recompute === true ? undefined : way('kept');
   const again = recompute === false || (kept && !kept.limited) ? undefined : way('recomputed');
-  return [kept, again].flatMap((choice) => (choice ? [{ choice, forward: model.costs(choice)[0]!.forward }] : []));
+  return [kept, again].flatMap((choice) =>
+    choice ? [{ choice, forward: model.costs(choice)[0]!.forward }] : [],
+  );
 }
 
 /**

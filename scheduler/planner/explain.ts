@@ -5,7 +5,10 @@ import { crossingSeconds } from './chain.js';
 import type { PlanRequest } from './request.js';
 
 /** What keeps the step from being shorter: the busiest device, or what is sent for longer than that. */
-export function bottleneckOf({ choices, slicing, model }: Candidate, stages: readonly Stage[]): Plan['bottleneck'] {
+export function bottleneckOf(
+  { choices, slicing, model }: Candidate,
+  stages: readonly Stage[],
+): Plan['bottleneck'] {
   const { microBatches, samples } = slicing;
   const busiest = choices.reduce((a, b) => (b.seconds > a.seconds ? b : a));
   const computing = microBatches * busiest.seconds;
@@ -43,10 +46,16 @@ function slowestOf({ replicas }: Stage): string {
 const MOST_LISTED = 16;
 
 /** A plan in sentences: the whole, then what each stage is, and what each device does and needs. */
-export function explain(request: PlanRequest, candidate: Candidate, stages: readonly Stage[]): readonly string[] {
+export function explain(
+  request: PlanRequest,
+  candidate: Candidate,
+  stages: readonly Stage[],
+): readonly string[] {
   const { seconds } = candidate;
   const nodes = stages.reduce((sum, stage) => sum + stage.nodes.length, 0);
-  const sentences = [`${shapeOf(candidate)}: ${formatSeconds(seconds)} for a step of ${request.batch} samples`];
+  const sentences = [
+    `${shapeOf(candidate)}: ${formatSeconds(seconds)} for a step of ${request.batch} samples`,
+  ];
   for (const stage of stages) {
     const several = stages.length > 1;
     if (several) sentences.push(layersOf(stage, nodes));
@@ -58,7 +67,8 @@ export function explain(request: PlanRequest, candidate: Candidate, stages: read
       );
     }
     const rest = stage.replicas.length - MOST_LISTED;
-    if (rest > 0) sentences.push(`${rest} more devices take the rest of ${several ? `stage ${stage.index}` : 'it'}`);
+    if (rest > 0)
+      sentences.push(`${rest} more devices take the rest of ${several ? `stage ${stage.index}` : 'it'}`);
   }
   return sentences;
 }

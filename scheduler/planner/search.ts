@@ -214,7 +214,8 @@ function* pipelines(
     const below = MOST_GAINED * fastest();
     const limits = { least: ranks, most: ranks, inFlight, joined: table.joined, below, spent };
     const chain = bestChain({ model, family, slicing, options, ...limits });
-    const again = chain && rescheduled({ ...common, ...chain, kind: '1f1b' }, schedule, stagesPerRank, options);
+    const again =
+      chain && rescheduled({ ...common, ...chain, kind: '1f1b' }, schedule, stagesPerRank, options);
     if (again) yield again;
   }
 }

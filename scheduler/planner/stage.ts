@@ -120,13 +120,11 @@ export class StageModel {
       if (known) known.push(device);
       else byClass.set(key, [device]);
     }
-    const lanes = [...byClass.values()].map(
-      (equal): GroupLane => ({
-        devices: equal,
-        rates: ratesOf(equal[0]!),
-        efforts: this.#efforts.of(equal[0]!),
-      }),
-    );
+    const lanes = [...byClass.values()].map((equal): GroupLane => ({
+      devices: equal,
+      rates: ratesOf(equal[0]!),
+      efforts: this.#efforts.of(equal[0]!),
+    }));
     const each = (of: (lane: GroupLane) => number) => Float64Array.from(lanes, of);
     const figures = {
       product: each(({ rates }) => rates.product),
@@ -220,7 +218,11 @@ export class StageModel {
   }
 
   /** Of the largest micro-batch the samples of each device, in the order of the group's lanes. */
-  sharesOf({ group, stages, keeping }: Choice, slicing: Slicing, weights?: readonly number[]): readonly number[] {
+  sharesOf(
+    { group, stages, keeping }: Choice,
+    slicing: Slicing,
+    weights?: readonly number[],
+  ): readonly number[] {
     this.#balance(group, stages, slicing, keeping, weights);
     const { each, more } = group.balancer;
     return group.lanes.flatMap(({ devices }, lane) =>
@@ -249,13 +251,21 @@ export class StageModel {
     }
     // who the neighbours are is not known here: as many as there may be
     const neighbours = this.#devices - size;
-    this.bytes.samplesWithin(memory, { stages, keeping, replicas: size, shardOptimizer, neighbours }, capacity);
+    this.bytes.samplesWithin(
+      memory,
+      { stages, keeping, replicas: size, shardOptimizer, neighbours },
+      capacity,
+    );
     if (weights) return forceShares(samples, balancer, weights);
     return balancer.balance(samples, shardOptimizer && size > 1 ? 1 : 0);
   }
 
   /** Whether a stage, and every longer one that ends where it does, is too large for a group's memory. O(lanes). */
-  overflows({ figures, balancer, size }: Group, stage: HeldStage, { samples, shardOptimizer }: Slicing): boolean {
+  overflows(
+    { figures, balancer, size }: Group,
+    stage: HeldStage,
+    { samples, shardOptimizer }: Slicing,
+  ): boolean {
     const { fixed, perSample } = this.bytes.atLeast(stage, shardOptimizer ? size : 1);
     let room = 0;
     for (let i = 0; i < figures.memory.length; i++) {

@@ -86,10 +86,12 @@ function anyBelow({ layers, job, topology, devices, batch }: PlanRequest, below:
               ].join();
               const known =
                 ways.get(key) ??
-                (ranks === 1 ? (['fused'] as const) : (['kept', 'recomputed'] as const)).flatMap((keeping) => {
-                  const choice = model.evaluate(group, held, slicing, keeping);
-                  return choice && microBatches * choice.seconds < below ? [choice] : [];
-                });
+                (ranks === 1 ? (['fused'] as const) : (['kept', 'recomputed'] as const)).flatMap(
+                  (keeping) => {
+                    const choice = model.evaluate(group, held, slicing, keeping);
+                    return choice && microBatches * choice.seconds < below ? [choice] : [];
+                  },
+                );
               ways.set(key, known);
               return known;
             });

@@ -164,7 +164,9 @@ t.test('whole samples are balanced, not rounded', async (t) => {
     balancer.perSample.set(lanes.map(({ perSample }) => perSample));
     balancer.capacity.set(lanes.map(({ capacity }) => capacity));
     const seconds = balancer.balance(samples, least);
-    return seconds === undefined ? undefined : { seconds, each: [...balancer.each], limited: balancer.limited };
+    return seconds === undefined
+      ? undefined
+      : { seconds, each: [...balancer.each], limited: balancer.limited };
   };
   t.match(split(3, [lane(1), lane(2)], 0), { seconds: 2, each: [2, 1] });
   t.match(split(10, [lane(1, 1, 4), lane(2)], 0), { seconds: 12, limited: true });
