@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { MessageChannel } from 'node:worker_threads';
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
 import { writeTypedGraph, type DataType, type TensorData, type TypedGraph } from '../../graph/index.js';
 import { withOwnOutputs } from './direct.js';
@@ -128,7 +129,8 @@ class OnnxRuntimeProgram implements Program {
     for (let i = 0; i < outputs.length; i++)
       fetches[this.outputNames[i]!] = wrap(this.outputs[i]!, outputs[i]!);
     try {
-      await this.session.run(feeds, fetches);
+      const results = await this.session.run(feeds, fetches);
+      freeCopies(Object.values(results), outputs);
     } catch (error) {
       const reason = messageOf(error);
       throw new RunError('onnxruntime', this.graph.name, reason, {
@@ -144,6 +146,22 @@ class OnnxRuntimeProgram implements Program {
     this.onDispose();
     await this.session.release();
   }
+}
+
+const { port1: nowhere, port2: closed } = new MessageChannel();
+closed.close();
+
+/**
+ * Frees what the binding returns beside the outputs that it has filled: copies of them. Left to the garbage collector they
+ * would take as much again for some steps, in pages that are new each time (docs/decisions/14). What is sent to a port
+ * that is closed is freed at once.
+ */
+function freeCopies(results: readonly Tensor[], outputs: readonly TensorData[]): void {
+  const own = new Set<unknown>(outputs.map(({ buffer }) => buffer));
+  const copies = results.flatMap(({ data }) =>
+    ArrayBuffer.isView(data) && !own.has(data.buffer) ? [data.buffer as ArrayBuffer] : [],
+  );
+  nowhere.postMessage(null, [...new Set(copies)]);
 }
 
 /** The binding's own handle of the caller's memory; nothing is copied. */
