@@ -53,6 +53,8 @@ export type ToExecutor =
   | { readonly kind: 'fetch-failed'; readonly sha256: string; readonly error: ErrorReport }
   | { readonly kind: 'listen-for-probe'; readonly probe: string }
   | { readonly kind: 'measure-link'; readonly probe: string; readonly endpoint: string }
+  /** `task` is a ProfileTask. A launch ends it. */
+  | { readonly kind: 'profile'; readonly profile: string; readonly task: Uint8Array }
   | { readonly kind: 'shutdown' };
 
 /** What a rank reports while it trains. */
@@ -81,6 +83,9 @@ export type FromExecutor =
   | { readonly kind: 'probe-listening'; readonly probe: string; readonly endpoint: string }
   | { readonly kind: 'link-measured'; readonly probe: string; readonly link: Link }
   | { readonly kind: 'probe-failed'; readonly probe: string; readonly message: string }
+  /** `result` is a ModelProfile. */
+  | { readonly kind: 'profiled'; readonly profile: string; readonly result: Uint8Array }
+  | { readonly kind: 'profile-failed'; readonly profile: string; readonly message: string }
   /** The process cannot go on, and wants to be ended: it may not be able to end itself. */
   | { readonly kind: 'giving-up'; readonly reason: string };
 

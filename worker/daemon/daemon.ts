@@ -217,6 +217,13 @@ export class WorkerDaemon {
         else this.tell(toFromWorker.probeFailed(probe, `${device} has no executor just now`));
         return;
       }
+      case 'profile': {
+        const { profile, device, task } = message.value;
+        const supervisor = this.posts.get(device)?.supervisor;
+        if (supervisor?.running) supervisor.send({ kind: 'profile', profile, task });
+        else this.tell(toFromWorker.profileFailed(profile, `${device} has no executor just now`));
+        return;
+      }
       case 'welcome':
       case 'refusal':
       case undefined:
@@ -244,6 +251,12 @@ export class WorkerDaemon {
         return;
       case 'probe-failed':
         this.tell(toFromWorker.probeFailed(message.probe, message.message));
+        return;
+      case 'profiled':
+        this.tell(toFromWorker.profiled(message.profile, message.result));
+        return;
+      case 'profile-failed':
+        this.tell(toFromWorker.profileFailed(message.profile, message.message));
         return;
       case 'fetch':
         void this.deliver(post, message.sha256);

@@ -8,6 +8,8 @@ import {
   LogLineSchema,
   ProbeFailedSchema,
   ProbeListeningSchema,
+  ProfiledSchema,
+  ProfileFailedSchema,
   RankBeatSchema,
   RankFailedSchema,
   RankFinishedSchema,
@@ -75,6 +77,14 @@ export const toFromWorker = {
   probeFailed: (probe: string, message: string): Message => ({
     case: 'probeFailed',
     value: create(ProbeFailedSchema, { probe, message }),
+  }),
+  profiled: (profile: string, result: Uint8Array): Message => ({
+    case: 'profiled',
+    value: create(ProfiledSchema, { profile, result }),
+  }),
+  profileFailed: (profile: string, message: string): Message => ({
+    case: 'profileFailed',
+    value: create(ProfileFailedSchema, { profile, message }),
   }),
   deviceBack: (device: Device): Message => ({ case: 'deviceBack', value: device }),
 };

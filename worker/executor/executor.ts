@@ -2,6 +2,7 @@ import { fromReport, reportOf, type Seconds, type Sha256 } from '../../base/inde
 import type { ComputeThread } from '../engine/index.js';
 import { StoppedError } from '../errors.js';
 import { listenForProbe, measureLink } from '../link/index.js';
+import { ProfileRun } from '../profile/index.js';
 import { RankRun, type RankHost } from '../run/index.js';
 import type { ExecutorOptions, FromExecutor, RankMessage, RunId, ToExecutor } from '../messages.js';
 
@@ -25,6 +26,7 @@ export class Executor implements RankHost {
   private current: { readonly id: RunId; readonly run: RankRun; readonly over: Promise<void> } | undefined;
   /** Launched while the last run was still leaving: the coordinator counts a rank that has finished as gone. */
   private next: { readonly id: RunId; readonly plan: Uint8Array } | undefined;
+  private profiling: ProfileRun | undefined;
   private readonly fetches = new Map<Sha256, Fetch>();
   private impatience: NodeJS.Timeout | undefined;
   private closing = false;
@@ -68,6 +70,9 @@ export class Executor implements RankHost {
       case 'measure-link':
         void this.probe(message.probe, () => this.measure(message.probe, message.endpoint));
         return;
+      case 'profile':
+        void this.profile(message.profile, message.task);
+        return;
     }
   }
 
@@ -84,6 +89,7 @@ export class Executor implements RankHost {
   async close(): Promise<void> {
     this.closing = true;
     this.next = undefined;
+    this.profiling?.stop();
     this.current?.run.stop('the worker is shutting down');
     await this.current?.over;
     await this.thread.close(1);
@@ -124,6 +130,18 @@ export class Executor implements RankHost {
     }
   }
 
+  /** Never rejects: a profile that fails changes nothing here. */
+  private async profile(profile: string, task: Uint8Array): Promise<void> {
+    try {
+      if (this.current || this.profiling) throw new StoppedError(`${this.device.id} is at work`);
+      this.profiling = new ProfileRun(this);
+      const result = await this.profiling.run(task).finally(() => (this.profiling = undefined));
+      this.send({ kind: 'profiled', profile, result });
+    } catch (error) {
+      this.send({ kind: 'profile-failed', profile, message: reportOf(error).message });
+    }
+  }
+
   private launch(id: RunId, plan: Uint8Array): void {
     if (this.closing) return;
     if (this.current) {
@@ -131,6 +149,7 @@ export class Executor implements RankHost {
       this.next = { id, plan };
       return;
     }
+    this.profiling?.stop();
     const run = new RankRun(id, this);
     this.current = { id, run, over: this.follow(id, run, plan) };
     this.beat();

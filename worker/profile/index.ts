@@ -1,1 +1,2 @@
 export { profileModel } from './profile.js';
+export { ProfileRun, type ProfileHost } from './run.js';

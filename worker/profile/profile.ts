@@ -20,7 +20,7 @@ const RUNS = 3;
  * gradients of what came in, gradients of parameters, each a program; and the whole step as a plan of one stage runs
  * it. One program is there at a time. Values are made up; what operators take hardly depends on them.
  *
- * The whole comes first, then parts from the first on, until the task's seconds are over; what runs then is finished.
+ * The whole comes first, then parts from the first on, until the task's seconds are over; what is being timed then is finished.
  * @param graph as the task's job has it trained
  * @param now seconds of a clock that never goes back
  * @param stopped nothing is begun any more
@@ -40,7 +40,7 @@ export async function profileModel(
   const parameters = names.filter((name) => !frozen.has(name));
   const total = async (programs: readonly (TypedGraph | undefined)[]): Promise<Seconds> => {
     let sum = 0;
-    for (const program of programs) if (program) sum += await timeProgram(thread, program, RUNS);
+    for (const program of programs) if (program) sum += await timeProgram(thread, program, RUNS, over);
     return sum;
   };
 

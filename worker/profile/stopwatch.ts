@@ -9,11 +9,17 @@ const FILLING = 0.5;
 
 /**
  * What a program takes on the device of a compute thread, rests of a throttled one included: it is compiled, run once
- * to warm up and `runs` times more, on values that lie in the thread and are the program's own.
+ * to warm up and up to `runs` times more, on values that lie in the thread and are the program's own.
+ * @param over asked before each run but the first two
  * @returns the median
  * @throws what compiling and running throw; nothing is left in the thread either way
  */
-export async function timeProgram(thread: ComputeThread, graph: TypedGraph, runs: number): Promise<Seconds> {
+export async function timeProgram(
+  thread: ComputeThread,
+  graph: TypedGraph,
+  runs: number,
+  over: () => boolean,
+): Promise<Seconds> {
   const { program, inputs, outputs } = await thread.compile(graph);
   try {
     const values = layOut(inputs, outputs);
@@ -24,7 +30,7 @@ export async function timeProgram(thread: ComputeThread, graph: TypedGraph, runs
     await thread.hold(key, filled(values, inputs));
     try {
       const times: Seconds[] = [];
-      for (let run = 0; run <= runs; run++) {
+      for (let run = 0; run <= runs && !(run > 1 && over()); run++) {
         const timings = await sequence.run([key], () => undefined);
         if (run > 0) times.push(timings.reduce((sum, timing) => sum + secondsOf(timing), 0));
       }

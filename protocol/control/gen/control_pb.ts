@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file control.proto.
  */
 export const file_control: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jb250cm9sLnByb3RvEhFkdHJhaW4uY29udHJvbC52MSLrBQoKRnJvbVdvcmtlchIpCgVoZWxsbxgBIAEoCzIYLmR0cmFpbi5jb250cm9sLnYxLkhlbGxvSAASMQoJaGVhcnRiZWF0GAIgASgLMhwuZHRyYWluLmNvbnRyb2wudjEuSGVhcnRiZWF0SAASLQoFcmVhZHkYAyABKAsyHC5kdHJhaW4uY29udHJvbC52MS5SYW5rUmVhZHlIABItCgRzdGVwGAQgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuU3RlcFJlcG9ydEgAEjMKCGZpbmlzaGVkGAUgASgLMh8uZHRyYWluLmNvbnRyb2wudjEuUmFua0ZpbmlzaGVkSAASLwoGZmFpbGVkGAYgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuUmFua0ZhaWxlZEgAEjQKC2RldmljZV9sb3N0GAcgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuRGV2aWNlTG9zdEgAEjEKB3N0b3BwZWQYCCABKAsyHi5kdHJhaW4uY29udHJvbC52MS5SYW5rU3RvcHBlZEgAEikKA2xvZxgJIAEoCzIaLmR0cmFpbi5jb250cm9sLnYxLkxvZ0xpbmVIABI6CgpjaGVja3BvaW50GAogASgLMiQuZHRyYWluLmNvbnRyb2wudjEuQ2hlY2twb2ludFdyaXR0ZW5IABIwCgtkZXZpY2VfYmFjaxgLIAEoCzIZLmR0cmFpbi5jb250cm9sLnYxLkRldmljZUgAEjwKD3Byb2JlX2xpc3RlbmluZxgMIAEoCzIhLmR0cmFpbi5jb250cm9sLnYxLlByb2JlTGlzdGVuaW5nSAASOAoNbGlua19tZWFzdXJlZBgNIAEoCzIfLmR0cmFpbi5jb250cm9sLnYxLkxpbmtNZWFzdXJlZEgAEjYKDHByb2JlX2ZhaWxlZBgOIAEoCzIeLmR0cmFpbi5jb250cm9sLnYxLlByb2JlRmFpbGVkSABCCQoHbWVzc2FnZSLrAgoIVG9Xb3JrZXISLQoHd2VsY29tZRgBIAEoCzIaLmR0cmFpbi5jb250cm9sLnYxLldlbGNvbWVIABItCgdyZWZ1c2FsGAIgASgLMhouZHRyYWluLmNvbnRyb2wudjEuUmVmdXNhbEgAEisKBmxhdW5jaBgDIAEoCzIZLmR0cmFpbi5jb250cm9sLnYxLkxhdW5jaEgAEikKBXBlZXJzGAQgASgLMhguZHRyYWluLmNvbnRyb2wudjEuUGVlcnNIABInCgRzdG9wGAUgASgLMhcuZHRyYWluLmNvbnRyb2wudjEuU3RvcEgAEj0KEGxpc3Rlbl9mb3JfcHJvYmUYBiABKAsyIS5kdHJhaW4uY29udHJvbC52MS5MaXN0ZW5Gb3JQcm9iZUgAEjYKDG1lYXN1cmVfbGluaxgHIAEoCzIeLmR0cmFpbi5jb250cm9sLnYxLk1lYXN1cmVMaW5rSABCCQoHbWVzc2FnZSJfCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgJEgwKBG5hbWUYAiABKAkSCwoDcGlkGAMgASgNEioKB2RldmljZXMYBCADKAsyGS5kdHJhaW4uY29udHJvbC52MS5EZXZpY2Ui1QEKBkRldmljZRIKCgJpZBgBIAEoCRIMCgRraW5kGAIgASgJEg4KBmVuZ2luZRgDIAEoCRIPCgd0aHJlYWRzGAQgASgNEhQKDG1lbW9yeV9ieXRlcxgFIAEoARINCgVmbG9wcxgGIAEoARIZChFjb252b2x1dGlvbl9mbG9wcxgIIAEoARIpCiFtZW1vcnlfYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmQYCSABKAESFgoObGF1bmNoX3NlY29uZHMYCiABKAESDQoFc3BlZWQYByABKAEiLwoOTGlzdGVuRm9yUHJvYmUSDQoFcHJvYmUYASABKAkSDgoGZGV2aWNlGAIgASgJIjEKDlByb2JlTGlzdGVuaW5nEg0KBXByb2JlGAEgASgJEhAKCGVuZHBvaW50GAIgASgJIj4KC01lYXN1cmVMaW5rEg0KBXByb2JlGAEgASgJEg4KBmRldmljZRgCIAEoCRIQCghlbmRwb2ludBgDIAEoCSJaCgxMaW5rTWVhc3VyZWQSDQoFcHJvYmUYASABKAkSIgoaYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmQYAiABKAESFwoPbGF0ZW5jeV9zZWNvbmRzGAMgASgBIi0KC1Byb2JlRmFpbGVkEg0KBXByb2JlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiTgoHV2VsY29tZRIRCgl3b3JrZXJfaWQYASABKAkSFQoNbGVhc2Vfc2Vjb25kcxgCIAEoARIZChFoZWFydGJlYXRfc2Vjb25kcxgDIAEoASIoCgdSZWZ1c2FsEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCSI3CglIZWFydGJlYXQSKgoFcmFua3MYASADKAsyGy5kdHJhaW4uY29udHJvbC52MS5SYW5rQmVhdCJUCghSYW5rQmVhdBIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEcmFuaxgDIAEoDRIMCgRzdGVwGAQgASgNEg0KBXBoYXNlGAUgASgJIlMKBkxhdW5jaBIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEcmFuaxgDIAEoDRIOCgZkZXZpY2UYBCABKAkSDAoEcGxhbhgFIAEoDCJKCglSYW5rUmVhZHkSDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBHJhbmsYAyABKA0SEAoIZW5kcG9pbnQYBCABKAkiOQoFUGVlcnMSDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEhEKCWVuZHBvaW50cxgDIAMoCSKzAgoKU3RlcFJlcG9ydBIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEcmFuaxgDIAEoDRIMCgRzdGVwGAQgASgNEhIKCmRhdGFfZXBvY2gYBSABKAESDAoEbG9zcxgGIAEoARIVCg1sZWFybmluZ19yYXRlGAcgASgBEhoKEnNhbXBsZXNfcGVyX3NlY29uZBgIIAEoARIVCg1ncmFkaWVudF9ub3JtGAkgASgBEhwKD3ZhbGlkYXRpb25fbG9zcxgKIAEoAUgAiAEBEiAKE3ZhbGlkYXRpb25fYWNjdXJhY3kYCyABKAFIAYgBARISCgphdF9zZWNvbmRzGAwgASgBQhIKEF92YWxpZGF0aW9uX2xvc3NCFgoUX3ZhbGlkYXRpb25fYWNjdXJhY3ki4gEKDFJhbmtGaW5pc2hlZBIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEcmFuaxgDIAEoDRIWCg53ZWlnaHRzX3NoYTI1NhgEIAEoCRISCgpwZWFrX2J5dGVzGAUgASgBEhcKD2FjY291bnRlZF9ieXRlcxgGIAEoARIbChNtZWRpYW5fc3RlcF9zZWNvbmRzGAcgASgBEh4KFm1lZGlhbl9jb21wdXRlX3NlY29uZHMYCCABKAESDQoFc3RlcHMYCSABKA0SFAoMdHJhY2Vfc2hhMjU2GAogASgJImYKEUNoZWNrcG9pbnRXcml0dGVuEg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRzdGVwGAMgASgNEhYKDndlaWdodHNfc2hhMjU2GAQgASgJEgwKBHJhbmsYBSABKA0iigEKClJhbmtGYWlsZWQSDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBHJhbmsYAyABKA0SDgoGZGV2aWNlGAQgASgJEg4KBmZhbWlseRgFIAEoCRIMCgRjb2RlGAYgASgJEg8KB21lc3NhZ2UYByABKAkSEAoIaWRzX2pzb24YCCABKAkiOwoKRGV2aWNlTG9zdBIOCgZkZXZpY2UYASABKAkSDAoEY29kZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJIjoKC1JhbmtTdG9wcGVkEg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRyYW5rGAMgASgNIjUKBFN0b3ASDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEg4KBnJlYXNvbhgDIAEoCSJHCgdMb2dMaW5lEg4KBmpvYl9pZBgBIAEoCRIMCgRyYW5rGAIgASgNEg0KBWxldmVsGAMgASgJEg8KB21lc3NhZ2UYBCABKAkiIQoPQXJ0aWZhY3RSZXF1ZXN0Eg4KBnNoYTI1NhgBIAEoCSJCCg1BcnRpZmFjdENodW5rEg4KBnNoYTI1NhgBIAEoCRITCgt0b3RhbF9ieXRlcxgCIAEoARIMCgRkYXRhGAMgASgMIjAKD0FydGlmYWN0UmVjZWlwdBIOCgZzaGEyNTYYASABKAkSDQoFYnl0ZXMYAiABKAEy/wEKB0NvbnRyb2wSRgoESm9pbhIdLmR0cmFpbi5jb250cm9sLnYxLkZyb21Xb3JrZXIaGy5kdHJhaW4uY29udHJvbC52MS5Ub1dvcmtlcigBMAESVQoLR2V0QXJ0aWZhY3QSIi5kdHJhaW4uY29udHJvbC52MS5BcnRpZmFjdFJlcXVlc3QaIC5kdHJhaW4uY29udHJvbC52MS5BcnRpZmFjdENodW5rMAESVQoLUHV0QXJ0aWZhY3QSIC5kdHJhaW4uY29udHJvbC52MS5BcnRpZmFjdENodW5rGiIuZHRyYWluLmNvbnRyb2wudjEuQXJ0aWZhY3RSZWNlaXB0KAFiBnByb3RvMw");
+  fileDesc("Cg1jb250cm9sLnByb3RvEhFkdHJhaW4uY29udHJvbC52MSLYBgoKRnJvbVdvcmtlchIpCgVoZWxsbxgBIAEoCzIYLmR0cmFpbi5jb250cm9sLnYxLkhlbGxvSAASMQoJaGVhcnRiZWF0GAIgASgLMhwuZHRyYWluLmNvbnRyb2wudjEuSGVhcnRiZWF0SAASLQoFcmVhZHkYAyABKAsyHC5kdHJhaW4uY29udHJvbC52MS5SYW5rUmVhZHlIABItCgRzdGVwGAQgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuU3RlcFJlcG9ydEgAEjMKCGZpbmlzaGVkGAUgASgLMh8uZHRyYWluLmNvbnRyb2wudjEuUmFua0ZpbmlzaGVkSAASLwoGZmFpbGVkGAYgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuUmFua0ZhaWxlZEgAEjQKC2RldmljZV9sb3N0GAcgASgLMh0uZHRyYWluLmNvbnRyb2wudjEuRGV2aWNlTG9zdEgAEjEKB3N0b3BwZWQYCCABKAsyHi5kdHJhaW4uY29udHJvbC52MS5SYW5rU3RvcHBlZEgAEikKA2xvZxgJIAEoCzIaLmR0cmFpbi5jb250cm9sLnYxLkxvZ0xpbmVIABI6CgpjaGVja3BvaW50GAogASgLMiQuZHRyYWluLmNvbnRyb2wudjEuQ2hlY2twb2ludFdyaXR0ZW5IABIwCgtkZXZpY2VfYmFjaxgLIAEoCzIZLmR0cmFpbi5jb250cm9sLnYxLkRldmljZUgAEjwKD3Byb2JlX2xpc3RlbmluZxgMIAEoCzIhLmR0cmFpbi5jb250cm9sLnYxLlByb2JlTGlzdGVuaW5nSAASOAoNbGlua19tZWFzdXJlZBgNIAEoCzIfLmR0cmFpbi5jb250cm9sLnYxLkxpbmtNZWFzdXJlZEgAEjYKDHByb2JlX2ZhaWxlZBgOIAEoCzIeLmR0cmFpbi5jb250cm9sLnYxLlByb2JlRmFpbGVkSAASLwoIcHJvZmlsZWQYDyABKAsyGy5kdHJhaW4uY29udHJvbC52MS5Qcm9maWxlZEgAEjoKDnByb2ZpbGVfZmFpbGVkGBAgASgLMiAuZHRyYWluLmNvbnRyb2wudjEuUHJvZmlsZUZhaWxlZEgAQgkKB21lc3NhZ2UimgMKCFRvV29ya2VyEi0KB3dlbGNvbWUYASABKAsyGi5kdHJhaW4uY29udHJvbC52MS5XZWxjb21lSAASLQoHcmVmdXNhbBgCIAEoCzIaLmR0cmFpbi5jb250cm9sLnYxLlJlZnVzYWxIABIrCgZsYXVuY2gYAyABKAsyGS5kdHJhaW4uY29udHJvbC52MS5MYXVuY2hIABIpCgVwZWVycxgEIAEoCzIYLmR0cmFpbi5jb250cm9sLnYxLlBlZXJzSAASJwoEc3RvcBgFIAEoCzIXLmR0cmFpbi5jb250cm9sLnYxLlN0b3BIABI9ChBsaXN0ZW5fZm9yX3Byb2JlGAYgASgLMiEuZHRyYWluLmNvbnRyb2wudjEuTGlzdGVuRm9yUHJvYmVIABI2CgxtZWFzdXJlX2xpbmsYByABKAsyHi5kdHJhaW4uY29udHJvbC52MS5NZWFzdXJlTGlua0gAEi0KB3Byb2ZpbGUYCCABKAsyGi5kdHJhaW4uY29udHJvbC52MS5Qcm9maWxlSABCCQoHbWVzc2FnZSJfCgVIZWxsbxIPCgd2ZXJzaW9uGAEgASgJEgwKBG5hbWUYAiABKAkSCwoDcGlkGAMgASgNEioKB2RldmljZXMYBCADKAsyGS5kdHJhaW4uY29udHJvbC52MS5EZXZpY2Ui1QEKBkRldmljZRIKCgJpZBgBIAEoCRIMCgRraW5kGAIgASgJEg4KBmVuZ2luZRgDIAEoCRIPCgd0aHJlYWRzGAQgASgNEhQKDG1lbW9yeV9ieXRlcxgFIAEoARINCgVmbG9wcxgGIAEoARIZChFjb252b2x1dGlvbl9mbG9wcxgIIAEoARIpCiFtZW1vcnlfYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmQYCSABKAESFgoObGF1bmNoX3NlY29uZHMYCiABKAESDQoFc3BlZWQYByABKAEiLwoOTGlzdGVuRm9yUHJvYmUSDQoFcHJvYmUYASABKAkSDgoGZGV2aWNlGAIgASgJIjEKDlByb2JlTGlzdGVuaW5nEg0KBXByb2JlGAEgASgJEhAKCGVuZHBvaW50GAIgASgJIj4KC01lYXN1cmVMaW5rEg0KBXByb2JlGAEgASgJEg4KBmRldmljZRgCIAEoCRIQCghlbmRwb2ludBgDIAEoCSJaCgxMaW5rTWVhc3VyZWQSDQoFcHJvYmUYASABKAkSIgoaYmFuZHdpZHRoX2J5dGVzX3Blcl9zZWNvbmQYAiABKAESFwoPbGF0ZW5jeV9zZWNvbmRzGAMgASgBIi0KC1Byb2JlRmFpbGVkEg0KBXByb2JlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiOAoHUHJvZmlsZRIPCgdwcm9maWxlGAEgASgJEg4KBmRldmljZRgCIAEoCRIMCgR0YXNrGAMgASgMIisKCFByb2ZpbGVkEg8KB3Byb2ZpbGUYASABKAkSDgoGcmVzdWx0GAIgASgMIjEKDVByb2ZpbGVGYWlsZWQSDwoHcHJvZmlsZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIk4KB1dlbGNvbWUSEQoJd29ya2VyX2lkGAEgASgJEhUKDWxlYXNlX3NlY29uZHMYAiABKAESGQoRaGVhcnRiZWF0X3NlY29uZHMYAyABKAEiKAoHUmVmdXNhbBIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiNwoJSGVhcnRiZWF0EioKBXJhbmtzGAEgAygLMhsuZHRyYWluLmNvbnRyb2wudjEuUmFua0JlYXQiVAoIUmFua0JlYXQSDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBHJhbmsYAyABKA0SDAoEc3RlcBgEIAEoDRINCgVwaGFzZRgFIAEoCSJTCgZMYXVuY2gSDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBHJhbmsYAyABKA0SDgoGZGV2aWNlGAQgASgJEgwKBHBsYW4YBSABKAwiSgoJUmFua1JlYWR5Eg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRyYW5rGAMgASgNEhAKCGVuZHBvaW50GAQgASgJIjkKBVBlZXJzEg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIRCgllbmRwb2ludHMYAyADKAkiswIKClN0ZXBSZXBvcnQSDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBHJhbmsYAyABKA0SDAoEc3RlcBgEIAEoDRISCgpkYXRhX2Vwb2NoGAUgASgBEgwKBGxvc3MYBiABKAESFQoNbGVhcm5pbmdfcmF0ZRgHIAEoARIaChJzYW1wbGVzX3Blcl9zZWNvbmQYCCABKAESFQoNZ3JhZGllbnRfbm9ybRgJIAEoARIcCg92YWxpZGF0aW9uX2xvc3MYCiABKAFIAIgBARIgChN2YWxpZGF0aW9uX2FjY3VyYWN5GAsgASgBSAGIAQESEgoKYXRfc2Vjb25kcxgMIAEoAUISChBfdmFsaWRhdGlvbl9sb3NzQhYKFF92YWxpZGF0aW9uX2FjY3VyYWN5IuIBCgxSYW5rRmluaXNoZWQSDgoGam9iX2lkGAEgASgJEg0KBWVwb2NoGAIgASgNEgwKBHJhbmsYAyABKA0SFgoOd2VpZ2h0c19zaGEyNTYYBCABKAkSEgoKcGVha19ieXRlcxgFIAEoARIXCg9hY2NvdW50ZWRfYnl0ZXMYBiABKAESGwoTbWVkaWFuX3N0ZXBfc2Vjb25kcxgHIAEoARIeChZtZWRpYW5fY29tcHV0ZV9zZWNvbmRzGAggASgBEg0KBXN0ZXBzGAkgASgNEhQKDHRyYWNlX3NoYTI1NhgKIAEoCSJmChFDaGVja3BvaW50V3JpdHRlbhIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEc3RlcBgDIAEoDRIWCg53ZWlnaHRzX3NoYTI1NhgEIAEoCRIMCgRyYW5rGAUgASgNIooBCgpSYW5rRmFpbGVkEg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIMCgRyYW5rGAMgASgNEg4KBmRldmljZRgEIAEoCRIOCgZmYW1pbHkYBSABKAkSDAoEY29kZRgGIAEoCRIPCgdtZXNzYWdlGAcgASgJEhAKCGlkc19qc29uGAggASgJIjsKCkRldmljZUxvc3QSDgoGZGV2aWNlGAEgASgJEgwKBGNvZGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCSI6CgtSYW5rU3RvcHBlZBIOCgZqb2JfaWQYASABKAkSDQoFZXBvY2gYAiABKA0SDAoEcmFuaxgDIAEoDSI1CgRTdG9wEg4KBmpvYl9pZBgBIAEoCRINCgVlcG9jaBgCIAEoDRIOCgZyZWFzb24YAyABKAkiRwoHTG9nTGluZRIOCgZqb2JfaWQYASABKAkSDAoEcmFuaxgCIAEoDRINCgVsZXZlbBgDIAEoCRIPCgdtZXNzYWdlGAQgASgJIiEKD0FydGlmYWN0UmVxdWVzdBIOCgZzaGEyNTYYASABKAkiQgoNQXJ0aWZhY3RDaHVuaxIOCgZzaGEyNTYYASABKAkSEwoLdG90YWxfYnl0ZXMYAiABKAESDAoEZGF0YRgDIAEoDCIwCg9BcnRpZmFjdFJlY2VpcHQSDgoGc2hhMjU2GAEgASgJEg0KBWJ5dGVzGAIgASgBMv8BCgdDb250cm9sEkYKBEpvaW4SHS5kdHJhaW4uY29udHJvbC52MS5Gcm9tV29ya2VyGhsuZHRyYWluLmNvbnRyb2wudjEuVG9Xb3JrZXIoATABElUKC0dldEFydGlmYWN0EiIuZHRyYWluLmNvbnRyb2wudjEuQXJ0aWZhY3RSZXF1ZXN0GiAuZHRyYWluLmNvbnRyb2wudjEuQXJ0aWZhY3RDaHVuazABElUKC1B1dEFydGlmYWN0EiAuZHRyYWluLmNvbnRyb2wudjEuQXJ0aWZhY3RDaHVuaxoiLmR0cmFpbi5jb250cm9sLnYxLkFydGlmYWN0UmVjZWlwdCgBYgZwcm90bzM");
 
 /**
  * @generated from message dtrain.control.v1.FromWorker
@@ -110,6 +110,18 @@ export type FromWorker = Message<"dtrain.control.v1.FromWorker"> & {
      */
     value: ProbeFailed;
     case: "probeFailed";
+  } | {
+    /**
+     * @generated from field: dtrain.control.v1.Profiled profiled = 15;
+     */
+    value: Profiled;
+    case: "profiled";
+  } | {
+    /**
+     * @generated from field: dtrain.control.v1.ProfileFailed profile_failed = 16;
+     */
+    value: ProfileFailed;
+    case: "profileFailed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -171,6 +183,12 @@ export type ToWorker = Message<"dtrain.control.v1.ToWorker"> & {
      */
     value: MeasureLink;
     case: "measureLink";
+  } | {
+    /**
+     * @generated from field: dtrain.control.v1.Profile profile = 8;
+     */
+    value: Profile;
+    case: "profile";
   } | { case: undefined; value?: undefined };
 };
 
@@ -415,6 +433,85 @@ export const ProbeFailedSchema: GenMessage<ProbeFailed> = /*@__PURE__*/
   messageDesc(file_control, 8);
 
 /**
+ * A device that runs nothing times a job's model, before the job is planned.
+ *
+ * @generated from message dtrain.control.v1.Profile
+ */
+export type Profile = Message<"dtrain.control.v1.Profile"> & {
+  /**
+   * names it in the answer
+   *
+   * @generated from field: string profile = 1;
+   */
+  profile: string;
+
+  /**
+   * @generated from field: string device = 2;
+   */
+  device: string;
+
+  /**
+   * ProfileTask, msgpack: protocol/run
+   *
+   * @generated from field: bytes task = 3;
+   */
+  task: Uint8Array;
+};
+
+/**
+ * Describes the message dtrain.control.v1.Profile.
+ * Use `create(ProfileSchema)` to create a new message.
+ */
+export const ProfileSchema: GenMessage<Profile> = /*@__PURE__*/
+  messageDesc(file_control, 9);
+
+/**
+ * @generated from message dtrain.control.v1.Profiled
+ */
+export type Profiled = Message<"dtrain.control.v1.Profiled"> & {
+  /**
+   * @generated from field: string profile = 1;
+   */
+  profile: string;
+
+  /**
+   * ModelProfile, msgpack: protocol/run
+   *
+   * @generated from field: bytes result = 2;
+   */
+  result: Uint8Array;
+};
+
+/**
+ * Describes the message dtrain.control.v1.Profiled.
+ * Use `create(ProfiledSchema)` to create a new message.
+ */
+export const ProfiledSchema: GenMessage<Profiled> = /*@__PURE__*/
+  messageDesc(file_control, 10);
+
+/**
+ * @generated from message dtrain.control.v1.ProfileFailed
+ */
+export type ProfileFailed = Message<"dtrain.control.v1.ProfileFailed"> & {
+  /**
+   * @generated from field: string profile = 1;
+   */
+  profile: string;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message dtrain.control.v1.ProfileFailed.
+ * Use `create(ProfileFailedSchema)` to create a new message.
+ */
+export const ProfileFailedSchema: GenMessage<ProfileFailed> = /*@__PURE__*/
+  messageDesc(file_control, 11);
+
+/**
  * @generated from message dtrain.control.v1.Welcome
  */
 export type Welcome = Message<"dtrain.control.v1.Welcome"> & {
@@ -439,7 +536,7 @@ export type Welcome = Message<"dtrain.control.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_control, 9);
+  messageDesc(file_control, 12);
 
 /**
  * @generated from message dtrain.control.v1.Refusal
@@ -463,7 +560,7 @@ export type Refusal = Message<"dtrain.control.v1.Refusal"> & {
  * Use `create(RefusalSchema)` to create a new message.
  */
 export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
-  messageDesc(file_control, 10);
+  messageDesc(file_control, 13);
 
 /**
  * Progress, not only life: a rank whose step stands still is seen.
@@ -482,7 +579,7 @@ export type Heartbeat = Message<"dtrain.control.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_control, 11);
+  messageDesc(file_control, 14);
 
 /**
  * @generated from message dtrain.control.v1.RankBeat
@@ -523,7 +620,7 @@ export type RankBeat = Message<"dtrain.control.v1.RankBeat"> & {
  * Use `create(RankBeatSchema)` to create a new message.
  */
 export const RankBeatSchema: GenMessage<RankBeat> = /*@__PURE__*/
-  messageDesc(file_control, 12);
+  messageDesc(file_control, 15);
 
 /**
  * @generated from message dtrain.control.v1.Launch
@@ -562,7 +659,7 @@ export type Launch = Message<"dtrain.control.v1.Launch"> & {
  * Use `create(LaunchSchema)` to create a new message.
  */
 export const LaunchSchema: GenMessage<Launch> = /*@__PURE__*/
-  messageDesc(file_control, 13);
+  messageDesc(file_control, 16);
 
 /**
  * @generated from message dtrain.control.v1.RankReady
@@ -596,7 +693,7 @@ export type RankReady = Message<"dtrain.control.v1.RankReady"> & {
  * Use `create(RankReadySchema)` to create a new message.
  */
 export const RankReadySchema: GenMessage<RankReady> = /*@__PURE__*/
-  messageDesc(file_control, 14);
+  messageDesc(file_control, 17);
 
 /**
  * @generated from message dtrain.control.v1.Peers
@@ -625,7 +722,7 @@ export type Peers = Message<"dtrain.control.v1.Peers"> & {
  * Use `create(PeersSchema)` to create a new message.
  */
 export const PeersSchema: GenMessage<Peers> = /*@__PURE__*/
-  messageDesc(file_control, 15);
+  messageDesc(file_control, 18);
 
 /**
  * @generated from message dtrain.control.v1.StepReport
@@ -705,7 +802,7 @@ export type StepReport = Message<"dtrain.control.v1.StepReport"> & {
  * Use `create(StepReportSchema)` to create a new message.
  */
 export const StepReportSchema: GenMessage<StepReport> = /*@__PURE__*/
-  messageDesc(file_control, 16);
+  messageDesc(file_control, 19);
 
 /**
  * @generated from message dtrain.control.v1.RankFinished
@@ -773,7 +870,7 @@ export type RankFinished = Message<"dtrain.control.v1.RankFinished"> & {
  * Use `create(RankFinishedSchema)` to create a new message.
  */
 export const RankFinishedSchema: GenMessage<RankFinished> = /*@__PURE__*/
-  messageDesc(file_control, 17);
+  messageDesc(file_control, 20);
 
 /**
  * A rank's part of the weights after a step: see RankFinished.
@@ -812,7 +909,7 @@ export type CheckpointWritten = Message<"dtrain.control.v1.CheckpointWritten"> &
  * Use `create(CheckpointWrittenSchema)` to create a new message.
  */
 export const CheckpointWrittenSchema: GenMessage<CheckpointWritten> = /*@__PURE__*/
-  messageDesc(file_control, 18);
+  messageDesc(file_control, 21);
 
 /**
  * @generated from message dtrain.control.v1.RankFailed
@@ -866,7 +963,7 @@ export type RankFailed = Message<"dtrain.control.v1.RankFailed"> & {
  * Use `create(RankFailedSchema)` to create a new message.
  */
 export const RankFailedSchema: GenMessage<RankFailed> = /*@__PURE__*/
-  messageDesc(file_control, 19);
+  messageDesc(file_control, 22);
 
 /**
  * A device's executor died or stopped answering, whatever it was doing.
@@ -897,7 +994,7 @@ export type DeviceLost = Message<"dtrain.control.v1.DeviceLost"> & {
  * Use `create(DeviceLostSchema)` to create a new message.
  */
 export const DeviceLostSchema: GenMessage<DeviceLost> = /*@__PURE__*/
-  messageDesc(file_control, 20);
+  messageDesc(file_control, 23);
 
 /**
  * @generated from message dtrain.control.v1.RankStopped
@@ -924,7 +1021,7 @@ export type RankStopped = Message<"dtrain.control.v1.RankStopped"> & {
  * Use `create(RankStoppedSchema)` to create a new message.
  */
 export const RankStoppedSchema: GenMessage<RankStopped> = /*@__PURE__*/
-  messageDesc(file_control, 21);
+  messageDesc(file_control, 24);
 
 /**
  * @generated from message dtrain.control.v1.Stop
@@ -951,7 +1048,7 @@ export type Stop = Message<"dtrain.control.v1.Stop"> & {
  * Use `create(StopSchema)` to create a new message.
  */
 export const StopSchema: GenMessage<Stop> = /*@__PURE__*/
-  messageDesc(file_control, 22);
+  messageDesc(file_control, 25);
 
 /**
  * @generated from message dtrain.control.v1.LogLine
@@ -983,7 +1080,7 @@ export type LogLine = Message<"dtrain.control.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_control, 23);
+  messageDesc(file_control, 26);
 
 /**
  * @generated from message dtrain.control.v1.ArtifactRequest
@@ -1000,7 +1097,7 @@ export type ArtifactRequest = Message<"dtrain.control.v1.ArtifactRequest"> & {
  * Use `create(ArtifactRequestSchema)` to create a new message.
  */
 export const ArtifactRequestSchema: GenMessage<ArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_control, 24);
+  messageDesc(file_control, 27);
 
 /**
  * @generated from message dtrain.control.v1.ArtifactChunk
@@ -1031,7 +1128,7 @@ export type ArtifactChunk = Message<"dtrain.control.v1.ArtifactChunk"> & {
  * Use `create(ArtifactChunkSchema)` to create a new message.
  */
 export const ArtifactChunkSchema: GenMessage<ArtifactChunk> = /*@__PURE__*/
-  messageDesc(file_control, 25);
+  messageDesc(file_control, 28);
 
 /**
  * @generated from message dtrain.control.v1.ArtifactReceipt
@@ -1053,7 +1150,7 @@ export type ArtifactReceipt = Message<"dtrain.control.v1.ArtifactReceipt"> & {
  * Use `create(ArtifactReceiptSchema)` to create a new message.
  */
 export const ArtifactReceiptSchema: GenMessage<ArtifactReceipt> = /*@__PURE__*/
-  messageDesc(file_control, 26);
+  messageDesc(file_control, 29);
 
 /**
  * @generated from service dtrain.control.v1.Control
