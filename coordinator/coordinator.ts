@@ -9,10 +9,12 @@ import { failOrphans, JobBoard, recordOf, RedisJobStore } from './job/index.js';
 import { Members } from './membership/index.js';
 import { CoordinatorMetrics, Counts } from './metrics/index.js';
 import { PreparationThreads } from './prepare/index.js';
+import { Profiler, Timings } from './profiling/index.js';
 import { BullControlQueue } from './queue/index.js';
 import { Ownership, RedisLink } from './redis/index.js';
 import { startRestServer } from './rest/index.js';
 import { Intake } from './submission/index.js';
+import type { Device } from '../scheduler/index.js';
 
 export interface CoordinatorOptions {
   readonly redisUrl: string;
@@ -87,15 +89,28 @@ async function assemble(options: CoordinatorOptions, closers: Closers): Promise<
     beat: (tenant, step) => dispatcher.beat(tenant, step),
     lost: (tenant, failure) => dispatcher.lost(tenant, failure),
     // later: whoever caused the change has to finish first
-    changed: () => queueMicrotask(() => dispatcher.advance()),
+    changed: () => {
+      queueMicrotask(() => dispatcher.advance());
+      profiler.changed();
+    },
+    profiled: (host, message) => profiler.receive(host, message),
   });
   closers.push(() => members.close());
-  const plan: PlanJob = (job, model, devices) =>
-    preparation.plan(planQuestion(job, model, devices, members.topology()));
+  const timings = await Timings.open(join(dataDir, 'timings.json'), logger);
+  closers.push(() => timings.settled());
+  const profiler: Profiler = new Profiler(clock, logger, timings, members);
+  const plan: PlanJob = async (job, model, devices, totalSteps) => {
+    const free = new Set(members.free().map(({ id }) => id));
+    const idle = devices.filter(({ id }) => free.has(id));
+    if (totalSteps !== undefined) await profiler.profile(job, model, idle, totalSteps);
+    const calibrated = (rated: readonly Device[]) => profiler.calibrated(job, model, rated);
+    return preparation.plan(planQuestion(job, model, devices, members.topology(), calibrated));
+  };
   const dispatcher: Dispatcher = new Dispatcher({
     board,
     members,
     plan,
+    learn: (job) => profiler.learn(job),
     artifacts,
     exportModel: (paths) => preparation.exportModel(paths),
     mergeWeights: (paths) => preparation.mergeWeights(paths),

@@ -3,7 +3,7 @@ import { DtrainError, fromReport, reportOf, type Clock, type Logger } from '../.
 import type { JobSpec } from '../../protocol/index.js';
 import type { ArtifactStore } from '../artifacts/index.js';
 import type { Device, Plan } from '../../scheduler/index.js';
-import type { JobBoard, JobLedger, ModelFacts } from '../job/index.js';
+import type { JobBoard, JobLedger, ModelFacts, TrainingJob } from '../job/index.js';
 import { LaunchRun, type Failure } from '../launch/index.js';
 import type { Members, RankMessage, Tenant } from '../membership/index.js';
 import { JobResults, type ModelExport, type WeightsMerge } from '../results/index.js';
@@ -12,14 +12,22 @@ import { runPlanOf } from './planning.js';
 
 /**
  * Plans a job on devices.
+ * @param totalSteps of a job that is about to be launched: where that is worth it, its model is timed first
  * @throws whatever makePlan throws, as its report; HostError
  */
-export type PlanJob = (job: JobSpec, model: ModelFacts, devices: readonly Device[]) => Promise<Plan>;
+export type PlanJob = (
+  job: JobSpec,
+  model: ModelFacts,
+  devices: readonly Device[],
+  totalSteps?: number,
+) => Promise<Plan>;
 
 export interface DispatcherOptions {
   readonly board: JobBoard;
   readonly members: Members;
   readonly plan: PlanJob;
+  /** Told of every job that is over. */
+  readonly learn?: (job: TrainingJob) => void;
   readonly artifacts: ArtifactStore;
   readonly exportModel: ModelExport;
   readonly mergeWeights: WeightsMerge;
@@ -167,10 +175,10 @@ export class Dispatcher {
   private async plan(ledger: JobLedger, devices: readonly Device[]): Promise<void> {
     if (this.planning) return;
     this.planning = true;
-    const { id, job, model } = ledger.job;
+    const { id, job, model, totals } = ledger.job;
     let outcome: PlanAnswer['outcome'];
     try {
-      outcome = { plan: await this.options.plan(job, model, devices) };
+      outcome = { plan: await this.options.plan(job, model, devices, totals.totalSteps) };
     } catch (error) {
       outcome = { error: error instanceof DtrainError ? error : fromReport(reportOf(error)) };
     }
@@ -218,6 +226,7 @@ export class Dispatcher {
     this.runs.set(id, run);
     void run.over.then(() => {
       this.runs.delete(id);
+      this.options.learn?.(ledger.job);
       this.advance();
     });
     run.start().catch((error: unknown) => run.abort(error));

@@ -25,18 +25,22 @@ const COLLECTIVE_DEADLINE_STEPS = 20;
 /** What a person who submits waits for at most. */
 const PLANNING_SECONDS: Seconds = 10;
 
-/** A job on devices, as a question to the planner. Rates are levelled: equal devices get equal shares. Pure. */
+/**
+ * A job on devices, as a question to the planner. Rates are levelled: equal devices get equal shares. Pure.
+ * @param calibrated adds what is known of the model on them
+ */
 export function planQuestion(
   job: JobSpec,
   model: ModelFacts,
   devices: readonly Device[],
   topology: Topology,
+  calibrated: (devices: readonly Device[]) => readonly Device[] = (rated) => rated,
 ): PlanQuestion {
   return {
     layers: model.layers,
     job: model.job,
     batch: job.batch,
-    devices: levelDevices(devices),
+    devices: calibrated(levelDevices(devices)),
     topology,
     parallelism: forcedBy(job.parallelism),
     timeLimitSeconds: PLANNING_SECONDS,

@@ -54,6 +54,11 @@ export interface ModelFacts {
   readonly job: JobBytes;
   /** The characters of text data in the order of their ids. */
   readonly vocabulary: readonly string[] | null;
+  /** Shapes of one sample; jobs of earlier versions have none. */
+  readonly samples?: {
+    readonly inputs: readonly { readonly name: string; readonly shape: readonly number[] }[];
+    readonly target: readonly number[];
+  };
 }
 
 export interface JobRun {

@@ -52,6 +52,9 @@ export type RankMessage = Extract<
   { case: 'ready' | 'step' | 'finished' | 'failed' | 'stopped' | 'checkpoint' | 'log' }
 >;
 
+/** What a profile run on a device came to. */
+export type ProfileMessage = Extract<FromWorker['message'], { case: 'profiled' | 'profileFailed' }>;
+
 export interface MemberEvents {
   /** The tenant's own daemon says something about it. */
   rank(tenant: Tenant, device: string, message: RankMessage): void;
@@ -59,6 +62,8 @@ export interface MemberEvents {
   beat(tenant: Tenant, step: number): void;
   /** A device with a tenant is gone: its executor died, its daemon's session ended. */
   lost(tenant: Tenant, failure: Failure): void;
+  /** A daemon answers a profile run, if that is still waited for. */
+  profiled?(host: string, message: ProfileMessage): void;
   /** Devices came, went or became free. */
   changed(): void;
 }
@@ -258,6 +263,10 @@ export class Members {
       case 'linkMeasured':
       case 'probeFailed':
         this.prober.receive(member.name, message);
+        return;
+      case 'profiled':
+      case 'profileFailed':
+        this.events.profiled?.(member.name, message);
         return;
       case 'hello':
       case undefined:

@@ -96,6 +96,10 @@ export async function inspectJob(job: JobSpec, paths: ReadonlyMap<string, string
       model: {
         ...planInputFrom(job, read, train),
         vocabulary: vocabulary ? [...vocabulary] : null,
+        samples: {
+          inputs: [...shapes.inputs].map(([name, shape]) => ({ name, shape })),
+          target: shapes.target,
+        },
       },
     };
   } finally {

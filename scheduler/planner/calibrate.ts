@@ -36,7 +36,10 @@ export function calibrate(layers: LayerProfile, device: Device, timing: ModelTim
   });
   const fused = whole
     ? factor(whole.seconds, foretold(efforts.step(all, 'fused'), whole.samples))
-    : factor(sum(parts.map(({ measured }) => sum(measured))), sum(parts.map(({ predicted }) => sum(predicted))));
+    : factor(
+        sum(parts.map(({ measured }) => sum(measured))),
+        sum(parts.map(({ predicted }) => sum(predicted))),
+      );
   const [forward, backwardInput, backwardWeight] = parts.map(({ predicted, measured, mean }) => {
     const factors = new Array<number>(layers.units.length).fill(ranges.length > 0 ? mean : fused);
     ranges.forEach(({ from, to }, i) => {
@@ -77,7 +80,10 @@ export class CalibratedEfforts {
   #of(calibration: Calibration): { readonly index: number; readonly efforts: Efforts } {
     const known = this.#known.get(calibration);
     if (known) return known;
-    const units = merged({ ...this.layers, units: scaled(this.layers.units, calibration) }, this.ranges).units;
+    const units = merged(
+      { ...this.layers, units: scaled(this.layers.units, calibration) },
+      this.ranges,
+    ).units;
     const made = { index: this.#known.size, efforts: this.plain.calibrated(units, calibration.fused) };
     this.#known.set(calibration, made);
     return made;
@@ -97,7 +103,8 @@ export function validateCalibrations({ units }: LayerProfile, devices: readonly 
     }
     const factors = [...PARTS.flatMap((part) => calibration[part]), calibration.fused];
     const bad = factors.find((each) => !(each > 0 && Number.isFinite(each)));
-    if (bad !== undefined) throw new PlacementError(`${id} was calibrated with a factor of ${bad}; above 0 would be accepted`);
+    if (bad !== undefined)
+      throw new PlacementError(`${id} was calibrated with a factor of ${bad}; above 0 would be accepted`);
   }
 }
 

@@ -1,0 +1,2 @@
+export { Profiler, type ProfilerPort } from './profiler.js';
+export { Timings } from './timings.js';
