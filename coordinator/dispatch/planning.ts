@@ -23,7 +23,7 @@ const COLLECTIVE_DEADLINE_SECONDS = 30;
 const COLLECTIVE_DEADLINE_STEPS = 20;
 
 /** What a person who submits waits for at most. */
-const PLANNING_SECONDS: Seconds = 10;
+const PLANNING_SECONDS: Seconds = 30;
 
 /**
  * A job on devices, as a question to the planner. Rates are levelled: equal devices get equal shares. Pure.
