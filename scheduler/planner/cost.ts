@@ -203,9 +203,28 @@ export function prefixSums<T>(values: readonly T[], of: (value: T) => number): F
   return sums;
 }
 
+/** What handing a computation to the engine's thread, and taking its results back, costs a rank (bench/pipelines.ts). */
+export const HANDOVER_SECONDS: Seconds = 0.0004;
+
+/** What a message costs at its two ends, beside the link: asking, waking, checking (bench/pipelines.ts). */
+const MESSAGE_SECONDS: Seconds = 0.0006;
+
+/** How many times an update goes over what it touches: it computes, and copies to where the engine reads. */
+export const UPDATE_PASSES = 2;
+
+/** From the moment that a message could leave until its first byte is used. */
+export function latencyOf({ latencySeconds }: Link): Seconds {
+  return latencySeconds + MESSAGE_SECONDS;
+}
+
+/** How long a message of so many bytes keeps a link busy. */
+export function wireSeconds({ bandwidthBytesPerSecond }: Link, bytes: Bytes): Seconds {
+  return bytes / bandwidthBytesPerSecond;
+}
+
 /** What a message of so many bytes takes on the way. */
-export function transferSeconds({ latencySeconds, bandwidthBytesPerSecond }: Link, bytes: Bytes): Seconds {
-  return latencySeconds + bytes / bandwidthBytesPerSecond;
+export function transferSeconds(link: Link, bytes: Bytes): Seconds {
+  return latencyOf(link) + wireSeconds(link, bytes);
 }
 
 /**

@@ -68,7 +68,7 @@ interface RangeBytes {
   readonly backward: Bytes;
 }
 
-/** A value that is kept is there once for each micro-batch in flight, and once as the engine's output. */
+/** A value that is kept is there once for each micro-batch in flight; of the stage that computes, once more as the engine's output. */
 const KEPT_COPIES = 1;
 /** Messages that are asked for before they are needed. */
 const RECEIVED_AHEAD = 2;
@@ -193,7 +193,7 @@ export class UnitBytes {
     const { cuts, fused } = this.layers;
     const batch = this.job.batchBytesPerSample;
     let [parameters, trained, tied, ends] = [0, 0, 0, 0];
-    let [engine, kept, received, sent, batches, carried, sides] = [0, 0, 0, 0, 0, 0, 0];
+    let [engine, kept, copied, received, sent, batches, carried, sides] = [0, 0, 0, 0, 0, 0, 0, 0];
     for (const range of stages) {
       const { from, to, inFlight, split = false, joined = false } = range;
       const figures = this.#of(range);
@@ -213,7 +213,10 @@ export class UnitBytes {
       const saved = Math.max(0, figures.saved - again);
       if (joined) engine += saved + Math.max(figures.forward, figures.backward);
       else {
-        if (keeping === 'kept') kept += (inFlight + KEPT_COPIES) * saved;
+        if (keeping === 'kept') {
+          kept += inFlight * saved;
+          copied = Math.max(copied, KEPT_COPIES * saved);
+        }
         // computing again ends with everything there at once, for one micro-batch
         const backward = figures.backward + (keeping === 'recomputed' ? saved : 0);
         engine += figures.forward + (split ? 2 : 1) * backward;
@@ -231,7 +234,8 @@ export class UnitBytes {
         gradients: 2 * trained,
         'optimizer state': (this.job.stateFactor * trained) / (shardOptimizer ? replicas : 1),
         'data set': ends > 0 ? this.job.datasetBytes : 0,
-        rings: (replicas > 1 ? MESSAGE_BYTES : 0) + (tied > 0 ? MESSAGE_BYTES : 0),
+        // what a ring has on its way is at most what it moves, there and back
+        rings: Math.min(MESSAGE_BYTES, replicas > 1 ? 2 * trained : 0) + Math.min(MESSAGE_BYTES, 2 * tied),
       },
       base: {
         ...NOTHING,
@@ -241,7 +245,7 @@ export class UnitBytes {
       perSample: {
         activations: ARENA_OVERHEAD * (whole ? fused.activationBytes.perSample : engine),
         'between segments': whole ? CROSSING_COPIES * fused.crossingBytes.perSample : 0,
-        'kept values': kept,
+        'kept values': kept + copied,
         received,
         'to be sent': sent,
         batches: whole ? BATCH_BUFFERS * batch : batches,

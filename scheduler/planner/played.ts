@@ -9,7 +9,7 @@ import {
   type ScheduleKind,
   type Simulation,
 } from '../pipeline/index.js';
-import { transferSeconds } from './cost.js';
+import { latencyOf, wireSeconds } from './cost.js';
 import type { Choice, Slicing, StageModel } from './stage.js';
 
 /** Who would compute what of a pipeline. */
@@ -60,8 +60,7 @@ export function pipelineCosts(model: StageModel, { ranks, stages, slicing, choic
       const bytes = kind === 'activation' ? cut.activationBytesPerSample : cut.gradientBytesPerSample;
       const link = model.linkAcross(a, b);
       const each = Math.ceil(slicing.samples / Math.min(a.size, b.size));
-      const wire = transferSeconds({ ...link, latencySeconds: 0 }, each * bytes);
-      return { latency: link.latencySeconds, wire };
+      return { latency: latencyOf(link), wire: wireSeconds(link, each * bytes) };
     },
   };
 }

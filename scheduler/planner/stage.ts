@@ -9,9 +9,12 @@ import {
   type Efforts,
   prefixSums,
   ratesOf,
+  HANDOVER_SECONDS,
+  latencyOf,
   ringSeconds,
   secondsFor,
   transferSeconds,
+  UPDATE_PASSES,
   type Duration,
   type Keeping,
   type Rates,
@@ -241,13 +244,14 @@ export class StageModel {
     const { perSample, constant, capacity } = balancer;
     const { plain } = this.#efforts;
     const common = plain.step(stages, keeping);
+    const handovers = HANDOVER_SECONDS * computationsOf(stages, keeping);
     for (let i = 0; i < memory.length; i++) {
       const { efforts } = lanes[i]!;
       const effort = efforts === plain ? common : efforts.step(stages, keeping);
       // as in secondsFor, without an object for each of so many
       perSample[i] =
         effort.product * product[i]! + effort.convolution * convolution[i]! + effort.bytes * byte[i]!;
-      constant[i] = effort.fixedBytes * byte[i]! + effort.launches * launch[i]!;
+      constant[i] = effort.fixedBytes * byte[i]! + effort.launches * launch[i]! + handovers;
     }
     // who the neighbours are is not known here: as many as there may be
     const neighbours = this.#devices - size;
@@ -282,10 +286,12 @@ export class StageModel {
       trained += this.bytes.parameters(range, true);
       tied += this.bytes.tiedOutside(range);
     }
-    const touched = (trained * (3 + 2 * this.job.stateFactor)) / (sharded ? size : 1);
+    const touched = (UPDATE_PASSES * trained * (3 + 2 * this.job.stateFactor)) / (sharded ? size : 1);
     const slowest = figures.byte.reduce((most, byte) => Math.max(most, byte), 0);
     const exchanged = tied === 0 ? 0 : 2 * transferSeconds(this.#worst, tied);
-    return ringSeconds(trained, size, link) + exchanged + touched * slowest;
+    // all agree on the loss and the norm before anybody updates
+    const agreed = (size - 1) * latencyOf(link) + 2 * HANDOVER_SECONDS;
+    return ringSeconds(trained, size, link) + agreed + exchanged + touched * slowest;
   }
 
   /** What the parts of a chosen stage take; together `seconds` of the choice, over all its stages. */
@@ -307,6 +313,12 @@ export class StageModel {
       backwardWeight: part.backwardWeight * scale,
     }));
   }
+}
+
+/** Programs that a micro-batch takes. */
+function computationsOf(stages: readonly HeldStage[], keeping: Keeping): number {
+  if (keeping === 'fused') return 1;
+  return stages.reduce((sum, { split, joined }) => sum + (joined ? 1 : split ? 3 : 2), 0);
 }
 
 /** Shares in proportion to weights, one a device of the group, whatever that costs. */
