@@ -6,12 +6,17 @@ import { hopsDown, hopsUp, routesOf, type Hop } from './routes.js';
 /** A rank's part of a micro-batch, and whom it exchanges its samples with. */
 export interface MicroBatchPart extends Share {
   readonly microBatch: number;
-  /** To the replicas of the stage before; every stage of a rank has the same ones before it and after it. */
+  /**
+   * To the replicas of the stage before; every stage of a rank has the same ones before it and after it. None before
+   * the first and after the last stage, where no rank has several.
+   */
   readonly up: readonly Hop[];
   readonly down: readonly Hop[];
 }
 
-type Plan = Pick<RunPlan, 'ranks' | 'batch' | 'totalSteps'>;
+type Plan = Pick<RunPlan, 'ranks' | 'batch' | 'totalSteps'> & {
+  readonly pipeline: Pick<RunPlan['pipeline'], 'stagesPerRank'>;
+};
 
 /**
  * A rank's parts of a batch, micro-batch by micro-batch; those in which it has no sample are left out.
@@ -21,8 +26,8 @@ type Plan = Pick<RunPlan, 'ranks' | 'batch' | 'totalSteps'>;
 export function partsWithHops(plan: Plan, rank: number, count: number): readonly MicroBatchPart[] {
   const ranks = pipelineRanksOf(plan);
   const { pipelineRank } = plan.ranks[rank]!;
-  const around = (offset: number) => (pipelineRank + offset + ranks) % ranks;
-  const [before, own, after] = [around(-1), pipelineRank, around(1)];
+  const neighbour = (offset: number) => (pipelineRank + offset + ranks) % ranks;
+  const [before, own, after] = [neighbour(-1), pipelineRank, neighbour(1)];
   const [above, mine, below] = [before, own, after].map((each) => partsOf(plan, each, count)) as [
     ReturnType<typeof partsOf>,
     ReturnType<typeof partsOf>,
@@ -30,6 +35,9 @@ export function partsWithHops(plan: Plan, rank: number, count: number): readonly
   ];
   const replica = replicasOf(plan, own).indexOf(rank);
   const [producers, consumers] = [replicasOf(plan, before), replicasOf(plan, after)];
+  // only where a rank has several stages does one on the last rank lead to one on the first
+  const around = plan.pipeline.stagesPerRank > 1;
+  const [hasBefore, hasAfter] = [around || own > 0, around || own < ranks - 1];
   return mine.flatMap((parts, microBatch): MicroBatchPart[] => {
     const part = parts[replica]!;
     if (part.start === part.end) return [];
@@ -37,8 +45,8 @@ export function partsWithHops(plan: Plan, rank: number, count: number): readonly
       {
         ...part,
         microBatch,
-        up: hopsUp(routesOf(above[microBatch]!, parts), replica, part, producers),
-        down: hopsDown(routesOf(parts, below[microBatch]!), replica, part, consumers),
+        up: hasBefore ? hopsUp(routesOf(above[microBatch]!, parts), replica, part, producers) : [],
+        down: hasAfter ? hopsDown(routesOf(parts, below[microBatch]!), replica, part, consumers) : [],
       },
     ];
   });

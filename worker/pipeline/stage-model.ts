@@ -12,13 +12,14 @@ import {
   type StageGraphs,
   type Tensor,
   type TensorType,
+  type TypedGraph,
 } from '../../graph/index.js';
 import { frozenParameters, type RunPlan } from '../../protocol/index.js';
 import type { Bucket } from '../../scheduler/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { settingsOf, type Settings } from '../optimizer/index.js';
 import type { FeedNames, Mask } from '../run/feeder.js';
-import { leastPart, pipelineRanksOf } from '../run/parts.js';
+import { leastPart, mostSizes, pipelineRanksOf } from '../run/parts.js';
 import { Programs, type Compiled } from '../run/programs.js';
 import { float32Of } from '../run/rank-memory.js';
 import { RunningStatistics, type StepStatistics } from '../statistics/index.js';
@@ -66,6 +67,8 @@ export class StageModel {
   readonly fixed: readonly Bucket[];
   readonly settings: readonly Settings[];
   readonly statistics: RunningStatistics;
+  /** Whether a stage of this rank takes inputs or targets from the data. */
+  readonly readsData: boolean;
   readonly training: Programs<CompiledStages>;
   readonly evaluation: Programs<CompiledStages>;
   /** Parameters that any stage uses. */
@@ -109,7 +112,13 @@ export class StageModel {
     const least = leastPart(plan, dataset.length);
     for (const { statistics } of whole) checkCounts(statistics, plan.batch, least);
     this.statistics = new RunningStatistics(this.ownStatistics(whole));
-    this.training = new Programs(MOST_PROGRAMS, (samples) => this.compileTraining(samples));
+    this.readsData = this.own.some((stage) => {
+      const { forward, backward, receives, target } = whole[stage]!;
+      return this.reads([forward, ...backward], receives, target?.name);
+    });
+    // a step uses all of its own at once
+    const programs = Math.max(MOST_PROGRAMS, mostSizes(plan, rank, dataset.length));
+    this.training = new Programs(programs, (samples) => this.compileTraining(samples));
     this.evaluation = new Programs(MOST_PROGRAMS, (samples) => this.compileEvaluation(samples));
   }
 
@@ -189,6 +198,17 @@ export class StageModel {
       if (name === undefined) throw new InvariantError('the data has more inputs than the model');
       return name;
     });
+  }
+
+  /** Whether programs of a stage take anything from the data. @param target its name, where the loss is computed */
+  private reads(
+    graphs: readonly (TypedGraph | undefined)[],
+    receives: readonly Edge[],
+    target: string | undefined,
+  ): boolean {
+    const received = new Set(receives.map(({ at }) => at));
+    const fromData = new Set([...this.inputNames(), ...(target === undefined ? [] : [target])]);
+    return graphs.some((graph) => graph?.inputs.some((name) => fromData.has(name) && !received.has(name)));
   }
 
   /** Running statistics that the stages of this rank move or read; the first rank has those that nobody does. */
@@ -289,7 +309,7 @@ export class StageModel {
     const inputs = this.inputNames();
     const reads = (name: string) =>
       graphs.some((graph) => graph.inputs.includes(name) && !received.has(name));
-    const reading = inputs.some(reads) || (about.loss !== undefined && reads(target.name));
+    const reading = this.reads(graphs, edges.receives, about.loss === undefined ? undefined : target.name);
     const fields = new Map<string, TensorType>();
     if (reading) {
       const { shapes } = this.options(samples);

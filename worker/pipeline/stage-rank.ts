@@ -35,7 +35,7 @@ interface Holders {
 
 /** A rank of a plan with several stages: it holds those of its pipeline rank. */
 export class StageRank implements CompiledRank {
-  private parameters: EngineParameters | undefined;
+  private parameters: Promise<EngineParameters> | undefined;
   private trainer: PipelineTrainer | undefined;
 
   private constructor(
@@ -85,8 +85,8 @@ export class StageRank implements CompiledRank {
     memory.load(model.graph.parameters);
     const fixed = model.fixedBuffers();
     model.forget();
-    const parameters = await EngineParameters.place(thread, memory, fixed);
-    this.parameters = parameters;
+    this.parameters = EngineParameters.place(thread, memory, fixed); // a run may be stopped in the middle of it
+    const parameters = await this.parameters;
     const update = new Update(plan, memory, { world, of: ringOf }, model.settings);
     const common = { plan, rank, model, parameters, streams };
     const trainer = new PipelineTrainer({ ...common, dataset: train, memory, update, thread, trace });
@@ -105,7 +105,7 @@ export class StageRank implements CompiledRank {
 
   async dispose(): Promise<void> {
     await this.trainer?.dispose();
-    await this.parameters?.dispose();
+    await (await this.parameters)?.dispose();
     await this.options.model.dispose();
   }
 

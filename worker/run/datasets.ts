@@ -1,4 +1,4 @@
-import type { Sha256 } from '../../base/index.js';
+import { InvariantError, type Sha256 } from '../../base/index.js';
 import { filesOf, openDataset, type Dataset } from '../../data/index.js';
 import type { Graph } from '../../graph/index.js';
 import { artifactOf, dataWishes, type RunPlan } from '../../protocol/index.js';
@@ -41,6 +41,20 @@ export async function openDatasets(
     train.close();
     throw error;
   }
+}
+
+/** What a rank that reads no sample has to know of the data. Closes it, and keeps nothing of what was open. */
+export function describeOnly({ train, validation }: Datasets): Datasets {
+  return { train: closed(train), validation: validation && closed(validation) };
+}
+
+function closed(dataset: Dataset): Dataset {
+  const { length, inputs, target, context } = dataset;
+  dataset.close();
+  const refuse = () => {
+    throw new InvariantError('a rank whose stages take nothing from the data reads it');
+  };
+  return { length, inputs, target, context, bytes: 0, read: refuse, place: refuse, close: () => undefined };
 }
 
 /** @throws ArtifactError for what is not `sha256:HEX` */

@@ -5,6 +5,7 @@ import type { RankMemory } from './rank-memory.js';
 export class EngineParameters {
   /** In the order of the buckets; those of parameters that are not trained last. */
   readonly keys: readonly HeldBuffer[];
+  private readonly publishing = new Set<Promise<void>>();
 
   private constructor(
     private readonly thread: ComputeThread,
@@ -33,14 +34,21 @@ export class EngineParameters {
 
   /** Brings in a bucket's parameters as the memory has them when the engine has done what it was asked before. */
   async publish(bucket: number): Promise<void> {
+    const published = this.replace(bucket);
+    this.publishing.add(published);
+    await published.finally(() => this.publishing.delete(published));
+  }
+
+  private async replace(bucket: number): Promise<void> {
     const key = this.keys[bucket]!;
     const [buffer] = await this.thread.take([key]);
     new Float32Array(buffer!).set(this.memory.buckets[bucket]!.parameters.values);
     await this.thread.hold(key, buffer!);
   }
 
-  /** Has the thread forget them. */
+  /** Has the thread forget them; also in the middle of a step that failed. */
   async dispose(): Promise<void> {
+    await Promise.allSettled(this.publishing);
     await this.thread.take(this.keys);
   }
 }

@@ -59,3 +59,18 @@ export function leastPart(plan: Ranks & Pick<RunPlan, 'batch' | 'totalSteps'>, r
   );
   return Math.min(...counts.filter((count) => count > 0));
 }
+
+/** How many different numbers of samples a rank has of the micro-batches of one batch, at most. */
+export function mostSizes(
+  plan: Ranks & Pick<RunPlan, 'batch' | 'totalSteps'>,
+  rank: number,
+  rows: number,
+): number {
+  const { pipelineRank } = plan.ranks[rank]!;
+  const replica = replicasOf(plan, pipelineRank).indexOf(rank);
+  const sizes = batchSizes(plan, rows).map((count) => {
+    const own = partsOf(plan, pipelineRank, count).map((parts) => parts[replica]!);
+    return new Set(own.map(({ start, end }) => end - start)).size;
+  });
+  return Math.max(...sizes);
+}

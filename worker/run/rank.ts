@@ -16,7 +16,7 @@ import type { ResolvedDevice } from '../device/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { DiskError, StoppedError } from '../errors.js';
 import { StageModel, StageRank } from '../pipeline/index.js';
-import { hashIn, openDatasets, runArtifacts, type Datasets } from './datasets.js';
+import { describeOnly, hashIn, openDatasets, runArtifacts, type Datasets } from './datasets.js';
 import type { Evaluation } from './evaluator.js';
 import type { Phase, RankMessage, RunId, RunSummary } from '../messages.js';
 import { memoryNote, normalizationNote } from './notes.js';
@@ -171,13 +171,15 @@ export class RankRun {
     this.checkStopped();
     const { thread } = this.host;
     const { rank } = this.id;
-    const common = { plan, rank, datasets, thread, ring, trace: this.trace };
+    const common = { plan, rank, thread, ring, trace: this.trace };
     if (plan.pipeline.stages.length === 1) {
       const model = new RankModel(graph, plan, datasets.train, thread, constants);
-      return Replica.compile({ ...common, model });
+      return Replica.compile({ ...common, datasets, model });
     }
-    const model = new StageModel(graph, plan, rank, datasets.train, thread, constants);
-    return StageRank.compile({ ...common, model });
+    const { length, inputs, target } = datasets.train;
+    const model = new StageModel(graph, plan, rank, { length, inputs, target }, thread, constants);
+    if (!model.readsData) this.datasets = describeOnly(datasets);
+    return StageRank.compile({ ...common, datasets: this.datasets, model });
   }
 
   /** The model as training starts from it, and the constants that belong to its weights. */

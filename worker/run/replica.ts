@@ -26,7 +26,7 @@ export interface ReplicaOptions {
 
 /** A rank of a plan with one stage: it holds all of the model. */
 export class Replica implements CompiledRank {
-  private parameters: EngineParameters | undefined;
+  private parameters: Promise<EngineParameters> | undefined;
 
   private constructor(private readonly options: ReplicaOptions) {}
 
@@ -53,8 +53,8 @@ export class Replica implements CompiledRank {
     memory.load(model.graph.parameters);
     const fixed = model.fixedBuffers();
     model.forget();
-    const parameters = await EngineParameters.place(thread, memory, fixed);
-    this.parameters = parameters;
+    this.parameters = EngineParameters.place(thread, memory, fixed); // a run may be stopped in the middle of it
+    const parameters = await this.parameters;
     const update = new Update(plan, memory, worldRing(world), model.settings);
     const { train, validation } = datasets;
     const trainer = new Trainer(plan, rank, train, memory, model.training, parameters, update, trace);
@@ -71,7 +71,7 @@ export class Replica implements CompiledRank {
   }
 
   async dispose(): Promise<void> {
-    await this.parameters?.dispose();
+    await (await this.parameters)?.dispose();
     await this.options.model.dispose();
   }
 }

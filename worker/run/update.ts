@@ -1,3 +1,4 @@
+import type { Communicator } from '../../collectives/index.js';
 import type { RunPlan } from '../../protocol/index.js';
 import { DivergedError } from '../errors.js';
 import { clipFactor, learningRateAt, Optimizer, type Settings } from '../optimizer/index.js';
@@ -25,6 +26,10 @@ export class Update {
   /** One for each of the settings. */
   private readonly optimizers: readonly Optimizer[];
   private reductions: Promise<void>[] = [];
+  /** Buckets that are complete while one before them in their ring is not. */
+  private readonly early = new Set<number>();
+  /** Buckets that have not set out yet, by ring, in order. */
+  private waiting: Map<Communicator, number[]>;
 
   constructor(
     private readonly plan: UpdatePlan,
@@ -33,12 +38,34 @@ export class Update {
     private readonly settings: readonly Settings[],
   ) {
     this.optimizers = settings.map(({ rule }) => new Optimizer(rule, memory.arena.memory));
+    this.waiting = this.order();
   }
 
-  /** A bucket's gradients are complete on this rank: their sum sets out. All ranks of a ring call it in one order. */
+  private order(): Map<Communicator, number[]> {
+    const order = new Map<Communicator, number[]>();
+    for (const bucket of this.memory.buckets.keys()) {
+      const ring = this.rings.of(bucket);
+      order.set(ring, [...(order.get(ring) ?? []), bucket]);
+    }
+    return order;
+  }
+
+  /**
+   * A bucket's gradients are complete on this rank: their sum sets out, after those of the buckets before it in its
+   * ring. Ranks whose stages complete them in another order, or all at once, so agree on one.
+   */
   reduce(bucket: number): void {
-    const { gradients } = this.memory.buckets[bucket]!;
     const ring = this.rings.of(bucket);
+    const waiting = this.waiting.get(ring)!;
+    this.early.add(bucket);
+    for (let next = waiting[0]; next !== undefined && this.early.delete(next); next = waiting[0]) {
+      waiting.shift();
+      this.start(ring, next);
+    }
+  }
+
+  private start(ring: Communicator, bucket: number): void {
+    const { gradients } = this.memory.buckets[bucket]!;
     const reduction = this.plan.pipeline.shardOptimizer
       ? ring.reduceScatter(gradients)
       : ring.allReduce(gradients);
@@ -56,6 +83,7 @@ export class Update {
   async finish(step: number, loss: number, publish: (bucket: number) => Promise<void>): Promise<Updated> {
     const { reductions } = this;
     this.reductions = [];
+    this.waiting = this.order();
     await Promise.all(reductions);
     const [globalLoss, squares] = await this.agree(loss);
     const gradientNorm = Math.sqrt(squares);
