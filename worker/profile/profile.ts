@@ -12,8 +12,10 @@ import { layoutBuckets } from '../../scheduler/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { timeProgram } from './stopwatch.js';
 
-/** Runs of a program after the one that warms it up: the median of three passes over one that was disturbed. */
-const RUNS = 3;
+/** Runs of a part's program after the one that warms it up: as many as can be disturbed but for one. */
+const PART_RUNS = 3;
+/** Of the whole step, which more depends on. */
+const WHOLE_RUNS = 7;
 
 /**
  * Times the parts of a job's model on the device of a compute thread, as the stages of a run compute them: forward pass,
@@ -34,19 +36,26 @@ export async function profileModel(
   stopped: () => boolean = () => false,
 ): Promise<ModelProfile> {
   const end = now() + task.seconds;
-  const over = () => stopped() || now() >= end;
+  const over = (by = end) => stopped() || now() >= by;
   const names = [...graph.parameters.keys()];
   const frozen = frozenParameters(task.frozen, names);
   const parameters = names.filter((name) => !frozen.has(name));
-  const total = async (programs: readonly (TypedGraph | undefined)[]): Promise<Seconds> => {
+  const total = async (
+    programs: readonly (TypedGraph | undefined)[],
+    runs = PART_RUNS,
+    by = end,
+  ): Promise<Seconds> => {
     let sum = 0;
-    for (const program of programs) if (program) sum += await timeProgram(thread, program, RUNS, over);
+    for (const program of programs) {
+      if (program) sum += await timeProgram(thread, program, runs, () => over(by));
+    }
     return sum;
   };
 
   const { wholeSamples, samples } = task;
-  const whole =
-    wholeSamples > 0 ? await total(wholeStep(graph, { ...options(task, wholeSamples), parameters }, task)) : null;
+  const half = end - task.seconds / 2; // the other half is for the parts
+  const step = () => wholeStep(graph, { ...options(task, wholeSamples), parameters }, task);
+  const whole = wholeSamples > 0 ? await total(step(), WHOLE_RUNS, half) : null;
   const parts: ModelProfile['parts'] = [];
   if (!over()) {
     const shapes = options(task, samples);

@@ -1,7 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import type { Sha256 } from '../../base/index.js';
 import { readModel, setBatchNormalization, setLossOutput } from '../../graph/index.js';
-import { decodeProfileTask, encodeModelProfile } from '../../protocol/index.js';
+import {
+  decodeProfileTask,
+  encodeModelProfile,
+  type ModelProfile,
+  type ProfileTask,
+} from '../../protocol/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { profileModel } from './profile.js';
 
@@ -30,10 +35,18 @@ export class ProfileRun {
    */
   async run(bytes: Uint8Array): Promise<Uint8Array> {
     const task = decodeProfileTask(bytes);
+    try {
+      return encodeModelProfile(await this.profile(task));
+    } finally {
+      globalThis.gc?.(); // models and buffers: the run that comes next is within a budget
+    }
+  }
+
+  private async profile(task: ProfileTask): Promise<ModelProfile> {
     const path = await this.host.fetch(task.model);
     const { graph: exported } = readModel(await readFile(path));
     const graph = setBatchNormalization(setLossOutput(exported, task.lossOutput ?? undefined), task.batchNormalization);
     const now = () => performance.now() / 1000;
-    return encodeModelProfile(await profileModel(this.host.thread, graph, task, now, () => this.stopped));
+    return profileModel(this.host.thread, graph, task, now, () => this.stopped);
   }
 }

@@ -11,7 +11,7 @@ const FILLING = 0.5;
  * What a program takes on the device of a compute thread, rests of a throttled one included: it is compiled, run once
  * to warm up and up to `runs` times more, on values that lie in the thread and are the program's own.
  * @param over asked before each run but the first two
- * @returns the median
+ * @returns the lower quartile: what else the host does only ever adds to them
  * @throws what compiling and running throw; nothing is left in the thread either way
  */
 export async function timeProgram(
@@ -34,7 +34,7 @@ export async function timeProgram(
         const timings = await sequence.run([key], () => undefined);
         if (run > 0) times.push(timings.reduce((sum, timing) => sum + secondsOf(timing), 0));
       }
-      return median(times);
+      return lowerQuartile(times);
     } finally {
       await sequence.dispose();
       await thread.take([key]);
@@ -78,8 +78,6 @@ function secondsOf({ computeSeconds, restSeconds }: SegmentTiming): Seconds {
 }
 
 /** @param values at least one; not changed */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+function lowerQuartile(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[(values.length - 1) >> 2]!;
 }
