@@ -18,8 +18,8 @@ export interface RankHooks {
   phase?(rank: number, phase: Phase, run: RankRun): void;
   /** Instead of finding the artifact at once. */
   fetch?(rank: number, sha256: string): Promise<string>;
-  /** Each message of a rank. */
-  report?(rank: number, message: RankMessage, run: RankRun): void;
+  /** Each message of a rank; `threads` are those of all ranks. */
+  report?(rank: number, message: RankMessage, run: RankRun, threads: readonly ComputeThread[]): void;
   /** Whether ranks are told of each other when all are ready. Default true. */
   readonly connect?: boolean;
 }
@@ -45,9 +45,10 @@ export async function runRanks(
   const endpoints: string[] = [];
   const messages: RankMessage[] = [];
   const runs: RankRun[] = [];
+  const threads: ComputeThread[] = [];
   const hear = (rank: number, message: RankMessage) => {
     messages.push(message);
-    hooks.report?.(rank, message, runs[rank]!);
+    hooks.report?.(rank, message, runs[rank]!, threads);
     if (message.kind !== 'ready') return;
     endpoints[rank] = message.endpoint;
     const all = Object.keys(endpoints).length === plan.ranks.length;
@@ -56,6 +57,7 @@ export async function runRanks(
   const ranks = await Promise.allSettled(
     plan.ranks.map(async (_, rank) => {
       const thread = await ComputeThread.start({ engine: 'onnxruntime', threads: 1 });
+      threads[rank] = thread;
       let phase: Phase | undefined;
       const host: RankHost = {
         device: device!,

@@ -14,7 +14,11 @@ const cut = (total: number, parts: number) =>
     .map((bounds) => bounds.slice(1).map((end, i) => end - bounds[i]!));
 
 const pair = fc
-  .record({ total: fc.integer({ min: 1, max: 40 }), above: fc.integer({ min: 1, max: 5 }), below: fc.integer({ min: 1, max: 5 }) })
+  .record({
+    total: fc.integer({ min: 1, max: 40 }),
+    above: fc.integer({ min: 1, max: 5 }),
+    below: fc.integer({ min: 1, max: 5 }),
+  })
   .chain(({ total, above, below }) => fc.tuple(cut(total, above), cut(total, below)))
   .map(([above, below]) => [sharesOf(above), sharesOf(below)] as const);
 
@@ -120,7 +124,9 @@ t.test('what a rank means to send, in whatever batch, is what its peer means to 
             const sent = part.down.reduce((sum, { from, to }) => sum + to - from, 0);
             if (leads && sent !== part.end - part.start) throw new Error(`rank ${rank} keeps samples back`);
             for (const hop of part.down) {
-              const there = partsWithHops(plan, hop.peer, size).find((p) => p.microBatch === part.microBatch)!;
+              const there = partsWithHops(plan, hop.peer, size).find(
+                (p) => p.microBatch === part.microBatch,
+              )!;
               const back = there.up.find(({ peer }) => peer === rank)!;
               const same = there.start + back.from === part.start + hop.from && back.first === hop.first;
               if (!same || back.to - back.from !== hop.to - hop.from) throw new Error('the ends disagree');
