@@ -10,7 +10,13 @@ import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { layerProfile } from '../coordinator/prepare/layers.js';
 import { buildTrainingGraph, loadModel } from '../graph/index.js';
-import { calibrate, rangesToTime, type Device, type ModelTiming, type UnitRange } from '../scheduler/index.js';
+import {
+  calibrate,
+  rangesToTime,
+  type Device,
+  type ModelTiming,
+  type UnitRange,
+} from '../scheduler/index.js';
 import { CalibratedEfforts } from '../scheduler/planner/calibrate.js';
 import { ratesOf, secondsFor } from '../scheduler/planner/cost.js';
 import { repositoryRoot } from '../test/root.js';
@@ -29,7 +35,8 @@ const { values: options, positionals } = parseArgs({
 const DEFAULTS = ['gpt-small:16', 'resnet20:64', 'mlp-wide:128'];
 
 const fixtures = join(repositoryRoot, '..', 'shared', 'fixtures', 'bench');
-const wanted = positionals.length > 0 ? positionals : DEFAULTS.map((name) => join(fixtures, name.replace(':', '.onnx:')));
+const wanted =
+  positionals.length > 0 ? positionals : DEFAULTS.map((name) => join(fixtures, name.replace(':', '.onnx:')));
 const thread = await ComputeThread.start({ engine: 'onnxruntime', threads: Number(options.threads) });
 const now = () => performance.now() / 1000;
 const ms = (seconds: number) => `${(seconds * 1e3).toFixed(1)} ms`;
@@ -37,7 +44,13 @@ const ms = (seconds: number) => `${(seconds * 1e3).toFixed(1)} ms`;
 for (const text of wanted) {
   const [path, batch] = [text.slice(0, text.lastIndexOf(':')), Number(text.slice(text.lastIndexOf(':') + 1))];
   if (!existsSync(path)) continue;
-  const device: Device = { id: 'here', host: 'here', kind: 'cpu', memoryBytes: 2 ** 40, ...(await thread.measureRates()) };
+  const device: Device = {
+    id: 'here',
+    host: 'here',
+    kind: 'cpu',
+    memoryBytes: 2 ** 40,
+    ...(await thread.measureRates()),
+  };
   const { graph } = await loadModel(path);
   const typed = buildTrainingGraph(graph, { batch, loss: 'cross_entropy' });
   const shapeOf = (name: string) => typed.graph.types.get(name)!.shape.slice(1);
@@ -100,10 +113,17 @@ for (const text of wanted) {
   const halves = rangesToTime(layers, 2);
   const two = halves.map(({ from, to }) => layers.units.slice(from, to).flatMap(({ nodes }) => nodes));
   for (const at of [...new Set([samples, Math.ceil(batch / 2)])]) {
-    const again = await profileModel(thread, graph, { ...task, parts: two, wholeSamples: 0, samples: at }, now);
+    const again = await profileModel(
+      thread,
+      graph,
+      { ...task, parts: two, wholeSamples: 0, samples: at },
+      now,
+    );
     for (const { part, forward, backwardInput, backwardWeight } of again.parts) {
       const measured = forward + backwardInput + backwardWeight;
-      const [before, after] = [device, { ...device, calibration }].map((of) => foretold(of, at, [halves[part]!], 'kept'));
+      const [before, after] = [device, { ...device, calibration }].map((of) =>
+        foretold(of, at, [halves[part]!], 'kept'),
+      );
       const off = (predicted: number) => `${((predicted / measured - 1) * 100).toFixed(0)} %`;
       console.log(
         `  stage ${part} of 2, ${at} samples: measured ${ms(measured)}, by rates ${ms(before!)} (${off(before!)}), calibrated ${ms(after!)} (${off(after!)})`,
