@@ -1,5 +1,11 @@
 import { sha256 } from '../../base/index.js';
-import { artifactOf, patternsIn, type JobSpec, type ModelProfile, type ProfileTask } from '../../protocol/index.js';
+import {
+  artifactOf,
+  patternsIn,
+  type JobSpec,
+  type ModelProfile,
+  type ProfileTask,
+} from '../../protocol/index.js';
 import {
   DEFAULT_BUCKET_BYTES,
   rangesToTime,
@@ -41,7 +47,10 @@ export function profilePlan(job: JobSpec, model: ModelFacts, device: Device): Pr
   if (!shapes) return undefined;
   const ranges = rangesToTime(layers, MOST_PARTS);
   const free = device.memoryBytes - RUNTIME_BYTES;
-  const samples = largest(Math.ceil(job.batch / MICRO_BATCHES), (count) => ofParts(layers, ranges, count) <= free);
+  const samples = largest(
+    Math.ceil(job.batch / MICRO_BATCHES),
+    (count) => ofParts(layers, ranges, count) <= free,
+  );
   const wholeSamples = largest(job.batch, (count) => ofWhole(layers, count) <= free);
   if (samples === 0) return undefined;
   const task: ProfileTask = {

@@ -45,7 +45,10 @@ export class ProfileRun {
   private async profile(task: ProfileTask): Promise<ModelProfile> {
     const path = await this.host.fetch(task.model);
     const { graph: exported } = readModel(await readFile(path));
-    const graph = setBatchNormalization(setLossOutput(exported, task.lossOutput ?? undefined), task.batchNormalization);
+    const graph = setBatchNormalization(
+      setLossOutput(exported, task.lossOutput ?? undefined),
+      task.batchNormalization,
+    );
     const now = () => performance.now() / 1000;
     return profileModel(this.host.thread, graph, task, now, () => this.stopped);
   }

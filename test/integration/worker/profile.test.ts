@@ -103,6 +103,8 @@ t.test('a task that is none, or of another model, fails and leaves the thread us
   await t.rejects(new ProfileRun(host).run(Uint8Array.of(1, 2)), { code: 'bad_input' });
   const other = { ...task, wholeSamples: 0, parts: [['nowhere']] };
   await t.rejects(new ProfileRun(host).run(encodeProfileTask(other)), { code: 'bad_stage' });
-  const { whole } = decodeModelProfile(await new ProfileRun(host).run(encodeProfileTask({ ...task, seconds: 1e-9 })));
+  const { whole } = decodeModelProfile(
+    await new ProfileRun(host).run(encodeProfileTask({ ...task, seconds: 1e-9 })),
+  );
   t.ok(whole! > 0);
 });

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { UserError } from '../../../base/index.js';
-import { calibrate, makePlan, type Calibration, type Device, type PlanRequest } from '../../../scheduler/index.js';
+import {
+  calibrate,
+  makePlan,
+  type Calibration,
+  type Device,
+  type PlanRequest,
+} from '../../../scheduler/index.js';
 import { CalibratedEfforts } from '../../../scheduler/planner/calibrate.js';
 import { PARTS, ratesOf, secondsFor } from '../../../scheduler/planner/cost.js';
 import { profiles, requests } from './planner-samples.js';
@@ -87,40 +93,46 @@ t.test('no plan is faster than the bound says, and a larger factor never makes o
 t.test('what was measured is foretold again', (t) => {
   const device: Device = { id: 'h/cpu:0', host: 'h', kind: 'cpu', memoryBytes: 1e9, flops: 1e10 };
   fc.assert(
-    fc.property(profiles(MOST_UNITS, 2), factor, factor, fc.integer({ min: 1, max: 16 }), (layers, by, whole, samples) => {
-      const units = layers.units.length;
-      const each = layers.units.map((_, unit) => ({ from: unit, to: unit + 1 }));
-      const plain = new CalibratedEfforts(layers, each);
-      const [half, all] = [Math.floor(units / 2), [{ from: 0, to: units }]];
-      const ranges = [
-        { from: 0, to: half },
-        { from: half, to: units },
-      ];
-      const foretold = (of: Device, part: (typeof PARTS)[number] | 'all', range = all[0]!) => {
-        const efforts = plain.of(of);
-        const effort = part === 'all' ? efforts.step(all, 'fused') : efforts.of(part, range, 'kept');
-        const { constant, perSample } = secondsFor(effort, ratesOf(of));
-        return constant + perSample * samples;
-      };
-      const timing = {
-        samples,
-        ranges: ranges.map((range) => ({
-          ...range,
-          forward: by * foretold(device, 'forward', range),
-          backwardInput: foretold(device, 'backwardInput', range) / by,
-          backwardWeight: foretold(device, 'backwardWeight', range),
-        })),
-        whole: { samples, seconds: whole * foretold(device, 'all') },
-      };
-      const calibrated = { ...device, calibration: calibrate(layers, device, timing) };
-      const close = (a: number, b: number) => Math.abs(a - b) <= 1e-9 * Math.max(a, b);
-      return (
-        close(foretold(calibrated, 'all'), timing.whole.seconds) &&
-        timing.ranges.every((range) =>
-          PARTS.every((part) => close(foretold(calibrated, part, range), range[part])),
-        )
-      );
-    }),
+    fc.property(
+      profiles(MOST_UNITS, 2),
+      factor,
+      factor,
+      fc.integer({ min: 1, max: 16 }),
+      (layers, by, whole, samples) => {
+        const units = layers.units.length;
+        const each = layers.units.map((_, unit) => ({ from: unit, to: unit + 1 }));
+        const plain = new CalibratedEfforts(layers, each);
+        const [half, all] = [Math.floor(units / 2), [{ from: 0, to: units }]];
+        const ranges = [
+          { from: 0, to: half },
+          { from: half, to: units },
+        ];
+        const foretold = (of: Device, part: (typeof PARTS)[number] | 'all', range = all[0]!) => {
+          const efforts = plain.of(of);
+          const effort = part === 'all' ? efforts.step(all, 'fused') : efforts.of(part, range, 'kept');
+          const { constant, perSample } = secondsFor(effort, ratesOf(of));
+          return constant + perSample * samples;
+        };
+        const timing = {
+          samples,
+          ranges: ranges.map((range) => ({
+            ...range,
+            forward: by * foretold(device, 'forward', range),
+            backwardInput: foretold(device, 'backwardInput', range) / by,
+            backwardWeight: foretold(device, 'backwardWeight', range),
+          })),
+          whole: { samples, seconds: whole * foretold(device, 'all') },
+        };
+        const calibrated = { ...device, calibration: calibrate(layers, device, timing) };
+        const close = (a: number, b: number) => Math.abs(a - b) <= 1e-9 * Math.max(a, b);
+        return (
+          close(foretold(calibrated, 'all'), timing.whole.seconds) &&
+          timing.ranges.every((range) =>
+            PARTS.every((part) => close(foretold(calibrated, part, range), range[part])),
+          )
+        );
+      },
+    ),
   );
   t.end();
 });

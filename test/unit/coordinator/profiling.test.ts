@@ -90,42 +90,59 @@ async function isDone(promise: Promise<void>): Promise<boolean> {
   return done;
 }
 
-t.test('one device of each kind is asked, hosts at once, and the next plan counts with the answers', async (t) => {
-  const slow = { flops: 1e9, convolutionFlops: 1e9 };
-  const devices = [joined('a'), joined('a', 1, slow), joined('b', 0, { flops: 1.05e10 }), joined('c', 0, { threads: 2 })];
-  const { profiler, asked, answer } = await setUp(t, devices);
-  const over = profiler.profile(job, facts, devices, LONG);
-  t.strictSame(
-    asked.map(({ device }) => device),
-    ['a/cpu:0', 'c/cpu:0'],
-    'b is like a, the second of a comes after the first',
-  );
-  t.match(asked[0]!.task, { parts: [['a'], ['b']], samples: 2, wholeSamples: 8, inputs: [{ name: 'x', shape: [3] }] });
-  await answer(0, 1);
-  t.equal(asked[2]!.device, 'a/cpu:1');
-  await answer(1, 1);
-  t.notOk(await isDone(over));
-  await answer(2, 7);
-  await over;
+t.test(
+  'one device of each kind is asked, hosts at once, and the next plan counts with the answers',
+  async (t) => {
+    const slow = { flops: 1e9, convolutionFlops: 1e9 };
+    const devices = [
+      joined('a'),
+      joined('a', 1, slow),
+      joined('b', 0, { flops: 1.05e10 }),
+      joined('c', 0, { threads: 2 }),
+    ];
+    const { profiler, asked, answer } = await setUp(t, devices);
+    const over = profiler.profile(job, facts, devices, LONG);
+    t.strictSame(
+      asked.map(({ device }) => device),
+      ['a/cpu:0', 'c/cpu:0'],
+      'b is like a, the second of a comes after the first',
+    );
+    t.match(asked[0]!.task, {
+      parts: [['a'], ['b']],
+      samples: 2,
+      wholeSamples: 8,
+      inputs: [{ name: 'x', shape: [3] }],
+    });
+    await answer(0, 1);
+    t.equal(asked[2]!.device, 'a/cpu:1');
+    await answer(1, 1);
+    t.notOk(await isDone(over));
+    await answer(2, 7);
+    await over;
 
-  const calibrated = profiler.calibrated(job, facts, devices);
-  t.ok(calibrated.every(({ calibration }) => calibration !== undefined));
-  const { calibration: first } = calibrated[0]!;
-  // 1e9 operations a sample at 1e10 a second: 0.2 s for two, where 1 s was measured
-  t.match(first!.forward.map(Math.round), [5, 5]);
-  t.equal(Math.round(first!.fused * 100) / 100, 1.25, '6 s for 8 samples, where 4.8 s were foretold');
-  const plan = makePlan(
-    planQuestion({ ...job, parallelism: { pipeline: 1, data: 1 } }, facts, devices.slice(0, 1), { links: [] }, (each) =>
-      profiler.calibrated(job, facts, each),
-    ),
-  );
-  t.ok(Math.abs(plan.predictedStepSeconds / 6 - 1) < 0.01, 'a step takes as long as the whole did');
+    const calibrated = profiler.calibrated(job, facts, devices);
+    t.ok(calibrated.every(({ calibration }) => calibration !== undefined));
+    const { calibration: first } = calibrated[0]!;
+    // 1e9 operations a sample at 1e10 a second: 0.2 s for two, where 1 s was measured
+    t.match(first!.forward.map(Math.round), [5, 5]);
+    t.equal(Math.round(first!.fused * 100) / 100, 1.25, '6 s for 8 samples, where 4.8 s were foretold');
+    const plan = makePlan(
+      planQuestion(
+        { ...job, parallelism: { pipeline: 1, data: 1 } },
+        facts,
+        devices.slice(0, 1),
+        { links: [] },
+        (each) => profiler.calibrated(job, facts, each),
+      ),
+    );
+    t.ok(Math.abs(plan.predictedStepSeconds / 6 - 1) < 0.01, 'a step takes as long as the whole did');
 
-  await profiler.profile({ ...job, batch: 16, name: 'again' }, facts, devices, LONG);
-  t.equal(asked.length, 3, 'the same graph is not timed again, whatever the batch');
-  void profiler.profile({ ...job, batchNormalization: 'freeze' }, facts, devices, LONG);
-  t.ok(asked.length > 3, 'another one is');
-});
+    await profiler.profile({ ...job, batch: 16, name: 'again' }, facts, devices, LONG);
+    t.equal(asked.length, 3, 'the same graph is not timed again, whatever the batch');
+    void profiler.profile({ ...job, batchNormalization: 'freeze' }, facts, devices, LONG);
+    t.ok(asked.length > 3, 'another one is');
+  },
+);
 
 t.test('jobs that are short, wish no profile or are of an earlier version do not wait', async (t) => {
   const devices = [joined('a')];
@@ -139,7 +156,12 @@ t.test('jobs that are short, wish no profile or are of an earlier version do not
 });
 
 t.test('a device that does not answer, fails, lies or leaves holds nobody up for long', async (t) => {
-  const devices = [joined('a'), joined('b', 0, { threads: 2 }), joined('c', 0, { threads: 3 }), joined('d', 0, { threads: 4 })];
+  const devices = [
+    joined('a'),
+    joined('b', 0, { threads: 2 }),
+    joined('c', 0, { threads: 3 }),
+    joined('d', 0, { threads: 4 }),
+  ];
   const { profiler, clock, asked, answer, leave } = await setUp(t, devices);
   const over = profiler.profile(job, facts, devices, LONG);
   t.equal(asked.length, 4);
@@ -147,7 +169,10 @@ t.test('a device that does not answer, fails, lies or leaves holds nobody up for
   profiler.receive('a', { case: 'profileFailed', value: refusal });
   t.notOk(await isDone(over), 'a host speaks for itself alone');
   profiler.receive('b', { case: 'profileFailed', value: refusal });
-  profiler.receive('c', { case: 'profiled', value: create(ProfiledSchema, { profile: asked[2]!.id, result: Uint8Array.of(1) }) });
+  profiler.receive('c', {
+    case: 'profiled',
+    value: create(ProfiledSchema, { profile: asked[2]!.id, result: Uint8Array.of(1) }),
+  });
   leave('d');
   t.notOk(await isDone(over), 'one is left');
   clock.advance(20);
@@ -197,9 +222,21 @@ t.test('a job that is over tells of its devices', async (t) => {
       {
         type: 'succeeded',
         at: 4,
-        progress: { step: 1, loss: null, samplesPerSecond: null, validationLoss: null, validationAccuracy: null },
+        progress: {
+          step: 1,
+          loss: null,
+          samplesPerSecond: null,
+          validationLoss: null,
+          validationAccuracy: null,
+        },
         measured: [
-          { peakBytes: 1, accountedBytes: 1, medianStepSeconds: seconds, medianComputeSeconds: seconds, steps },
+          {
+            peakBytes: 1,
+            accountedBytes: 1,
+            medianStepSeconds: seconds,
+            medianComputeSeconds: seconds,
+            steps,
+          },
         ],
       },
     ]);
