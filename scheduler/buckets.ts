@@ -61,7 +61,10 @@ export function layoutBuckets(parameters: readonly Packed[], bucketBytes: number
 function layOut(parameters: readonly Packed[], bucket: number): Bucket {
   let length = 0;
   const places = parameters
-    .map(({ name, type, group = 0 }) => ({ name, type, group, bucket, size: sizeOf(type.shape) }))
+    .map(({ name, type: { dtype, shape }, group = 0 }) => {
+      // the type alone, whatever it was given with: buckets outlive the tensors that are packed
+      return { name, type: { dtype, shape }, group, bucket, size: sizeOf(shape) };
+    })
     .sort((a, b) => a.group - b.group) // stable: the order within a group stays
     .map((parameter): Place => {
       const offset = length;

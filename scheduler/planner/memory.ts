@@ -53,6 +53,11 @@ interface Held {
   /** Of all streams, the queues; and what they carry of a sample: they hold no more than either. */
   readonly queues: Bytes;
   readonly carried: Bytes;
+  /**
+   * What the engine's binding copies of a program's outputs and frees after the run: gradients of the parameters, or what is
+   * kept of a sample, whichever is more.
+   */
+  readonly copies: { readonly fixed: Bytes; readonly perSample: Bytes };
 }
 
 type FixedItem = 'runtime' | 'parameters' | 'gradients' | 'optimizer state' | 'data set' | 'rings';
@@ -68,8 +73,6 @@ interface RangeBytes {
   readonly backward: Bytes;
 }
 
-/** A value that is kept is there once for each micro-batch in flight; of the stage that computes, once more as the engine's output. */
-const KEPT_COPIES = 1;
 /** Messages that are asked for before they are needed. */
 const RECEIVED_AHEAD = 2;
 /** A value that is sent: the engine's output, and what is on its way. */
@@ -151,7 +154,7 @@ export class UnitBytes {
 
   /** What a replica holds, by name, when its share of a micro-batch is `samples`. */
   account(holding: Holding, samples: number): readonly AccountItem[] {
-    const { fixed, base, perSample, queues, carried } = this.#held(holding);
+    const { fixed, base, perSample, queues, carried, copies } = this.#held(holding);
     const { rings, ...alone } = fixed;
     const items = [
       ...Object.entries(alone).map(([what, bytes]) => ({ what, bytes: Math.ceil(bytes) })),
@@ -159,6 +162,7 @@ export class UnitBytes {
         what,
         bytes: Math.ceil(at({ base: base[what as SampleItem], perSample: bytes }, samples)),
       })),
+      { what: 'copies of outputs', bytes: Math.ceil(Math.max(copies.fixed, copies.perSample * samples)) },
       { what: 'messages', bytes: Math.ceil(rings + Math.min(queues, carried * samples)) },
     ];
     return items.filter(({ bytes }) => bytes > 0);
@@ -169,12 +173,15 @@ export class UnitBytes {
    * @param most is written to
    */
   samplesWithin(budgets: Float64Array, holding: Holding, most: Float64Array): void {
-    const { fixed, base, perSample, queues, carried } = this.#held(holding);
+    const { fixed, base, perSample, queues, carried, copies } = this.#held(holding);
     const least = ROUNDED_BYTES + sumOf(fixed) + sumOf(base);
     const each = sumOf(perSample);
     for (let i = 0; i < budgets.length; i++) {
       const room = budgets[i]! - least;
-      most[i] = Math.max(samplesIn(room - queues, each), samplesIn(room, each + carried));
+      // of queues the smaller bound counts, of copies the larger
+      const within = (left: Bytes, one: Bytes) =>
+        Math.min(samplesIn(left - copies.fixed, one), samplesIn(left, one + copies.perSample));
+      most[i] = Math.max(within(room - queues, each), within(room, each + carried));
     }
   }
 
@@ -183,9 +190,8 @@ export class UnitBytes {
     const { parameters, trained, saved, forward, backward } = this.#of(stage);
     const kept = Math.max(0, saved - this.layers.units[stage.from]!.rereadBytesPerSample);
     return {
-      fixed: RUNTIME_BYTES + 2 * parameters + (2 + this.job.stateFactor / shards) * trained,
-      perSample:
-        Math.min(stage.inFlight + KEPT_COPIES, ARENA_OVERHEAD) * kept + ARENA_OVERHEAD * (forward + backward),
+      fixed: RUNTIME_BYTES + 2 * parameters + (3 + this.job.stateFactor / shards) * trained,
+      perSample: Math.min(stage.inFlight, ARENA_OVERHEAD) * kept + ARENA_OVERHEAD * (forward + backward),
     };
   }
 
@@ -215,7 +221,7 @@ export class UnitBytes {
       else {
         if (keeping === 'kept') {
           kept += inFlight * saved;
-          copied = Math.max(copied, KEPT_COPIES * saved);
+          copied = Math.max(copied, saved);
         }
         // computing again ends with everything there at once, for one micro-batch
         const backward = figures.backward + (keeping === 'recomputed' ? saved : 0);
@@ -245,7 +251,7 @@ export class UnitBytes {
       perSample: {
         activations: ARENA_OVERHEAD * (whole ? fused.activationBytes.perSample : engine),
         'between segments': whole ? CROSSING_COPIES * fused.crossingBytes.perSample : 0,
-        'kept values': kept + copied,
+        'kept values': kept,
         received,
         'to be sent': sent,
         batches: whole ? BATCH_BUFFERS * batch : batches,
@@ -253,6 +259,7 @@ export class UnitBytes {
       // however many stages a rank has, there are ranks before it and ranks after it
       queues: 2 * Math.min(2, sides) * neighbours * STREAM_QUEUE_BYTES,
       carried,
+      copies: { fixed: trained, perSample: copied },
     };
   }
 }

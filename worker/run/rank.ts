@@ -136,11 +136,11 @@ export class RankRun {
     // before the others are met: deadlines then count training alone
     const compiled = await this.compile(plan, paths, ring);
     this.compiled = compiled;
-    globalThis.gc?.(); // what the model was read from, before as much is asked for again
+    await collect(); // what the model was read from, before as much is asked for again
     const arena = new Arena(compiled.arenaBytes, this.host.device.id);
     this.enter('connecting');
     const part = await this.join(plan, compiled, arena, ring);
-    globalThis.gc?.();
+    await collect();
     const clock = await this.loop(plan, part);
     this.enter('saving');
     const weightsPath = await this.save(part, 'weights');
@@ -326,6 +326,13 @@ export class RankRun {
   private checkStopped(): void {
     if (this.stopped) throw this.stopped;
   }
+}
+
+/** Frees what nobody holds any more, where the process lets garbage be collected; large buffers go a moment later. */
+async function collect(): Promise<void> {
+  globalThis.gc?.();
+  await new Promise((resolve) => setImmediate(resolve));
+  globalThis.gc?.();
 }
 
 /** Both ends are one version: bytes that are no plan are our mistake, not the user's. */
