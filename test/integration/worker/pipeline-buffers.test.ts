@@ -36,7 +36,7 @@ t.test('after every step all buffers are back, and a schedule needs no more of t
   };
   const changes = { take: 1, takeSlot: 1, give: -1, giveSlot: -1 } as const;
   for (const [name, change] of Object.entries(changes) as [keyof typeof changes, 1 | -1][]) {
-    const original = Pools.prototype[name] as (...args: unknown[]) => unknown;
+    const original = Reflect.get(Pools.prototype, name) as (...args: unknown[]) => unknown;
     t.intercept(Pools.prototype, name, {
       value: function (this: Pools, ...args: unknown[]) {
         countOf(this).add(change);
@@ -79,7 +79,7 @@ t.test('after every step all buffers are back, and a schedule needs no more of t
 
 t.test('a rank that takes nothing from the data keeps its shape alone', async (t) => {
   const plan = planOf(artifacts.model(graph), table, [12], { data: { train: table, validation: table } });
-  const opened = await openDatasets(plan, graph, artifacts.paths as never);
+  const opened = await openDatasets(plan, graph, artifacts.paths);
   const { train, validation } = describeOnly(opened);
   for (const dataset of [train, validation!]) {
     t.equal(dataset.bytes, 0);

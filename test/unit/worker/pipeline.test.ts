@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Arena } from '../../../collectives/index.js';
+import { Arena, type Communicator } from '../../../collectives/index.js';
 import { buildStages } from '../../../graph/index.js';
 import { linear, model, relu, sequential, tensor } from '../../../graph/nn/index.js';
 import type { RunPlan } from '../../../protocol/index.js';
@@ -11,8 +11,9 @@ import { Pools } from '../../../worker/pipeline/pools.js';
 import { backwardFollows } from '../../../worker/pipeline/program.js';
 import { bucketsOf } from '../../../worker/pipeline/stage-buckets.js';
 import type { CompiledStage } from '../../../worker/pipeline/stage-model.js';
-import { BUFFERS, type BufferName, type StageStep } from '../../../worker/pipeline/stage-step.js';
-import { ruleOf } from '../../../worker/optimizer/index.js';
+import { BUFFERS, type BufferName } from '../../../worker/pipeline/stage-step.js';
+import { ruleOf, settingsOf, type Settings } from '../../../worker/optimizer/index.js';
+import { Update } from '../../../worker/run/update.js';
 import { Gradients } from '../../../worker/run/gradients.js';
 import { RankMemory } from '../../../worker/run/rank-memory.js';
 
@@ -41,7 +42,7 @@ function fakeThread() {
   const thread = {
     newKey: () => ++keys,
     hold: (key: number, buffer: ArrayBuffer) => Promise.resolve(held.set(key, buffer)),
-    take: (taken: readonly number[]) => Promise.resolve(taken.forEach((key) => held.delete(key))),
+    take: (taken: readonly number[]) => Promise.resolve(taken.filter((key) => held.delete(key))),
   };
   return { held, thread: thread as unknown as ComputeThread };
 }
@@ -107,7 +108,7 @@ t.test('a buffer that is still sent when its last program is over goes back when
 t.test('buffers are as large as the largest micro-batch needs, and are made anew for a larger one', (t) => {
   const { held, thread } = fakeThread();
   const pools = new Pools(thread);
-  const fit = (bytes: number) => pools.fit(stageOf(bytes, BUFFERS).step as StageStep);
+  const fit = (bytes: number) => pools.fit(stageOf(bytes, BUFFERS).step);
   fit(64);
   const small = pools.take('batch');
   const slot = pools.takeSlot();
@@ -116,7 +117,7 @@ t.test('buffers are as large as the largest micro-batch needs, and are made anew
   fit(128);
   t.equal(pools.take('batch').byteLength, 128);
   t.equal(pools.takeSlot(), slot);
-  t.equal(held.get(slot as number)!.byteLength, 128);
+  t.equal(held.get(slot)!.byteLength, 128);
   fit(32);
   t.equal(pools.take('sent').byteLength, 128);
   t.end();
@@ -216,4 +217,42 @@ t.test('buckets: each name once on a rank, tied ones alike on all who hold them'
     t.ok(alike.has(both), `the tied one is held by ${both}: ${[...alike.keys()].join(' ')}`);
   }
   t.end();
+});
+
+t.test('the buckets of a ring are reduced in one order, in whatever order they are complete', async (t) => {
+  const type = { dtype: 'float32' as const, shape: [2] };
+  const buckets = layoutBuckets(
+    ['a', 'b', 'c'].map((name) => ({ name, type, group: 0 })),
+    8,
+  );
+  const spread = { sharded: false, ringOf: (id: number) => ({ size: 1, rank: 0, id }) };
+  const settings: Settings[] = settingsOf({ kind: 'sgd', lr: 0.1 }, ['a', 'b', 'c']).settings.slice();
+  const memory = new RankMemory(new Arena(8192, 'test'), buckets, settings[0]!.rule, spread);
+  const reduced: string[] = [];
+  const ring = (name: string) =>
+    ({
+      allReduce: ({ id }: { id: number }) => Promise.resolve(void reduced.push(`${name}${id}`)),
+      allReduceScalars: (values: Float64Array) => Promise.resolve(values),
+    }) as unknown as Communicator;
+  const [own, tied] = [ring('own'), ring('tied')];
+  const plan = {
+    schedule: { kind: 'constant' as const },
+    totalSteps: 2,
+    clipNorm: null,
+    pipeline: { shardOptimizer: false },
+  };
+  const update = new Update(plan, memory, { world: own, of: (id) => (id === 1 ? tied : own) }, settings);
+  for (const order of [
+    [2, 1, 0],
+    [0, 2, 1],
+  ]) {
+    reduced.length = 0;
+    for (const bucket of order) update.reduce(bucket);
+    t.same(
+      reduced.filter((each) => each.startsWith('own')),
+      ['own0', 'own2'],
+    );
+    t.equal(reduced.length, 3);
+    await update.finish(0, 1, () => Promise.resolve());
+  }
 });
