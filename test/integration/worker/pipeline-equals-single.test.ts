@@ -72,11 +72,13 @@ const weightsIn = (parts: readonly Uint8Array[]) =>
     ),
   );
 
-t.test('the loss at every step is that of one device, however the model is laid out', async (t) => {
-  const artifacts = new Artifacts();
-  t.teardown(() => artifacts.remove());
-  const only = process.env['DTRAIN_LAYOUTS'];
-  for (const name of (process.env['DTRAIN_MODELS'] ?? 'gpt,gpt-tied,resnet').split(',')) {
+const only = process.env['DTRAIN_LAYOUTS'];
+t.jobs = 3; // a pipeline of small stages waits more than it computes
+for (const name of (process.env['DTRAIN_MODELS'] ?? 'gpt,gpt-tied,resnet').split(',')) {
+  const title = `${name}: the loss at every step is that of one device, however the model is laid out`;
+  void t.test(title, { buffered: true }, async (t) => {
+    const artifacts = new Artifacts();
+    t.teardown(() => artifacts.remove());
     const onnx = await readFile(join(repositoryRoot, 'test/fixtures/models', name, 'model.onnx'));
     const images = name === 'resnet';
     // an epoch ends with a short batch
@@ -131,5 +133,5 @@ t.test('the loss at every step is that of one device, however the model is laid 
       const distance = apart(found.weights, single.weights);
       t.ok(distance < 1e-3, `${name}, ${label}: weights within ${distance.toExponential(1)}`);
     }
-  }
-});
+  });
+}
