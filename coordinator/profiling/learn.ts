@@ -1,4 +1,4 @@
-import type { ModelTiming, Plan } from '../../scheduler/index.js';
+import type { ModelTiming, Plan, Replica, Stage } from '../../scheduler/index.js';
 import { ranksOf, type RankSummary } from '../job/index.js';
 
 /** Medians of fewer steps tell of the start of a run. */
@@ -27,7 +27,8 @@ export function learned(plan: Plan, measured: readonly RankSummary[]): readonly 
     const { device, samplesPerStep } = replica;
     if (plan.stages.length > 1) {
       const units = stages.flatMap((stage) => (stage.units ? [stage.units] : []));
-      return [{ device, update: (known) => known && scaledWithin(known, units, by) }];
+      const fresh = timingOf(replica, stages, ratio);
+      return [{ device, update: (known) => scaledWithin(known, units, by) ?? withRanges(known, fresh) }];
     }
     const { microBatches } = plan.schedule;
     const whole = { samples: samplesPerStep / microBatches, seconds: medianComputeSeconds / microBatches };
@@ -39,15 +40,45 @@ export function learned(plan: Plan, measured: readonly RankSummary[]): readonly 
   });
 }
 
+/** The stages of a rank as it took them: what was foretold of each part, times what the rank as a whole took more. */
+function timingOf(replica: Replica, stages: readonly Stage[], ratio: number): ModelTiming | undefined {
+  const { samplesPerMicroBatch = [] } = replica;
+  const ranges = stages.flatMap(({ units, seconds, recompute }) => {
+    if (!units || !seconds || recompute) return []; // its backward pass is more than one
+    const [from, to] = units;
+    const { forward, backwardInput, backwardWeight } = seconds;
+    return [
+      {
+        from,
+        to,
+        forward: forward * ratio,
+        backwardInput: backwardInput * ratio,
+        backwardWeight: backwardWeight * ratio,
+      },
+    ];
+  });
+  const samples = Math.max(0, ...samplesPerMicroBatch);
+  return ranges.length > 0 && samples > 0 ? { samples, ranges, whole: null } : undefined;
+}
+
+/** Ranges beside those that are known, which are of other units; only of the same number of samples. */
+function withRanges(known: ModelTiming | undefined, fresh: ModelTiming | undefined): ModelTiming | undefined {
+  if (!known || !fresh) return fresh;
+  if (known.ranges.length === 0) return { ...fresh, whole: known.whole };
+  return known.samples === fresh.samples
+    ? { ...known, ranges: [...known.ranges, ...fresh.ranges] }
+    : undefined;
+}
+
 /** Ranges that lie in units of the rank's stages at least by half take so many times as long. */
 function scaledWithin(
-  known: ModelTiming,
+  known: ModelTiming | undefined,
   units: readonly (readonly [number, number])[],
   by: number,
 ): ModelTiming | undefined {
-  if (known.ranges.length === 0) return undefined;
   const inside = (from: number, to: number) =>
     units.reduce((sum, [a, b]) => sum + Math.max(0, Math.min(to, b) - Math.max(from, a)), 0);
+  if (!known?.ranges.some(({ from, to }) => inside(from, to) > 0)) return undefined;
   return {
     ...known,
     ranges: known.ranges.map((range) => {
