@@ -1,4 +1,5 @@
-import { PeerError, UserError, type ErrorDetails } from '../base/index.js';
+import { formatBytes, PeerError, UserError, type Bytes, type ErrorDetails } from '../base/index.js';
+import type { HeldItem } from './memory/index.js';
 
 /** A device SPEC on the command line is wrong. */
 export class DeviceSpecError extends UserError {
@@ -54,6 +55,43 @@ export class DivergedError extends UserError {
       { ids: { step } },
     );
   }
+}
+
+/** How many of the things that an executor holds its message names, and how many are told at all. */
+const NAMED_ITEMS = 4;
+const TOLD_ITEMS = 32;
+
+/** What is known of an executor that takes more memory than its device has for it. */
+export interface Overrun {
+  readonly device: string;
+  readonly budgetBytes: Bytes;
+  readonly measuredBytes: Bytes;
+  /** What the plan counted for its rank; 0 where no plan was read yet. */
+  readonly predictedBytes: Bytes;
+  /** What the run has allocated, largest first; empty where nobody could ask. */
+  readonly held: readonly HeldItem[];
+}
+
+/** An executor takes more memory than its device has for it. */
+export class OverBudgetError extends UserError {
+  constructor(overrun: Overrun) {
+    const { device, budgetBytes, measuredBytes, predictedBytes } = overrun;
+    const held = overrun.held.slice(0, TOLD_ITEMS);
+    super(
+      'over_budget',
+      `${device}: its executor took ${formatBytes(measuredBytes)} of a budget of ${formatBytes(budgetBytes)} ` +
+        `(the plan counted ${formatBytes(predictedBytes)})${listed(overrun.held)}; ` +
+        'give the device more memory, or the job a smaller batch',
+      { ids: { device, budgetBytes, measuredBytes, predictedBytes, held } },
+    );
+  }
+}
+
+function listed(held: readonly HeldItem[]): string {
+  if (held.length === 0) return '';
+  const named = held.slice(0, NAMED_ITEMS).map(({ what, bytes }) => `${formatBytes(bytes)} ${what}`);
+  const more = held.length - named.length;
+  return `; most of it are ${named.join(', ')}${more > 0 ? `, and ${more} more` : ''}`;
 }
 
 /** The run was told to stop; not a fault. */

@@ -87,7 +87,12 @@ export type FromExecutor =
   | { readonly kind: 'profiled'; readonly profile: string; readonly result: Uint8Array }
   | { readonly kind: 'profile-failed'; readonly profile: string; readonly message: string }
   /** The process cannot go on, and wants to be ended: it may not be able to end itself. */
-  | { readonly kind: 'giving-up'; readonly reason: string };
+  | {
+      readonly kind: 'giving-up';
+      readonly reason: string;
+      /** What the daemon tells instead of `executor_died`. */
+      readonly error?: ErrorReport;
+    };
 
 /** How often an executor says that it lives, in milliseconds. */
 export const BEAT_MS = 250;

@@ -1,6 +1,14 @@
 import { create } from '@bufbuild/protobuf';
 import { join } from 'node:path';
-import { reportOf, systemClock, version, type Clock, type Logger, type Seconds } from '../../base/index.js';
+import {
+  reportOf,
+  systemClock,
+  version,
+  type Clock,
+  type DtrainError,
+  type Logger,
+  type Seconds,
+} from '../../base/index.js';
 import {
   HelloSchema,
   type Device,
@@ -9,7 +17,7 @@ import {
   type ToWorker,
 } from '../../protocol/index.js';
 import { hostResources, resolveDevices, type DeviceSpec } from '../device/index.js';
-import { CoordinatorError, StoppedError, type ExecutorError } from '../errors.js';
+import { CoordinatorError, StoppedError } from '../errors.js';
 import type { FromExecutor, Phase, RunId } from '../messages.js';
 import { ArtifactCache } from './artifact-cache.js';
 import { Membership } from './membership.js';
@@ -42,7 +50,7 @@ export interface WorkerOptions {
 interface Post {
   readonly supervisor: Supervisor;
   readonly uploads: Uploads;
-  run: { readonly id: RunId; step: number; phase: Phase } | undefined;
+  run: { readonly id: RunId; step: number; phase: Phase; failed: boolean } | undefined;
 }
 
 /**
@@ -181,7 +189,7 @@ export class WorkerDaemon {
         const id = toExecutor.runOf(message.value);
         const post = this.posts.get(device);
         if (post?.supervisor.running) {
-          post.run = { id, step: 0, phase: 'fetching' };
+          post.run = { id, step: 0, phase: 'fetching', failed: false };
           post.supervisor.send({ kind: 'launch', run: id, plan });
         } else {
           const text = `${device} cannot take a run: ${post ? 'its executor is being started anew' : 'there is no such device'}`;
@@ -283,6 +291,7 @@ export class WorkerDaemon {
         return;
       }
       case 'failed':
+        if (post.run && sameRun(post.run.id, message.run)) post.run.failed = true;
         this.tell(toFromWorker.failed(message.run, device, message.error));
         return;
       case 'stopped':
@@ -320,10 +329,14 @@ export class WorkerDaemon {
     );
   }
 
-  private executorLost(device: string, error: ExecutorError): void {
+  private executorLost(device: string, error: DtrainError): void {
     if (this.closing) return;
     const report = reportOf(error);
-    this.posts.get(device)!.run = undefined;
+    const post = this.posts.get(device)!;
+    // before the device is told lost: that has no numbers, and would be taken for the reason
+    if (report.code === 'over_budget' && post.run && !post.run.failed)
+      this.tell(toFromWorker.failed(post.run.id, device, report));
+    post.run = undefined;
     this.options.logger.warn({ device, code: report.code }, `${report.message}; starting another`);
     this.tell(toFromWorker.deviceLost(device, report));
   }

@@ -1,9 +1,11 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Clock, Logger, Seconds } from '../../base/index.js';
+import { fromReport, type Clock, type DtrainError, type Logger, type Seconds } from '../../base/index.js';
+import { decodeRunPlan } from '../../protocol/index.js';
 import type { DeviceRates } from '../../scheduler/index.js';
 import type { ResolvedDevice } from '../device/index.js';
-import { ExecutorError, StoppedError } from '../errors.js';
+import { ExecutorError, OverBudgetError, StoppedError } from '../errors.js';
+import { judge, residentBytes } from '../memory/index.js';
 import {
   STALL_SECONDS,
   type ExecutorOptions,
@@ -19,6 +21,8 @@ const START_SECONDS: Seconds = 30;
  * the daemon itself (a stopped or starved process) is not taken for the executor's.
  */
 const TICK_SECONDS: Seconds = STALL_SECONDS / 5;
+/** How often the memory of one that runs something is looked at: a process whose main thread is blocked cannot do it. */
+const MEMORY_SECONDS: Seconds = 0.25;
 /** Outside training an executor may be busy for long in one go: reading a model, inflating data, writing weights. */
 const PATIENCE_SECONDS: Readonly<Record<Phase, Seconds>> = {
   idle: 4 * STALL_SECONDS,
@@ -33,19 +37,22 @@ const PATIENCE_SECONDS: Readonly<Record<Phase, Seconds>> = {
 export interface ExecutorEvents {
   message(message: FromExecutor): void;
   /** The process is gone, or is being killed because it stood still. Comes once. */
-  lost(error: ExecutorError): void;
+  lost(error: DtrainError): void;
 }
 
 /**
  * The process of one device, as its daemon sees it. It is killed when it stops beating: a process that was
- * stopped, or whose event loop is blocked, would hold up its ring for ever.
+ * stopped, or whose event loop is blocked, would hold up its ring for ever. And when it takes far more memory than its
+ * device has for it.
  */
 export class ExecutorProcess {
   /** Resolves when the process has ended, however it did. */
   readonly exited: Promise<void>;
   private silentTicks = 0;
   private phase: Phase = 'idle';
-  private over: ExecutorError | undefined;
+  private over: DtrainError | undefined;
+  /** The run that it was given last. */
+  private launched: Extract<ToExecutor, { kind: 'launch' }> | undefined;
   private closing = false;
   private events: ExecutorEvents | undefined;
   private measured: ((rates: DeviceRates) => void) | undefined;
@@ -58,11 +65,12 @@ export class ExecutorProcess {
     child.on('message', (message) => this.receive(message as FromExecutor));
     this.exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
-        this.lose('executor_died', `the executor process (pid ${child.pid ?? 0}) ${ending(code, signal)}`);
+        const what = `the executor process (pid ${child.pid ?? 0}) ${ending(code, signal)}`;
+        this.lose(this.error('executor_died', what));
         resolve();
       });
       child.once('error', (cause) => {
-        this.lose('executor_died', `the executor process failed: ${cause.message}`, cause);
+        this.lose(this.error('executor_died', `the executor process failed: ${cause.message}`, cause));
         if (child.pid === undefined) resolve(); // it was never there
       });
     });
@@ -109,11 +117,15 @@ export class ExecutorProcess {
   listen(events: ExecutorEvents): void {
     this.events = events;
     if (this.over && !this.closing) events.lost(this.over);
-    else this.watch();
+    else {
+      this.watch();
+      this.watchMemory();
+    }
   }
 
   send(message: ToExecutor): void {
     if (this.over || !this.child.connected) return;
+    if (message.kind === 'launch') this.launched = message;
     this.child.send(message, () => undefined); // a failed send shows as the process's exit
   }
 
@@ -138,7 +150,7 @@ export class ExecutorProcess {
         undo.push(() => signal.removeEventListener('abort', abort));
         const late = () => resolve(this.failedToStart(`no sign of it for ${START_SECONDS} s`));
         undo.push(this.clock.after(START_SECONDS, late));
-        void this.exited.then(() => resolve(this.failedToStart(this.over?.what ?? 'it ended')));
+        void this.exited.then(() => resolve(this.failedToStart(whatOf(this.over))));
       });
     } finally {
       for (const step of undo) step();
@@ -159,7 +171,8 @@ export class ExecutorProcess {
     if (message.kind === 'probed') this.measured?.(message.rates);
     if (message.kind === 'beat') this.phase = message.phase;
     if (message.kind === 'giving-up') {
-      this.kill('executor_died', `${message.reason}; its process (pid ${this.child.pid ?? 0}) was killed`);
+      const what = `${message.reason}; its process (pid ${this.child.pid ?? 0}) was killed`;
+      this.kill(message.error ? fromReport(message.error) : this.error('executor_died', what));
     }
     if (!this.closing && !this.over) this.events?.message(message);
   }
@@ -174,19 +187,51 @@ export class ExecutorProcess {
         return;
       }
       const what = `the executor (pid ${this.child.pid ?? 0}) gave no sign of life for ${silent.toFixed(1)} s while ${this.phase}`;
-      this.kill('executor_stalled', `${what}; it was killed`);
+      this.kill(this.error('executor_stalled', `${what}; it was killed`));
     });
   }
 
-  private kill(code: 'executor_died' | 'executor_stalled', what: string): void {
-    this.lose(code, what);
+  /** Between runs it is let be: what it did not give back shows when it runs something. */
+  private watchMemory(): void {
+    this.clock.after(MEMORY_SECONDS, () => {
+      if (this.over || this.closing) return;
+      const { id: device, memoryBytes: budgetBytes } = this.device;
+      const measuredBytes = this.phase === 'idle' ? undefined : residentBytes(this.child.pid);
+      if (measuredBytes === undefined || judge(measuredBytes, budgetBytes) !== 'exit') {
+        this.watchMemory();
+        return;
+      }
+      const predictedBytes = this.launched ? accountedIn(this.launched) : 0;
+      this.kill(new OverBudgetError({ device, budgetBytes, measuredBytes, predictedBytes, held: [] }));
+    });
+  }
+
+  private kill(error: DtrainError): void {
+    this.lose(error);
     this.child.kill('SIGKILL');
   }
 
-  private lose(code: 'executor_died' | 'executor_stalled', what: string, cause?: unknown): void {
+  private error(code: 'executor_died' | 'executor_stalled', what: string, cause?: unknown): ExecutorError {
+    return new ExecutorError(code, this.device.id, what, cause);
+  }
+
+  private lose(error: DtrainError): void {
     if (this.over) return;
-    this.over = new ExecutorError(code, this.device.id, what, cause);
+    this.over = error;
     if (!this.closing) this.events?.lost(this.over);
+  }
+}
+
+function whatOf(error: DtrainError | undefined): string {
+  return error instanceof ExecutorError ? error.what : (error?.message ?? 'it ended');
+}
+
+/** What the plan of a run counts for its rank; 0 for what is no plan: the executor complains of that itself. */
+function accountedIn({ plan, run }: Extract<ToExecutor, { kind: 'launch' }>): number {
+  try {
+    return decodeRunPlan(plan).ranks[run.rank]?.accountedBytes ?? 0;
+  } catch {
+    return 0;
   }
 }
 

@@ -1,9 +1,16 @@
 import { create } from '@bufbuild/protobuf';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { InvariantError, reportOf, type Clock, type Logger, type Seconds } from '../../base/index.js';
+import {
+  InvariantError,
+  reportOf,
+  type Clock,
+  type DtrainError,
+  type Logger,
+  type Seconds,
+} from '../../base/index.js';
 import { DeviceSchema, type Device } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
-import { StoppedError, type ExecutorError } from '../errors.js';
+import { StoppedError } from '../errors.js';
 import type { FromExecutor, ToExecutor } from '../messages.js';
 import { ExecutorProcess } from './executor-process.js';
 
@@ -22,7 +29,7 @@ export interface SupervisorOptions {
 export interface SupervisorEvents {
   message(message: FromExecutor): void;
   /** The executor is gone; another will be started, however often that takes. */
-  lost(error: ExecutorError): void;
+  lost(error: DtrainError): void;
   /** Another executor has taken its place. */
   back(): void;
 }

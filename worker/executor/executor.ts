@@ -1,7 +1,9 @@
-import { fromReport, reportOf, type Seconds, type Sha256 } from '../../base/index.js';
+import { fromReport, reportOf, type Bytes, type Seconds, type Sha256 } from '../../base/index.js';
 import type { ComputeThread } from '../engine/index.js';
-import { StoppedError } from '../errors.js';
+import { OverBudgetError, StoppedError } from '../errors.js';
 import { listenForProbe, measureLink } from '../link/index.js';
+import { RUNTIME_BYTES } from '../../scheduler/index.js';
+import { collectGarbage, judge, residentBytes } from '../memory/index.js';
 import { ProfileRun } from '../profile/index.js';
 import { RankRun, type RankHost } from '../run/index.js';
 import type { ExecutorOptions, FromExecutor, RankMessage, RunId, ToExecutor } from '../messages.js';
@@ -29,6 +31,10 @@ export class Executor implements RankHost {
   private profiling: ProfileRun | undefined;
   private readonly fetches = new Map<Sha256, Fetch>();
   private impatience: NodeJS.Timeout | undefined;
+  /** Whether the last look found the process over its budget. */
+  private wasOver = false;
+  /** Why the current run is being ended, if it took too much. */
+  private overrun: OverBudgetError | undefined;
   private closing = false;
 
   readonly device: ExecutorOptions['device'];
@@ -82,8 +88,46 @@ export class Executor implements RankHost {
       this.giveUp('its compute thread has ended');
       return;
     }
+    this.watchMemory();
     const { id: run = null, run: rank } = this.current ?? {};
     this.send({ kind: 'beat', run, step: rank?.step ?? 0, phase: rank?.phase ?? 'idle' });
+  }
+
+  /** Ends a run that takes more than the device's budget. */
+  private watchMemory(): void {
+    if (!this.current) return;
+    const { run } = this.current;
+    const resident = residentBytes()!;
+    const verdict = judge(resident, this.device.memoryBytes);
+    const wasOver = this.wasOver;
+    this.wasOver = verdict !== 'fine';
+    if (verdict === 'exit') {
+      this.overrun ??= this.overBudget(resident, run);
+      this.giveUp(this.overrun.message, this.overrun);
+      return;
+    }
+    if (verdict === 'fine' || this.overrun) return;
+    if (!wasOver) {
+      globalThis.gc?.(); // garbage is no reason to end a run: the next look decides
+      return;
+    }
+    this.overrun = this.overBudget(resident, run);
+    this.hurry();
+    run.fail(this.overrun);
+  }
+
+  private overBudget(measuredBytes: Bytes, { predictedBytes, held }: RankRun): OverBudgetError {
+    const { id: device, memoryBytes: budgetBytes } = this.device;
+    return new OverBudgetError({ device, budgetBytes, measuredBytes, predictedBytes, held });
+  }
+
+  /**
+   * Whether the process has come back from a run that took too much: what the next one is given counts from an
+   * executor that holds nothing. An allocator keeps pieces that it cannot give back.
+   */
+  private async recovered(): Promise<boolean> {
+    await collectGarbage();
+    return residentBytes()! <= RUNTIME_BYTES && judge(residentBytes()!, this.device.memoryBytes) === 'fine';
   }
 
   async close(): Promise<void> {
@@ -167,16 +211,24 @@ export class Executor implements RankHost {
 
   /** From the launch to the last trace of the run. Never rejects. */
   private async follow(id: RunId, run: RankRun, plan: Uint8Array): Promise<void> {
+    let overrun: OverBudgetError | undefined;
     try {
       const { summary, weightsPath, tracePath } = await run.train(plan);
       this.send({ kind: 'finished', run: id, summary, weightsPath, tracePath });
     } catch (error) {
+      if (error instanceof OverBudgetError) overrun = error;
       if (!(error instanceof StoppedError)) this.send({ kind: 'failed', run: id, error: reportOf(error) });
     }
     this.hurry();
     await run.leave();
     clearTimeout(this.impatience);
     this.impatience = undefined;
+    if (overrun && !(await this.recovered())) {
+      // likewise without `stopped`
+      this.giveUp(`${overrun.message}; what it took did not come back`, overrun);
+      return;
+    }
+    this.overrun = undefined;
     this.current = undefined;
     // without its compute thread the process goes, and the daemon tells that; `stopped` would free the device
     if (!this.thread.dead) this.send({ kind: 'stopped', run: id });
@@ -195,8 +247,8 @@ export class Executor implements RankHost {
   }
 
   /** The daemon ends this process and starts another: while the engine computes, it could not end itself. */
-  private giveUp(reason: string): void {
-    this.send({ kind: 'giving-up', reason });
+  private giveUp(reason: string, error?: OverBudgetError): void {
+    this.send({ kind: 'giving-up', reason, ...(error && { error: reportOf(error) }) });
   }
 }
 

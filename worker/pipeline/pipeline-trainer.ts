@@ -2,6 +2,7 @@ import { Sampler, type Dataset } from '../../data/index.js';
 import type { RunPlan } from '../../protocol/index.js';
 import type { Action } from '../../scheduler/index.js';
 import type { ComputeThread } from '../engine/index.js';
+import type { MemoryLedger } from '../memory/index.js';
 import type { EngineParameters } from '../run/engine-parameters.js';
 import { Gradients } from '../run/gradients.js';
 import type { RankMemory } from '../run/rank-memory.js';
@@ -27,6 +28,7 @@ export interface PipelineTrainerOptions {
   readonly streams: Streams;
   readonly thread: ComputeThread;
   readonly trace: TraceRecorder;
+  readonly ledger: MemoryLedger;
 }
 
 /**
@@ -46,12 +48,17 @@ export class PipelineTrainer {
   private writes: ReadonlyMap<number, readonly number[]> = new Map();
 
   constructor(private readonly options: PipelineTrainerOptions) {
-    const { plan, dataset, model, memory, update, parameters, streams, thread, trace } = options;
+    const { plan, dataset, model, memory, update, parameters, streams, thread, trace, ledger } = options;
     const { batch, seed } = plan;
     this.sampler = new Sampler({ length: dataset.length, batch, order: 'shuffled', seed });
     this.program = programOf(plan, model.pipelineRank);
     this.gradients = new Gradients(memory, (bucket) => update.reduce(bucket));
-    this.pools = new Map(model.own.map((stage) => [stage, new Pools(thread)]));
+    this.pools = new Map(
+      model.own.map((stage) => [
+        stage,
+        new Pools(thread, (name, bytes) => ledger.add(`stage ${stage}: ${name}`, bytes)),
+      ]),
+    );
     this.context = {
       plan,
       dataset,
@@ -119,7 +126,9 @@ export class PipelineTrainer {
     if (!this.writes.has(stage)) this.writes = new Map([...this.writes, [stage, writes]]);
     for (const bucket of writes) {
       if (buffers.has(bucket)) continue;
-      buffers.set(bucket, new ArrayBuffer(this.options.memory.buckets[bucket]!.gradients.values.byteLength));
+      const { byteLength } = this.options.memory.buckets[bucket]!.gradients.values;
+      this.options.ledger.add('gradients of the engine', byteLength);
+      buffers.set(bucket, new ArrayBuffer(byteLength));
     }
   }
 }

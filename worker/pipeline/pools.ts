@@ -11,13 +11,19 @@ export class Pools {
   private slots: HeldBuffer[] = [];
   private readonly made: HeldBuffer[] = [];
 
-  constructor(private readonly thread: ComputeThread) {}
+  /** @param grown told of what is allocated, by buffer; negative where buffers of a lesser size are given up */
+  constructor(
+    private readonly thread: ComputeThread,
+    private readonly grown: (buffer: BufferName, bytes: number) => void = () => undefined,
+  ) {}
 
   /** Buffers are to hold what this step needs. Between steps, when all have been given back. */
   fit(step: StageStep): void {
     for (const name of BUFFERS) {
       const bytes = step.bytesOf(name);
-      if (bytes <= (this.bytes.get(name) ?? 0)) continue;
+      const old = this.bytes.get(name) ?? 0;
+      if (bytes <= old) continue;
+      this.grown(name, -old * (name === 'kept' ? this.made.length : (this.free.get(name)?.length ?? 0)));
       this.bytes.set(name, bytes);
       this.free.delete(name);
       if (name === 'kept') this.slots = [...this.made.map((slot) => this.enlarged(slot))];
@@ -26,7 +32,11 @@ export class Pools {
 
   /** A buffer to fill, with what its last user left in it. */
   take(name: BufferName): ArrayBuffer {
-    return this.free.get(name)?.pop() ?? new ArrayBuffer(this.bytes.get(name) ?? 0);
+    const free = this.free.get(name)?.pop();
+    if (free) return free;
+    const bytes = this.bytes.get(name) ?? 0;
+    this.grown(name, bytes);
+    return new ArrayBuffer(bytes);
   }
 
   give(name: BufferName, buffer: ArrayBuffer): void {
@@ -55,7 +65,9 @@ export class Pools {
 
   private enlarged(slot: HeldBuffer): HeldBuffer {
     // served before the run that uses it; a thread that is dead fails that run
-    this.thread.hold(slot, new ArrayBuffer(this.bytes.get('kept') ?? 0)).catch(() => undefined);
+    const bytes = this.bytes.get('kept') ?? 0;
+    this.grown('kept', bytes);
+    this.thread.hold(slot, new ArrayBuffer(bytes)).catch(() => undefined);
     return slot;
   }
 }

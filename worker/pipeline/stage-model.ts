@@ -17,6 +17,7 @@ import {
 import { frozenParameters, type RunPlan } from '../../protocol/index.js';
 import type { Bucket } from '../../scheduler/index.js';
 import type { ComputeThread } from '../engine/index.js';
+import { MemoryLedger } from '../memory/index.js';
 import { settingsOf, type Settings } from '../optimizer/index.js';
 import type { FeedNames, Mask } from '../run/feeder.js';
 import { leastPart, mostSizes, pipelineRanksOf } from '../run/parts.js';
@@ -90,6 +91,7 @@ export class StageModel {
     private readonly dataset: Pick<Dataset, 'inputs' | 'target' | 'length'>,
     private readonly thread: ComputeThread,
     private readonly constants: ReadonlyMap<string, Tensor> = new Map(),
+    private readonly ledger = new MemoryLedger(),
   ) {
     this.#graph = graph;
     this.pipelineRanks = pipelineRanksOf(plan);
@@ -330,7 +332,9 @@ export class StageModel {
       gradients: about.gradients,
       batch: [...fields].map(([name, type]) => ({ name, ...type })),
     };
-    const step = await StageStep.compile(this.thread, samples, source, this.held);
+    const step = await StageStep.compile(this.thread, samples, source, this.held, (kind, graph) =>
+      this.ledger.addProgram(`stage ${stage}, ${kind} with ${samples} samples`, graph),
+    );
     return {
       stage,
       step,

@@ -2,6 +2,7 @@ import { Communicator, ringArenaBytes, type RingOptions } from '../../collective
 import type { RunPlan } from '../../protocol/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import type { Datasets } from '../run/datasets.js';
+import type { MemoryLedger } from '../memory/index.js';
 import { EngineParameters } from '../run/engine-parameters.js';
 import { replicasOf, shareOf } from '../run/parts.js';
 import { RankMemory, type BucketRing, type Spread } from '../run/rank-memory.js';
@@ -22,6 +23,7 @@ export interface StageRankOptions {
   readonly thread: ComputeThread;
   readonly ring: RingOptions;
   readonly trace: TraceRecorder;
+  readonly ledger: MemoryLedger;
 }
 
 /** The ranks that hold a bucket together. */
@@ -60,7 +62,7 @@ export class StageRank implements CompiledRank {
   }
 
   async connect(connection: Connection): Promise<RankPart> {
-    const { plan, rank, model, datasets, thread, trace } = this.options;
+    const { plan, rank, model, datasets, thread, trace, ledger } = this.options;
     const { transport, addresses, arena, ring, joinSeconds, opened } = connection;
     const join = async (group?: { readonly name: string; readonly ranks: readonly number[] }) => {
       const options = { ...ring, transport, arena, addresses, joinTimeout: joinSeconds };
@@ -85,11 +87,11 @@ export class StageRank implements CompiledRank {
     memory.load(model.graph.parameters);
     const fixed = model.fixedBuffers();
     model.forget();
-    this.parameters = EngineParameters.place(thread, memory, fixed); // a run may be stopped in the middle of it
+    this.parameters = EngineParameters.place(thread, memory, fixed, ledger); // a run may be stopped in the middle of it
     const parameters = await this.parameters;
     const update = new Update(plan, memory, { world, of: ringOf }, model.settings);
     const common = { plan, rank, model, parameters, streams };
-    const trainer = new PipelineTrainer({ ...common, dataset: train, memory, update, thread, trace });
+    const trainer = new PipelineTrainer({ ...common, dataset: train, memory, update, thread, trace, ledger });
     this.trainer = trainer;
     const evaluator = validation && new PipelineEvaluator({ ...common, dataset: validation, world });
     const own = rings[0]!; // that of the replicas

@@ -59,14 +59,20 @@ export class StageStep {
     readonly phases: readonly Phase[],
     private readonly thread: ComputeThread,
     private readonly programs: readonly ProgramId[],
+    private readonly unlist: readonly (() => void)[],
   ) {}
 
-  /** @param held buckets of the rank: those that are trained, then those that are not. @throws CompileError */
+  /**
+   * @param held buckets of the rank: those that are trained, then those that are not
+   * @param list told of each program; what it returns is called when that is disposed of
+   * @throws CompileError
+   */
   static async compile(
     thread: ComputeThread,
     samples: number,
     source: StageSource,
     held: readonly Bucket[],
+    list: (kind: Compute, graph: TypedGraph) => () => void = () => () => undefined,
   ): Promise<StageStep> {
     const layouts = layoutsOf(source);
     const places = new Map(
@@ -86,7 +92,8 @@ export class StageStep {
         programs.push(compiled.program);
         phases.push(await prepare(thread, kind, compiled, { source, layouts, places, held }));
       }
-      return new StageStep(samples, layouts, phases, thread, programs);
+      const unlist = source.phases.flatMap(({ kind, graph }) => (graph ? [list(kind, graph)] : []));
+      return new StageStep(samples, layouts, phases, thread, programs, unlist);
     } catch (error) {
       await Promise.allSettled(programs.map((program) => thread.disposeProgram(program)));
       throw error;
@@ -106,6 +113,7 @@ export class StageStep {
   }
 
   async dispose(): Promise<void> {
+    for (const unlist of this.unlist) unlist();
     for (const { sequence } of this.phases) await sequence?.dispose();
     for (const program of this.programs) await this.thread.disposeProgram(program);
   }

@@ -1,4 +1,5 @@
 import type { ComputeThread, HeldBuffer } from '../engine/index.js';
+import type { MemoryLedger } from '../memory/index.js';
 import type { RankMemory } from './rank-memory.js';
 
 /** The parameters as the engine computes with them: buffers that the compute thread keeps, by bucket, fixed ones last. */
@@ -20,9 +21,13 @@ export class EngineParameters {
     thread: ComputeThread,
     memory: RankMemory,
     fixed: readonly ArrayBuffer[],
+    ledger?: MemoryLedger,
   ): Promise<EngineParameters> {
     const placed = new EngineParameters(thread, memory, fixed.length);
     const { keys } = placed;
+    for (const { parameters } of memory.buckets)
+      ledger?.add('parameters of the engine', parameters.values.byteLength);
+    for (const { byteLength } of fixed) ledger?.add('frozen parameters of the engine', byteLength);
     await Promise.all([
       ...memory.buckets.map(({ parameters }, i) =>
         thread.hold(keys[i]!, Float32Array.from(parameters.values).buffer),

@@ -80,6 +80,11 @@ export class RankMemory {
     });
   }
 
+  /** Bytes of all gradients, once. */
+  get gradientBytes(): number {
+    return this.buckets.reduce((sum, { gradients }) => sum + gradients.values.byteLength, 0);
+  }
+
   /** Bytes of arena that the buckets of a rank take. */
   static bytesFor(layout: readonly Bucket[], rule: UpdateRule, spread: Spread): number {
     return layout.reduce((sum, bucket, index) => {

@@ -22,6 +22,7 @@ import {
 import { frozenParameters, type RunPlan } from '../../protocol/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { layoutBuckets, type Bucket } from '../../scheduler/index.js';
+import type { MemoryLedger } from '../memory/index.js';
 import { settingsOf, type Settings } from '../optimizer/index.js';
 import { RunningStatistics, type StepStatistics } from '../statistics/index.js';
 import { leastPart } from './parts.js';
@@ -75,6 +76,7 @@ export class RankModel {
     private readonly dataset: Dataset,
     private readonly thread: ComputeThread,
     private readonly constants: ReadonlyMap<string, Tensor> = new Map(),
+    private readonly ledger?: MemoryLedger,
   ) {
     this.#graph = detached(graph, () => true);
     // every rank lays its buckets out from the same graph, that of the whole batch, whatever its own share
@@ -187,6 +189,7 @@ export class RankModel {
       },
       this.buckets,
       this.fixed,
+      this.ledger,
     );
     return {
       step,
@@ -211,6 +214,7 @@ export class RankModel {
       },
       this.buckets,
       this.fixed,
+      this.ledger,
     );
     return {
       step,

@@ -29,8 +29,12 @@ export interface CompiledRank {
 
 /** A rank's part in a training, whatever part of the model it holds. All ranks make the same calls in the same order. */
 export interface RankPart {
-  /** Step number `step`, from 0. @throws DivergedError, CollectiveError, DtrainError of the engine */
-  step(step: number): Promise<StepResult>;
+  /**
+   * Step number `step`, from 0.
+   * @param stopped throws where the run was told to end
+   * @throws DivergedError, CollectiveError, DtrainError of the engine
+   */
+  step(step: number, stopped: () => void): Promise<StepResult>;
   /** Loss and accuracy on the validation data. @param stopped throws where the run was told to end */
   evaluate(stopped: () => void): Promise<Evaluation>;
   /** Before running statistics are used or saved, and at the end: afterwards they are the same on all replicas. */

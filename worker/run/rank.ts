@@ -9,12 +9,13 @@ import {
   type Failing,
   type RingOptions,
 } from '../../collectives/index.js';
-import { InvariantError, withDeadline, type Sha256 } from '../../base/index.js';
+import { InvariantError, withDeadline, type Bytes, type DtrainError, type Sha256 } from '../../base/index.js';
 import { loadWeights, safetensorsChunks, type Loaded } from '../../graph/index.js';
 import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { DiskError, StoppedError } from '../errors.js';
+import { collectGarbage, largestFirst, MemoryLedger, type HeldItem } from '../memory/index.js';
 import { StageModel, StageRank } from '../pipeline/index.js';
 import { describeOnly, hashIn, openDatasets, runArtifacts, type Datasets } from './datasets.js';
 import type { Evaluation } from './evaluator.js';
@@ -62,15 +63,19 @@ export class RankRun {
   /** Optimizer steps done. */
   step = 0;
   phase: Phase = 'fetching';
+  /** What the plan counted for this rank; 0 until there is a plan. */
+  predictedBytes: Bytes = 0;
   private readonly peers: Promise<readonly string[]>;
   private tellPeers!: (endpoints: readonly string[]) => void;
   /** Rejects when the run is told to stop. */
   private readonly halted: Promise<never>;
-  private halt!: (reason: StoppedError) => void;
-  private stopped: StoppedError | undefined;
+  private halt!: (reason: DtrainError) => void;
+  private stopped: DtrainError | undefined;
   private datasets: Datasets | undefined;
   private compiled: CompiledRank | undefined;
   private readonly trace: TraceRecorder;
+  private readonly ledger = new MemoryLedger();
+  private arena: Arena | undefined;
   private transport: ZeroMqTransport | undefined;
   /** Rings and streams, in the order in which they were opened. */
   private readonly open: (Failing & { close(): Promise<void> })[] = [];
@@ -95,9 +100,23 @@ export class RankRun {
    * under way runs to its end.
    */
   stop(reason: string): void {
-    this.stopped ??= new StoppedError(reason);
+    this.fail(new StoppedError(reason));
+  }
+
+  /** Ends the run likewise, as one that failed: `train` rejects with `error`. */
+  fail(error: DtrainError): void {
+    this.stopped ??= error;
     this.halt(this.stopped);
-    for (const part of this.open) part.abort(reason);
+    for (const part of this.open) part.abort(error.message);
+  }
+
+  /** What the run has allocated so far, largest first. */
+  get held(): readonly HeldItem[] {
+    const arena = (this.arena?.allocations ?? []).map(({ name, byteLength }) => ({
+      what: name,
+      bytes: byteLength,
+    }));
+    return largestFirst([...this.ledger.items(), ...arena]);
   }
 
   /** Trains to the end. @throws whatever makes that impossible; call `leave` in any case */
@@ -130,17 +149,19 @@ export class RankRun {
 
   private async follow(plan: RunPlan): Promise<RankResult> {
     const peak = new PeakMemory();
+    this.predictedBytes = plan.ranks[this.id.rank]!.accountedBytes;
     const paths = await this.unlessStopped(this.fetchAll(plan));
     this.enter('compiling');
     const ring = { ...DEFAULT_RING, wire: plan.wire, deadline: plan.collectiveDeadlineSeconds };
     // before the others are met: deadlines then count training alone
     const compiled = await this.compile(plan, paths, ring);
     this.compiled = compiled;
-    await collect(); // what the model was read from, before as much is asked for again
+    await collectGarbage(); // what the model was read from, before as much is asked for again
     const arena = new Arena(compiled.arenaBytes, this.host.device.id);
+    this.arena = arena;
     this.enter('connecting');
     const part = await this.join(plan, compiled, arena, ring);
-    await collect();
+    await collectGarbage();
     const clock = await this.loop(plan, part);
     this.enter('saving');
     const weightsPath = await this.save(part, 'weights');
@@ -149,7 +170,7 @@ export class RankRun {
     return {
       summary: {
         peakBytes: peak.bytes(),
-        accountedBytes: plan.ranks[this.id.rank]!.accountedBytes,
+        accountedBytes: this.predictedBytes,
         medianStepSeconds: clock.medianStepSeconds,
         medianComputeSeconds: clock.medianComputeSeconds,
         steps: this.step,
@@ -171,14 +192,24 @@ export class RankRun {
     this.checkStopped();
     const { thread } = this.host;
     const { rank } = this.id;
-    const common = { plan, rank, thread, ring, trace: this.trace };
+    const common = { plan, rank, thread, ring, trace: this.trace, ledger: this.ledger };
     if (plan.pipeline.stages.length === 1) {
-      const model = new RankModel(graph, plan, datasets.train, thread, constants);
+      const model = new RankModel(graph, plan, datasets.train, thread, constants, this.ledger);
+      this.ledger.add('data set', bytesOf(datasets));
       return Replica.compile({ ...common, datasets, model });
     }
     const { length, inputs, target } = datasets.train;
-    const model = new StageModel(graph, plan, rank, { length, inputs, target }, thread, constants);
+    const model = new StageModel(
+      graph,
+      plan,
+      rank,
+      { length, inputs, target },
+      thread,
+      constants,
+      this.ledger,
+    );
     if (!model.readsData) this.datasets = describeOnly(datasets);
+    this.ledger.add('data set', bytesOf(this.datasets));
     return StageRank.compile({ ...common, datasets: this.datasets, model });
   }
 
@@ -242,7 +273,7 @@ export class RankRun {
     this.enter('training');
     for (let step = 0; step < plan.totalSteps; step++) {
       this.checkStopped();
-      const result = await part.step(step);
+      const result = await part.step(step, () => this.checkStopped());
       this.step = step + 1;
       clock.add(result.samples, result.computeSeconds);
       const last = this.step === plan.totalSteps;
@@ -328,11 +359,8 @@ export class RankRun {
   }
 }
 
-/** Frees what nobody holds any more, where the process lets garbage be collected; large buffers go a moment later. */
-async function collect(): Promise<void> {
-  globalThis.gc?.();
-  await new Promise((resolve) => setImmediate(resolve));
-  globalThis.gc?.();
+function bytesOf({ train, validation }: Datasets): Bytes {
+  return train.bytes + (validation?.bytes ?? 0);
 }
 
 /** Both ends are one version: bytes that are no plan are our mistake, not the user's. */

@@ -2,6 +2,7 @@ import { Communicator, ringArenaBytes, type RingOptions } from '../../collective
 import type { Tensor } from '../../graph/index.js';
 import type { RunPlan } from '../../protocol/index.js';
 import type { ComputeThread } from '../engine/index.js';
+import type { MemoryLedger } from '../memory/index.js';
 import type { TraceRecorder } from '../trace/index.js';
 import type { Datasets } from './datasets.js';
 import { EngineParameters } from './engine-parameters.js';
@@ -22,6 +23,7 @@ export interface ReplicaOptions {
   readonly thread: ComputeThread;
   readonly ring: RingOptions;
   readonly trace: TraceRecorder;
+  readonly ledger: MemoryLedger;
 }
 
 /** A rank of a plan with one stage: it holds all of the model. */
@@ -45,7 +47,7 @@ export class Replica implements CompiledRank {
   }
 
   async connect(connection: Connection): Promise<RankPart> {
-    const { model, plan, rank, datasets, thread, trace } = this.options;
+    const { model, plan, rank, datasets, thread, trace, ledger } = this.options;
     const { transport, addresses, arena, ring, joinSeconds, opened } = connection;
     const world = await Communicator.join({ ...ring, transport, arena, addresses, joinTimeout: joinSeconds });
     opened(world);
@@ -53,15 +55,15 @@ export class Replica implements CompiledRank {
     memory.load(model.graph.parameters);
     const fixed = model.fixedBuffers();
     model.forget();
-    this.parameters = EngineParameters.place(thread, memory, fixed); // a run may be stopped in the middle of it
+    this.parameters = EngineParameters.place(thread, memory, fixed, ledger); // a run may be stopped in the middle of it
     const parameters = await this.parameters;
     const update = new Update(plan, memory, worldRing(world), model.settings);
     const { train, validation } = datasets;
-    const trainer = new Trainer(plan, rank, train, memory, model.training, parameters, update, trace);
+    const trainer = new Trainer(plan, rank, train, memory, model.training, parameters, update, trace, ledger);
     const evaluator =
       validation && new Evaluator(plan, rank, validation, world, model.evaluation, parameters);
     return {
-      step: (step) => trainer.step(step),
+      step: (step, stopped) => trainer.step(step, stopped),
       evaluate: (stopped) => evaluator!.evaluate(stopped),
       averageStatistics: () => model.statistics.average(world, shareOf(plan, rank) / plan.batch),
       weights: (): ReadonlyMap<string, Tensor> | undefined =>

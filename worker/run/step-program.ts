@@ -1,5 +1,6 @@
 import type { TensorType, TypedGraph } from '../../graph/index.js';
 import type { ComputeThread, ProgramId, SegmentPlan, Sequence, Slot } from '../engine/index.js';
+import type { MemoryLedger } from '../memory/index.js';
 import { layoutBatch, type BatchLayout } from './batch-layout.js';
 import { ALIGNMENT_BYTES, type Bucket } from '../../scheduler/index.js';
 import { InvariantError } from '../../base/index.js';
@@ -30,6 +31,7 @@ export class StepProgram {
     private readonly programs: readonly ProgramId[],
     /** Buffers of parameters, trained or not. */
     readonly parameterBuffers: number,
+    private readonly unlist: readonly (() => void)[],
   ) {}
 
   /** Index of a bucket's parameters among the sequence's buffers. */
@@ -48,6 +50,7 @@ export class StepProgram {
     source: StepSource,
     buckets: readonly Bucket[],
     fixed: readonly Bucket[],
+    ledger?: MemoryLedger,
   ): Promise<StepProgram> {
     const typeOf = (name: string) => {
       const type = source.types.get(name);
@@ -100,7 +103,9 @@ export class StepProgram {
         ],
         segments,
       });
-      return new StepProgram(samples, batch, sequence, thread, programs, held.length);
+      const name = `${withGradients ? 'training' : 'evaluation'} with ${samples} samples`;
+      const unlist = ledger ? source.segments.map((segment) => ledger.addProgram(name, segment)) : [];
+      return new StepProgram(samples, batch, sequence, thread, programs, held.length, unlist);
     } catch (error) {
       // what was compiled would stay with the thread; where the thread is the trouble, this fails as well
       await Promise.allSettled(programs.map((program) => thread.disposeProgram(program)));
@@ -109,6 +114,7 @@ export class StepProgram {
   }
 
   async dispose(): Promise<void> {
+    for (const unlist of this.unlist) unlist();
     await this.sequence.dispose();
     for (const program of this.programs) await this.thread.disposeProgram(program);
   }

@@ -1,6 +1,7 @@
 import { Sampler, type Dataset } from '../../data/index.js';
 import type { RunPlan } from '../../protocol/index.js';
 import { InvariantError } from '../../base/index.js';
+import type { MemoryLedger } from '../memory/index.js';
 import type { TraceRecorder } from '../trace/index.js';
 import type { EngineParameters } from './engine-parameters.js';
 import { feed, view, type Feed } from './feeder.js';
@@ -73,6 +74,7 @@ export class Trainer {
     private readonly parameters: EngineParameters,
     private readonly update: Update,
     private readonly trace?: TraceRecorder,
+    private readonly ledger?: MemoryLedger,
   ) {
     this.sampler = new Sampler({
       length: dataset.length,
@@ -80,6 +82,7 @@ export class Trainer {
       order: 'shuffled',
       seed: plan.seed,
     });
+    this.ledger?.add('gradients of the engine', memory.gradientBytes);
     this.buffers = memory.buckets.map(({ gradients }) => new ArrayBuffer(gradients.values.byteLength));
     this.gradients = new Gradients(memory, (bucket) => update.reduce(bucket));
   }
@@ -89,13 +92,14 @@ export class Trainer {
    * @throws DivergedError when loss or gradient leave the reals; the parameters are then those before the step
    * @throws CollectiveError when the ring fails; likewise
    */
-  async step(step: number): Promise<StepResult> {
+  async step(step: number, stopped?: () => void): Promise<StepResult> {
     const { parts, total } = this.next ?? this.partsOf(step);
     this.next = step + 1 < this.plan.totalSteps ? this.partsOf(step + 1) : undefined;
     this.gradients.begin(this.memory.buckets.map(() => parts.length));
     let loss = 0;
     let computeSeconds = 0;
     for (const [i, part] of parts.entries()) {
+      stopped?.();
       const prepared = await (this.ahead ?? this.prepare(part));
       if (part.step !== step) throw new InvariantError(`step ${part.step} was prepared, ${step} is to run`);
       const done = await this.compute(part, prepared, parts[i + 1] ?? this.next?.parts[0]);
@@ -167,6 +171,8 @@ export class Trainer {
       free = [];
       this.spare.set(program, free);
     }
-    return free.pop() ?? new ArrayBuffer(program.step.batch.bytes);
+    const spare = free.pop();
+    if (!spare) this.ledger?.add('batches', program.step.batch.bytes);
+    return spare ?? new ArrayBuffer(program.step.batch.bytes);
   }
 }

@@ -977,7 +977,7 @@ export type DeviceLost = Message<"dtrain.control.v1.DeviceLost"> & {
   device: string;
 
   /**
-   * executor_died, executor_stalled
+   * executor_died, executor_stalled, over_budget
    *
    * @generated from field: string code = 2;
    */

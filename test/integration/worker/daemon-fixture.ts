@@ -18,7 +18,7 @@ export class DaemonFixture {
   private readonly data = this.artifacts.table(60, 6, 4);
 
   private constructor(public coordinator: ScriptedCoordinator) {
-    this.fill();
+    this.offer();
   }
 
   static async start(): Promise<DaemonFixture> {
@@ -28,7 +28,7 @@ export class DaemonFixture {
   /** A coordinator at the same address, after the last one was closed. */
   async restartCoordinator(): Promise<void> {
     this.coordinator = await ScriptedCoordinator.start(this.coordinator.address);
-    this.fill();
+    this.offer();
   }
 
   /** Starts a daemon `host` with one small device. */
@@ -78,7 +78,8 @@ export class DaemonFixture {
     rmSync(this.cache, { recursive: true, force: true });
   }
 
-  private fill(): void {
+  /** Has the coordinator deliver what is among the artifacts now. */
+  offer(): void {
     for (const [hash, path] of this.artifacts.paths) this.coordinator.artifacts.set(hash, readFileSync(path));
   }
 }
