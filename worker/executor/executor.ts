@@ -229,6 +229,7 @@ export class Executor implements RankHost {
       return;
     }
     this.overrun = undefined;
+    this.wasOver = false;
     this.current = undefined;
     // without its compute thread the process goes, and the daemon tells that; `stopped` would free the device
     if (!this.thread.dead) this.send({ kind: 'stopped', run: id });
@@ -242,11 +243,17 @@ export class Executor implements RankHost {
   private hurry(): void {
     this.impatience ??= setTimeout(() => {
       const { id, run } = this.current!;
-      this.giveUp(`the run of ${id.jobId} did not end within ${LEAVE_SECONDS} s (it was ${run.phase})`);
+      this.giveUp(
+        `the run of ${id.jobId} did not end within ${LEAVE_SECONDS} s (it was ${run.phase})`,
+        this.overrun,
+      );
     }, LEAVE_SECONDS * 1000);
   }
 
-  /** The daemon ends this process and starts another: while the engine computes, it could not end itself. */
+  /**
+   * The daemon ends this process and starts another: while the engine computes, it could not end itself.
+   * @param error what the run fails with where it has not failed yet
+   */
   private giveUp(reason: string, error?: OverBudgetError): void {
     this.send({ kind: 'giving-up', reason, ...(error && { error: reportOf(error) }) });
   }
