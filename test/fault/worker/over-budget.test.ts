@@ -23,16 +23,24 @@ async function setUp(t: { teardown(end: () => Promise<void>): void }): Promise<D
 }
 
 /** A plan whose steps take some 64 KB for each of its samples, and as much for their gradients. */
-function wide(fixture: DaemonFixture, jobId: string, samples: number): RunPlan {
+function wide(fixture: DaemonFixture, jobId: string, samples: number, microBatches = 1): RunPlan {
   const { graph } = model({ input: tensor(6), layers: sequential(linear(16384), linear(4)) });
   const { artifacts } = fixture;
-  const plan = planOf(artifacts.model(graph), artifacts.table(samples, 6, 4), [samples], {
+  const batch = samples * microBatches;
+  const plan = planOf(artifacts.model(graph), artifacts.table(batch, 6, 4), [batch], {
     jobId,
     totalSteps: 1_000_000,
   });
   fixture.offer();
-  const rank = { ...plan.ranks[0]!, device: 'host/cpu:0', host: 'host', accountedBytes: 100 * MIB };
-  return { ...plan, ranks: [rank] };
+  const parts = Array<number>(microBatches).fill(samples);
+  const rank = {
+    ...plan.ranks[0]!,
+    samples: parts,
+    device: 'host/cpu:0',
+    host: 'host',
+    accountedBytes: 100 * MIB,
+  };
+  return { ...plan, pipeline: { ...plan.pipeline, microBatches }, ranks: [rank] };
 }
 
 /** As `train`, of a run that may fail before it is ready. */
@@ -71,6 +79,20 @@ t.test(
   },
 );
 
+t.test('a step of many micro-batches is left between two of them', async (t) => {
+  const fixture = await setUp(t);
+  const { coordinator } = fixture;
+  await fixture.daemon({ devices: ['cpu:0,memory=256MiB,threads=1'] });
+  await begin(coordinator, wide(fixture, 'job_wide', 1500, 40));
+  const ready = performance.now();
+  t.match(await coordinator.heard('failed'), { code: 'over_budget' });
+  t.comment(`${(performance.now() - ready).toFixed(0)} ms`);
+  t.notOk(
+    coordinator.received.some((message) => message.case === 'step'),
+    'the step was not done',
+  );
+});
+
 t.test(
   'one at twice its budget is killed and started anew; the run failed for the same reason',
   async (t) => {
@@ -107,7 +129,9 @@ t.test('one that holds too much when its run is over is replaced, and its run fa
   // less than an executor takes that does nothing
   await fixture.daemon({ devices: ['cpu:0,memory=64MiB,threads=1'] });
   await begin(coordinator, fixture.plan('job_a'));
-  t.match(await coordinator.heard('failed'), { code: 'over_budget' });
+  const failed = await coordinator.heard('failed');
+  t.match(failed, { code: 'over_budget' });
+  t.comment(failed.message);
   t.match(await coordinator.heard('deviceLost'), { code: 'over_budget' });
   await coordinator.heard('deviceBack');
   t.equal(coordinator.received.filter((message) => message.case === 'failed').length, 1);
