@@ -33,7 +33,15 @@ t.test('mlp on npy files: two devices train it, everything promised is in the ou
   const out = join(folder, 'out');
   t.strictSame(
     readdirSync(out).sort(),
-    ['metrics.jsonl', 'model.onnx', 'plan.json', 'report.json', 'tensorboard', 'trace.json', 'weights.safetensors'],
+    [
+      'metrics.jsonl',
+      'model.onnx',
+      'plan.json',
+      'report.json',
+      'tensorboard',
+      'trace.json',
+      'weights.safetensors',
+    ],
     'nothing else, no claim left',
   );
   const rows = metricRows(join(out, 'metrics.jsonl'));

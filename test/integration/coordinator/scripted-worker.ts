@@ -285,6 +285,7 @@ export class ScriptedWorker extends EventEmitter {
         break;
       case 'listenForProbe': // links are taken for what they are by default
       case 'measureLink':
+      case 'profile': // and so are rates
       case undefined:
         break;
     }

@@ -65,9 +65,7 @@ t.test('only trained parameters are differentiated and have state', async (t) =>
   const parameters = (units: readonly Unit[]) =>
     units.flatMap((unit) => unit.parameters).reduce((sum, { bytes }) => sum + bytes, 0);
   const trained = (units: readonly Unit[]) =>
-    units
-      .flatMap((unit) => unit.parameters)
-      .reduce((sum, each) => sum + (each.trained ? each.bytes : 0), 0);
+    units.flatMap((unit) => unit.parameters).reduce((sum, each) => sum + (each.trained ? each.bytes : 0), 0);
   const flops = (units: readonly Unit[]) =>
     units
       .flatMap(({ forward, backwardInput, backwardWeight }) => [forward, backwardInput, backwardWeight])

@@ -42,7 +42,17 @@ t.test('a float32 model with parameters', async (t) => {
   t.match(await inspect(plain), {
     rows: 3,
     model: {
-      layers: { units: [{ parameters: [{ name: 'weight', bytes: 8 }, { name: 'bias', bytes: 4 }] }], cuts: [] },
+      layers: {
+        units: [
+          {
+            parameters: [
+              { name: 'weight', bytes: 8 },
+              { name: 'bias', bytes: 4 },
+            ],
+          },
+        ],
+        cuts: [],
+      },
       job: { stateFactor: 0, batchBytesPerSample: 12 },
     },
   });
@@ -105,18 +115,21 @@ function normalized(training: number): Graph {
   };
 }
 
-t.test('BatchNormalization trains where the exporter or the job says so, and that is planned for', async (t) => {
-  const moved = async (training: number, batchNormalization?: JobSpec['batchNormalization']) => {
-    const change = batchNormalization ? { batchNormalization } : {};
-    const { model } = await inspect(normalized(training), { batch: 3, ...change });
-    return model.layers.units.reduce((sum, { forward }) => sum + forward.movedBytes, 0);
-  };
-  const without = await moved(0);
-  const taken = await moved(1);
-  t.ok(taken > without, 'the statistics of a batch are computed');
-  t.equal(await moved(0, 'train'), taken);
-  t.equal(await moved(1, 'freeze'), without);
-});
+t.test(
+  'BatchNormalization trains where the exporter or the job says so, and that is planned for',
+  async (t) => {
+    const moved = async (training: number, batchNormalization?: JobSpec['batchNormalization']) => {
+      const change = batchNormalization ? { batchNormalization } : {};
+      const { model } = await inspect(normalized(training), { batch: 3, ...change });
+      return model.layers.units.reduce((sum, { forward }) => sum + forward.movedBytes, 0);
+    };
+    const without = await moved(0);
+    const taken = await moved(1);
+    t.ok(taken > without, 'the statistics of a batch are computed');
+    t.equal(await moved(0, 'train'), taken);
+    t.equal(await moved(1, 'freeze'), without);
+  },
+);
 
 t.test('steps that would have a single sample are refused where the job gets to them', async (t) => {
   const refused = {
