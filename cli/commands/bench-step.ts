@@ -16,6 +16,7 @@ interface Options {
   readonly device: string;
   readonly threads?: string;
   readonly seconds: string;
+  readonly rounds: string;
 }
 
 /** `dtrain bench step`: how long one device takes for a training step, beside what arithmetic allows. */
@@ -30,7 +31,8 @@ export function registerBenchStep(bench: Command, session: Session): void {
     .option('--engine <name>', 'onnxruntime or reference', 'onnxruntime')
     .option('--device <device>', 'where the engine computes', 'cpu')
     .option('--threads <n>', 'threads of the engine (default: one for each core)')
-    .option('--seconds <s>', 'measure for so long, and seven rounds at least', '5');
+    .option('--seconds <s>', 'measure for so long', '5')
+    .option('--rounds <n>', 'and so often at least', '7');
   withJson(command)
     .addHelpText(
       'after',
@@ -43,6 +45,7 @@ export function registerBenchStep(bench: Command, session: Session): void {
       const batch = wholeNumber('--batch', options.batch);
       const threads =
         options.threads === undefined ? {} : { threads: wholeNumber('--threads', options.threads) };
+      const rounds = wholeNumber('--rounds', options.rounds);
       const seconds = Number(options.seconds);
       if (!(seconds >= 0)) throw new UsageError(`--seconds ${options.seconds}: write a number, 0 or more`);
       const { loadModel } = await import('../../graph/index.js');
@@ -52,7 +55,14 @@ export function registerBenchStep(bench: Command, session: Session): void {
       const { graph: model } = await loadModel(options.model);
       const engine = await createEngine(engineNamed(options.engine), { device: options.device, ...threads });
       try {
-        const result = await benchmarkStep(engine, { model, loss: options.loss, batch, inputs, seconds });
+        const result = await benchmarkStep(engine, {
+          model,
+          loss: options.loss,
+          batch,
+          inputs,
+          seconds,
+          rounds,
+        });
         session.terminal.answer({ model: options.model, ...result }, () => describe(options.model, result));
       } finally {
         await engine.dispose();
@@ -92,7 +102,7 @@ function describe(model: string, result: StepBenchResult): string {
     ),
     `${result.samplesPerSecond.toFixed(1)} samples/s`,
     `limit ${formatFine(result.limitSeconds)}: its products and convolutions at ${(result.productFlops / 1e9).toFixed(1)} ` +
-      `GFLOP/s of a 1024^3 product in the same run; the step takes ${result.ratio.toFixed(2)} times that`,
+      `GFLOP/s of a ${result.productSize}^3 product in the same run; the step takes ${result.ratio.toFixed(2)} times that`,
     result.measured,
   ].join('\n');
 }

@@ -12,7 +12,7 @@ import {
 } from '../../graph/index.js';
 import type { OptimizerConfig } from '../../protocol/index.js';
 import { stepFlopsOf } from '../../scheduler/index.js';
-import { productGraph, type Engine, type Program } from '../engine/index.js';
+import { largestWithin, productGraph, type Engine, type Program } from '../engine/index.js';
 import { LocalTrainer } from '../gradcheck/index.js';
 import { BenchError } from './errors.js';
 import { randomValues, type InputSpec } from './input.js';
@@ -26,8 +26,10 @@ export interface StepBenchOptions {
   readonly inputs: readonly InputSpec[];
   /** Default AdamW: two state values for each parameter. */
   readonly optimizer?: OptimizerConfig;
-  /** Measures at least so long, and at least `ROUNDS` times. Default 5. */
+  /** Measures at least so long. Default 5. */
   readonly seconds?: Seconds;
+  /** Measures at least so often. Default 7; slow engines want fewer. */
+  readonly rounds?: number;
 }
 
 /** Medians of one training step on one device, beside the limit that arithmetic sets. */
@@ -47,8 +49,10 @@ export interface StepBenchResult {
   readonly stepSeconds: Seconds;
   readonly samplesPerSecond: number;
   readonly spread: Readonly<Record<'forward' | 'forwardAndBackward' | 'optimizer' | 'product', Timing>>;
-  /** Rate of a 1024^3 product, measured in turn with the step. */
+  /** Rate of a float32 product of square matrices, measured in turn with the step. */
   readonly productFlops: Flops;
+  /** Their rows and columns: 1024, or less on an engine that would take long for that. */
+  readonly productSize: number;
   /** What matrix products and convolutions, forward and backward, take at `productFlops`. */
   readonly limitSeconds: Seconds;
   readonly ratio: number;
@@ -59,7 +63,9 @@ export interface StepBenchResult {
 }
 
 const ROUNDS = 7;
-const PRODUCT = 1024;
+const PRODUCTS = [64, 128, 256, 512, 1024];
+/** A product that takes so long tells the rate; no larger one is measured. */
+const PRODUCT_SECONDS: Seconds = 0.2;
 const MEASURED =
   'forward: the graph with its loss and no gradients; backward: the whole training graph less forward; ' +
   'optimizer: the update kernels on all parameters. Medians; the parts and the product run in turn, in one thread.';
@@ -88,10 +94,9 @@ export async function benchmarkStep(engine: Engine, options: StepBenchOptions): 
   for (const [name, data] of values) trainer.set(name, data);
   for (const name of evaluation.running) values.set(name, trainer.statistics.of(name));
   const forward = await engine.compile(evaluation.graph);
-  const product = await engine.compile(productGraph(PRODUCT));
+  const product = await largestWithin(engine, PRODUCTS, productGraph, PRODUCT_SECONDS);
   const find = (name: string) => values.get(name) ?? trainer.parameters.get(name);
   const runForward = runner(forward, find);
-  const runProduct = runner(product, () => undefined);
 
   const times = {
     forward: [] as Seconds[],
@@ -100,12 +105,13 @@ export async function benchmarkStep(engine: Engine, options: StepBenchOptions): 
     product: [] as Seconds[],
   };
   let spent = 0;
-  for (let round = 0; round <= ROUNDS || spent < (options.seconds ?? 5); round++) {
+  const rounds = options.rounds ?? ROUNDS;
+  for (let round = 0; round <= rounds || spent < (options.seconds ?? 5); round++) {
     const lap = {
       forward: await seconds(runForward),
       both: await seconds(() => trainer.run()),
       optimizer: await seconds(() => trainer.update(round + 1)),
-      product: await seconds(runProduct),
+      product: await product.run(),
     };
     if (round === 0) continue; // memory is allocated and code compiled
     for (const part of ['forward', 'both', 'optimizer', 'product'] as const) {
@@ -117,7 +123,7 @@ export async function benchmarkStep(engine: Engine, options: StepBenchOptions): 
   const parameters = [...model.parameters.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const tokens = loss === 'cross_entropy' ? sizeOf(target.shape) : batch;
   return {
-    ...summary(times, { parameters, tokens, batch, flops: stepFlopsOf(evaluation.graph) }),
+    ...summary(times, product.size, { parameters, tokens, batch, flops: stepFlopsOf(evaluation.graph) }),
     engine: engine.name,
     device: engine.device,
     loss,
@@ -126,6 +132,7 @@ export async function benchmarkStep(engine: Engine, options: StepBenchOptions): 
 
 function summary(
   times: Readonly<Record<'forward' | 'both' | 'optimizer' | 'product', readonly Seconds[]>>,
+  productSize: number,
   { flops, ...counts }: Pick<StepBenchResult, 'parameters' | 'tokens' | 'batch'> & { readonly flops: Flops },
 ): Omit<StepBenchResult, 'engine' | 'device' | 'loss'> {
   const spread = {
@@ -134,7 +141,7 @@ function summary(
     optimizer: timingOf(times.optimizer),
     product: timingOf(times.product),
   };
-  const productFlops = (2 * PRODUCT ** 3) / spread.product.medianSeconds;
+  const productFlops = (2 * productSize ** 3) / spread.product.medianSeconds;
   const optimizerSeconds = spread.optimizer.medianSeconds;
   const stepSeconds = spread.forwardAndBackward.medianSeconds + optimizerSeconds;
   const limitSeconds = flops / productFlops;
@@ -147,6 +154,7 @@ function summary(
     samplesPerSecond: counts.batch / stepSeconds,
     spread,
     productFlops,
+    productSize,
     limitSeconds,
     ratio: stepSeconds / limitSeconds,
     rounds: times.both.length,

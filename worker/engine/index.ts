@@ -1,6 +1,6 @@
 export { createEngine, engineNamed } from './create.js';
 export { BufferError, CompileError, ComputeThreadError, EngineUnavailableError, RunError } from './errors.js';
-export { measureRates, productGraph } from './rates/index.js';
+export { largestWithin, measureRates, productGraph } from './rates/index.js';
 export {
   checkBuffers,
   engineNames,

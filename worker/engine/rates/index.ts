@@ -1,2 +1,3 @@
 export { productGraph } from './graphs.js';
 export { measureRates, throttled } from './measure.js';
+export { largestWithin } from './stopwatch.js';
