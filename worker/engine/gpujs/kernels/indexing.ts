@@ -1,0 +1,3 @@
+import type { KernelRules } from '../kernel.js';
+
+export const indexingKernels: KernelRules = {};
