@@ -35,6 +35,11 @@ const only = (pkg, file) => ({
   from: { pathNot: [`^${file.replaceAll('.', '\\.')}$`, '^(test|bench|examples)/'] },
   to: { path: `^node_modules/${pkg}/` },
 });
+const within = (pkg, folder) => ({
+  ...only(pkg, ''),
+  comment: `${pkg} is imported in ${folder} alone`,
+  from: { pathNot: [`^${folder}`, '^(test|bench|examples)/'] },
+});
 module.exports = {
   forbidden: [
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
@@ -51,7 +56,7 @@ module.exports = {
     ...arrows,
     ...throughIndex,
     only('zeromq', 'collectives/transport/zeromq.ts'),
-    only('onnxruntime-node', 'worker/engine/onnxruntime.ts'),
+    within('onnxruntime-node', 'worker/engine/onnxruntime/'),
     only('koffi', 'collectives/transport/mapping.ts'),
     only('bullmq', 'coordinator/queue/bullmq.ts'),
   ],

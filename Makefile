@@ -28,6 +28,7 @@ format: setup
 
 # TESTS names folders or files under test/: make test TESTS="unit/data e2e"
 test: build lint
+	@deploy/setup.sh --test
 	@node deploy/test.mjs $(TESTS)
 
 demo: build

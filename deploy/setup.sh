@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Makes a checkout ready: Node 20 or newer, the packages of package-lock.json, redis-server.
+# With --test also what the tests use where they can get it: SwiftShader, a GPU in software (packages chromium, libvulkan1).
 # Says what it installs before it does; installs nothing that is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf 'setup: %s\n' "$*" >&2; }
+for_tests=no
+[ "${1:-}" != --test ] || for_tests=yes
 fail() {
   printf 'setup: %s\n' "$@" >&2
   exit 1
@@ -45,5 +48,24 @@ if ! command -v redis-server >/dev/null; then
     HOMEBREW_NO_AUTO_UPDATE=1 brew install redis >&2 || fail "redis could not be installed; $by_hand"
   else
     fail "redis-server is missing, and there is neither apt-get nor brew; $by_hand"
+  fi
+fi
+
+# Tests that need SwiftShader skip themselves without it, so that nothing here ends the set-up.
+swiftshader=/usr/lib/chromium/vk_swiftshader_icd.json
+vulkan() { compgen -G '/usr/lib*/libvulkan.so.1' || compgen -G '/usr/lib/*/libvulkan.so.1'; } >/dev/null
+if [ "$for_tests" = yes ] && { [ ! -e "$swiftshader" ] || ! vulkan; }; then
+  without='the tests of WebGPU will skip themselves'
+  if ! command -v apt-get >/dev/null; then
+    say "SwiftShader is not installed, and there is no apt-get to install it with; $without"
+  elif [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
+    say "SwiftShader is not installed, and this user may not install it (apt-get install chromium libvulkan1); $without"
+  else
+    as_root=()
+    [ "$(id -u)" = 0 ] || as_root=(sudo -n)
+    say 'installing chromium (for its SwiftShader, a GPU in software) and libvulkan1 with apt-get, for tests alone'
+    install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium libvulkan1)
+    "${install[@]}" >&2 || { "${as_root[@]}" apt-get update -q >&2 && "${install[@]}" >&2; } ||
+      say "SwiftShader could not be installed; $without"
   fi
 fi

@@ -8,7 +8,7 @@ import { engineNames, type Engine, type EngineName, type EngineOptions } from '.
 export async function createEngine(name: EngineName, options: EngineOptions = {}): Promise<Engine> {
   switch (name) {
     case 'onnxruntime': {
-      const { OnnxRuntimeEngine } = await import('./onnxruntime.js');
+      const { OnnxRuntimeEngine } = await import('./onnxruntime/engine.js');
       return new OnnxRuntimeEngine(options);
     }
     case 'reference': {

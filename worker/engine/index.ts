@@ -9,6 +9,7 @@ export {
   type Engine,
   type EngineName,
   type EngineOptions,
+  type Fallback,
   type Program,
   type ValueSpec,
 } from './port.js';

@@ -1,3 +1,4 @@
+import type { Bytes } from '../../base/index.js';
 import type { DataType, TensorData, TensorType, TypedGraph } from '../../graph/index.js';
 import { emptyData, formatType, sizeOf } from '../../graph/index.js';
 import { BufferError } from './errors.js';
@@ -30,6 +31,8 @@ export interface Program {
   readonly inputs: readonly ValueSpec[];
   /** The graph's outputs in order. */
   readonly outputs: readonly ValueSpec[];
+  /** Nodes that do not run on the engine's device but on the host's CPU; empty where everything runs on the device. */
+  readonly fallbacks: readonly Fallback[];
   /**
    * Computes `outputs` from `inputs`, both positional and owned by the caller, never kept.
    *
@@ -43,12 +46,19 @@ export interface Program {
   dispose(): Promise<void>;
 }
 
+/** A node of a program that does not run on the engine's device. */
+export interface Fallback {
+  readonly node: string;
+  readonly operator: string;
+  readonly reason: string;
+}
+
 /** The engines of this version. */
 export const engineNames = ['onnxruntime', 'reference'] as const;
 export type EngineName = (typeof engineNames)[number];
 
 export interface EngineOptions {
-  /** `cpu`, or `cpu:0`. Default `cpu`. */
+  /** `KIND[:INDEX]`: `cpu`, `webgpu:0`. Default `cpu`. */
   readonly device?: string;
   /** Threads that one program may compute with; default: one for each core. */
   readonly threads?: number;
@@ -57,6 +67,13 @@ export interface EngineOptions {
    * system. Default true.
    */
   readonly arena?: boolean;
+  /** What the engine may allocate on its device; engines that compute in the host's memory do not look at it. */
+  readonly memoryBytes?: Bytes;
+  /**
+   * What becomes of nodes that the device cannot run: `report` lists them as the program's `fallbacks` and runs them
+   * on the host's CPU, `forbid` refuses the graph. Default `report`.
+   */
+  readonly fallback?: 'report' | 'forbid';
 }
 
 /** The inputs that a program of `graph` takes: its inputs, then its parameters. */

@@ -49,6 +49,7 @@ export class ReferenceEngine implements Engine {
 }
 
 class ReferenceProgram implements Program {
+  readonly fallbacks = [];
   readonly inputs: readonly ValueSpec[];
   readonly outputs: readonly ValueSpec[];
   private disposed = false;

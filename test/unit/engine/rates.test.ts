@@ -29,6 +29,7 @@ const disposed: number[] = [];
 function programOf(milliseconds: number): Program {
   return {
     inputs: [],
+    fallbacks: [],
     outputs: [],
     run: () => {
       for (const end = performance.now() + milliseconds; performance.now() < end;);
