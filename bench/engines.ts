@@ -5,9 +5,8 @@
  *
  * usage: node dist/bench/engines.js --models FOLDER [--engines onnxruntime@cpu,gpujs@wasm,...] [--only gpt-small,...]
  *        [--batch 16] [--rounds 3] [--threads 1] [--limit 300] [--json FILE]
- *   FOLDER holds gpt-small.onnx, mlp-wide.onnx and resnet20.onnx; --limit is the most seconds for one row.
+ *   FOLDER holds gpt-small.onnx, gpt-100m.onnx (bench/gpt-100m), mlp-wide.onnx or resnet20.onnx; --limit is the most seconds for one row.
  */
-import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { version, type Seconds } from '../base/index.js';
 import type { StepBenchResult } from '../worker/bench/index.js';
+import { failureOf, run } from './child.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -37,6 +37,7 @@ interface BenchModel {
 
 const MODELS: readonly BenchModel[] = [
   { name: 'gpt-small', batch: 16, inputs: (batch) => [`input=int64[${batch},64]:65`] },
+  { name: 'gpt-100m', batch: 8, inputs: (batch) => [`input=int64[${batch},256]:8192`] },
   { name: 'mlp-wide', batch: 128, inputs: () => [] },
   { name: 'resnet20', batch: 32, inputs: () => [] },
 ];
@@ -67,22 +68,9 @@ async function measure(
   command.push('--model', join(folder, `${model.name}.onnx`), '--engine', engine, '--device', device);
   command.push('--seconds', '0', '--rounds', options.rounds, '--threads', options.threads);
   for (const input of model.inputs(batch)) command.push('--input', input);
-  const child = spawn(process.execPath, [cli, ...command], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: limit * 1000,
-    killSignal: 'SIGKILL',
-  });
-  let answer = '';
-  let said = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (answer += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4000)));
-  const code = await new Promise<number | string>((resolve) =>
-    child.on('close', (status, signal) => resolve(status ?? signal ?? 'unknown')),
-  );
-  if (code === 0) return { ...row, result: JSON.parse(answer) as StepBenchResult };
-  if (code === 'SIGKILL') return { ...row, failure: `took more than ${limit} s` };
-  const last = said.trim().split('\n').at(-1) ?? '';
-  return { ...row, failure: `${last.slice(0, 160)} (exit ${code})` };
+  const ended = await run(process.execPath, [cli, ...command], limit);
+  if (ended.code === 0) return { ...row, result: JSON.parse(ended.stdout) as StepBenchResult };
+  return { ...row, failure: failureOf(ended, limit) };
 }
 
 function cells({ model, engine, device, batch, result, failure }: Row): string[] {

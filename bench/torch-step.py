@@ -1,8 +1,8 @@
-"""The training step of a benchmark model in PyTorch on one thread; bench/step-profile.ts --torch starts it.
+"""The training step of a benchmark model in PyTorch; bench/step-profile.ts --torch and bench/gpu start it.
 
-usage: torch-step.py gpt-small|mlp-wide|resnet20 BATCH RUNS
-Prints one JSON object: PyTorch's version, and the seconds of each 1024^3 product and of each step (forward,
-backward; no optimizer), taken in turn.
+usage: torch-step.py gpt-small|gpt-100m|mlp-wide|resnet20 BATCH RUNS [DEVICE]
+DEVICE is cpu (the default: one thread) or cuda. Prints one JSON object: PyTorch's version, and the seconds of each
+1024^3 product and of each step (forward, backward; no optimizer), taken in turn, in float32 without TF32.
 """
 
 import json
@@ -39,7 +39,7 @@ class Gpt(nn.Module):
         self.te, self.pe = nn.Embedding(tokens, width), nn.Embedding(length, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.n, self.head = nn.LayerNorm(width), nn.Linear(width, tokens, bias=False)
-        self.mask = torch.full((length, length), float("-inf")).triu(1)
+        self.register_buffer("mask", torch.full((length, length), float("-inf")).triu(1))
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         x = self.te(ids) + self.pe.weight
@@ -77,25 +77,33 @@ def mlp_wide() -> nn.Module:
     )
 
 
-def seconds(run) -> float:
+def seconds(run, wait) -> float:
+    wait()
     start = time.perf_counter()
     run()
+    wait()
     return time.perf_counter() - start
 
 
 def main() -> None:
     name, batch, runs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    device = torch.device(sys.argv[4] if len(sys.argv) > 4 else "cpu")
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if name == "gpt-small":
         model, x, y = Gpt(), torch.randint(65, (batch, 64)), torch.randint(65, (batch * 64,))
+    elif name == "gpt-100m":
+        model = Gpt(tokens=8192, length=256, width=768, heads=12, layers=12)
+        x, y = torch.randint(8192, (batch, 256)), torch.randint(8192, (batch * 256,))
     elif name == "mlp-wide":
         model, x, y = mlp_wide(), torch.rand(batch, 784), torch.randint(10, (batch,))
     elif name == "resnet20":
         model, x, y = resnet20(), torch.rand(batch, 3, 32, 32), torch.randint(10, (batch,))
     else:
-        sys.exit(f'no model "{name}"; gpt-small, mlp-wide and resnet20 would be accepted')
-    a, b = torch.rand(1024, 1024), torch.rand(1024, 1024)
+        sys.exit(f'no model "{name}"; gpt-small, gpt-100m, mlp-wide and resnet20 would be accepted')
+    model, x, y = model.to(device), x.to(device), y.to(device)
+    a, b = torch.rand(1024, 1024, device=device), torch.rand(1024, 1024, device=device)
 
     def step() -> None:
         model.zero_grad()
@@ -103,8 +111,8 @@ def main() -> None:
 
     products, steps = [], []
     for _ in range(runs + WARM_UP):
-        products.append(seconds(lambda: torch.mm(a, b)))
-        steps.append(seconds(step))
+        products.append(seconds(lambda: torch.mm(a, b), wait))
+        steps.append(seconds(step, wait))
     parameters = sum(p.numel() for p in model.parameters())
     print(
         json.dumps(
