@@ -23,7 +23,22 @@ export {
   type Model,
   type ReadOptions,
 } from './onnx/index.js';
-export { evaluate, fromReference, toReference } from './reference/index.js';
+export {
+  asStored,
+  evaluate,
+  faultIn,
+  faultOf,
+  fromReference,
+  startValues,
+  statisticsOf,
+  steps,
+  toReference,
+  type Fault,
+  type NamedValue,
+  type Statistics,
+  type Step,
+  type StepOptions,
+} from './reference/index.js';
 export { differentiableOperators, unsupportedOperators, type UnsupportedOperator } from './gradient/index.js';
 export { IGNORED_TARGET, LOSS_KINDS, LossError, targetTypeOf, type LossKind } from './loss/index.js';
 export {
@@ -32,8 +47,10 @@ export {
   checkCounts,
   cutIntoSegments,
   fixedStatistics,
+  forwardNodes,
   gradientOrder,
   LOSS_SCALE,
+  originOf,
   peakActivationBytes,
   runningStatistics,
   setBatchNormalization,

@@ -20,6 +20,7 @@ export interface UnsupportedOperator {
  *
  * The walk visits `nodes` from the last to the first; where a value has several uses their gradients are added
  * (see Contributions). Only what lies on a way from `wrt` to a seed is visited, and only standard operators are written.
+ * The nodes written for node N are named `N/grad/...`.
  *
  * @param nodes the forward pass in topological order, already in the builder
  * @param seeds gradients of the loss with respect to values of the forward pass
@@ -48,22 +49,24 @@ export function differentiate(
       throw new InvariantError(`node "${node.name}" (${node.operator}) must be decomposed first`);
     }
     if (known?.kind !== 'rule') continue;
-    const context = new GradientContext(
-      builder,
-      node,
-      node.outputs.map((output) => gradients.total(output)),
-      (input) => needed.has(node.inputs[input] ?? ''),
-    );
-    known.rule(context).forEach((gradient, input) => {
-      const value = node.inputs[input] ?? '';
-      if (gradient === undefined || !needed.has(value)) return;
-      checkType(builder, node, value, gradient);
-      gradients.add(value, gradient);
+    builder.within(`${node.name}/grad`, () => {
+      const context = new GradientContext(
+        builder,
+        node,
+        node.outputs.map((output) => gradients.total(output)),
+        (input) => needed.has(node.inputs[input] ?? ''),
+      );
+      known.rule(context).forEach((gradient, input) => {
+        const value = node.inputs[input] ?? '';
+        if (gradient === undefined || !needed.has(value)) return;
+        checkType(builder, node, value, gradient);
+        gradients.add(value, gradient);
+      });
     });
   }
   const found = new Map<string, string>();
   for (const value of wanted) {
-    const gradient = gradients.total(value);
+    const gradient = builder.within(`${value}/grad`, () => gradients.total(value));
     if (gradient !== undefined) found.set(value, gradient);
   }
   return found;

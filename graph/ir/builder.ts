@@ -26,6 +26,8 @@ export class GraphBuilder {
   private readonly smallConstants = new Map<string, string>();
   private readonly nodeNames = new Set<string>();
   private counter = 0;
+  /** What nodes without a name of their own are named after. */
+  private origin = '';
 
   constructor(
     private readonly operators: OperatorRegistry,
@@ -84,7 +86,7 @@ export class GraphBuilder {
       readonly outputs?: number | readonly string[];
     } = {},
   ): string[] {
-    const name = this.freshNodeName(options.name ?? operator);
+    const name = this.freshNodeName(options.name ?? nodeName(this.origin, operator));
     const domain = options.domain ?? '';
     const asked = options.outputs ?? 1;
     const outputs =
@@ -111,6 +113,20 @@ export class GraphBuilder {
   /** `add` for a node with a single output. */
   one(operator: string, inputs: readonly string[], attributes: Attributes = {}, name?: string): string {
     return this.add(operator, inputs, attributes, name === undefined ? {} : { name })[0]!;
+  }
+
+  /**
+   * Names the nodes that `write` adds after what they are written for: `conv1/grad/Transpose`. Whoever reads a name of
+   * a lowered or differentiated graph sees which node of the model it comes from; see `originOf`.
+   */
+  within<T>(origin: string, write: () => T): T {
+    const before = this.origin;
+    this.origin = origin;
+    try {
+      return write();
+    } finally {
+      this.origin = before;
+    }
   }
 
   has(value: string): boolean {
@@ -191,6 +207,9 @@ export class GraphBuilder {
     return name;
   }
 }
+
+const nodeName = (origin: string, operator: string): string =>
+  origin === '' ? operator : `${origin}/${operator}`;
 
 /** Drops omitted inputs at the end, so that equal nodes look equal. */
 function trimOmitted(inputs: readonly string[]): readonly string[] {

@@ -29,7 +29,7 @@ export type RewriteRule = (site: Site) => readonly string[] | undefined;
  * Nodes that nothing uses any more stay: see `removeDeadCode`.
  *
  * Guarantees: inputs and parameters keep their names; `outputs[i]` of the result has the value of `outputs[i]`
- * before, though perhaps another name.
+ * before, though perhaps another name; what a rule writes is named after the node that it stands for.
  */
 export function rewrite(typed: TypedGraph, rules: readonly RewriteRule[]): TypedGraph {
   const builder = new GraphBuilder(standardOperators);
@@ -50,11 +50,7 @@ export function rewrite(typed: TypedGraph, rules: readonly RewriteRule[]): Typed
       f,
       producer: (value) => builder.producerOf(value),
     };
-    let replacement: readonly string[] | undefined;
-    for (const rule of rules) {
-      replacement = rule(site);
-      if (replacement) break;
-    }
+    let replacement = builder.within(node.name, () => firstAnswer(rules, site));
     if (!replacement) {
       // a name that a rule's node took first must not be defined twice
       const outputs = node.outputs.map((output) =>
@@ -74,6 +70,14 @@ export function rewrite(typed: TypedGraph, rules: readonly RewriteRule[]): Typed
     });
   }
   return builder.build(typed.name, typed.outputs.map(current));
+}
+
+function firstAnswer(rules: readonly RewriteRule[], site: Site): readonly string[] | undefined {
+  for (const rule of rules) {
+    const replacement = rule(site);
+    if (replacement) return replacement;
+  }
+  return undefined;
 }
 
 function countUses(typed: TypedGraph): Map<string, number> {

@@ -92,12 +92,19 @@ export function buildTrainingGraph(graph: Graph, options: TrainingOptions): Trai
   const builder = new GraphBuilder(standardOperators, forward);
   const f = new Formula(builder);
   const output = forward.outputs[0]!;
-  const loss = attachLoss(f, options.loss, output, lossOptions(builder, options));
+  const loss = builder.within('loss', () =>
+    attachLoss(f, options.loss, output, lossOptions(builder, options)),
+  );
   const scale = builder.input(LOSS_SCALE, { dtype: f.typeOf(output).dtype, shape: [] });
   const wanted = [...(options.parameters ?? forward.parameters.keys())].filter((name) =>
     forward.parameters.has(name),
   );
-  const found = differentiate(builder, forward.nodes, new Map([[output, loss.gradient(scale)]]), wanted);
+  const found = differentiate(
+    builder,
+    forward.nodes,
+    new Map([[output, builder.within('loss/grad', () => loss.gradient(scale))]]),
+    wanted,
+  );
   const batches = forward.nodes.filter(usesBatch).map((node) => batchOf(f, node));
 
   const values: { value: string; as: OutputName }[] = [
@@ -151,7 +158,9 @@ export function buildEvaluationGraph(graph: Graph, options: LossGraphOptions): E
   const builder = new GraphBuilder(standardOperators, forward);
   const f = new Formula(builder);
   const output = forward.outputs[0]!;
-  const loss = attachLoss(f, options.loss, output, lossOptions(builder, options));
+  const loss = builder.within('loss', () =>
+    attachLoss(f, options.loss, output, lossOptions(builder, options)),
+  );
   const whole = withoutUnreadStatistics(
     lowerForEngines(builder.build(graph.name, [loss.loss, output])),
     state,

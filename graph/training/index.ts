@@ -17,6 +17,7 @@ export {
 } from './forward.js';
 export { setLossOutput } from './loss-output.js';
 export { nameOutputs, type OutputName } from './name-outputs.js';
+export { forwardNodes, originOf } from './origin.js';
 export { gradientOrder, peakActivationBytes } from './order.js';
 export {
   checkCounts,
