@@ -19,6 +19,41 @@ export const RUNTIME_BYTES: Bytes = 208 * 2 ** 20;
  */
 export const ARENA_OVERHEAD = 1.75;
 
+/** What an executor takes beside what a model's values need. */
+export interface Footprint {
+  readonly runtimeBytes: Bytes;
+  /** What its engine takes for values that need one byte. */
+  readonly arenaOverhead: number;
+  /** Whether the budget is of a device's own memory, where values alone are: the rest is in the host's. */
+  readonly valuesOnly: boolean;
+}
+
+/** onnxruntime's on a CPU. */
+export const CPU_FOOTPRINT: Footprint = {
+  runtimeBytes: RUNTIME_BYTES,
+  arenaOverhead: ARENA_OVERHEAD,
+  valuesOnly: false,
+};
+
+/**
+ * What counts against a device's budget. Memory of a device's own holds parameters, gradients and values: Node, libraries,
+ * optimizer state, data sets and messages are in the host's, of which such a budget does not speak.
+ */
+export function footprintOf({ engine = 'onnxruntime', ownMemory = false }: FootprintFacts): Footprint {
+  const known = FOOTPRINTS[engine] ?? CPU_FOOTPRINT;
+  return ownMemory ? (OWN_FOOTPRINTS[engine] ?? OWN_FOOTPRINT) : known;
+}
+
+interface FootprintFacts {
+  readonly engine?: string;
+  readonly ownMemory?: boolean;
+}
+
+/** Of engines in the host's memory: see docs/memory.md for how they were measured. */
+const FOOTPRINTS: Readonly<Record<string, Footprint>> = { onnxruntime: CPU_FOOTPRINT };
+const OWN_FOOTPRINT: Footprint = { runtimeBytes: 0, arenaOverhead: ARENA_OVERHEAD, valuesOnly: true };
+const OWN_FOOTPRINTS: Readonly<Record<string, Footprint>> = {};
+
 /** A value that crosses segments is there three times: as the engine's output, its copy, and the next one's input. */
 export const CROSSING_COPIES = 3;
 

@@ -3,6 +3,11 @@ import type { Calibration } from './calibration.js';
 
 export type DeviceKind = 'cpu' | 'webgpu' | 'cuda' | 'webgl' | 'wasm';
 
+/** Kinds of devices whose values lie in memory of their own; a software adapter's is a part of the host's all the same. */
+export function hasOwnMemory(kind: DeviceKind): boolean {
+  return kind === 'webgpu' || kind === 'cuda' || kind === 'webgl';
+}
+
 /** A device that can take part: one executor process runs on it. */
 export interface Device {
   /** `HOST/KIND:INDEX`, unique in a cluster: `old/cpu:0`. */
@@ -21,6 +26,14 @@ export interface Device {
   readonly launchSeconds?: Seconds;
   /** What the model that is planned was found to take there; default: what the rates foretell. */
   readonly calibration?: Calibration;
+  /** What computes there; default: onnxruntime. */
+  readonly engine?: string;
+  /** Operators that it can run, `domain:Name` for those of other domains than ONNX's own; default: all. */
+  readonly operators?: readonly string[];
+  /** The largest single value that it takes; default: any. */
+  readonly maxBufferBytes?: Bytes;
+  /** Whether the budget is of memory of the device's own, and not of the host's; default: the host's. */
+  readonly ownMemory?: boolean;
 }
 
 /** What is measured of a device, throttling included. */

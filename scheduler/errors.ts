@@ -13,6 +13,20 @@ export class BudgetTooSmallError extends UserError {
   }
 }
 
+/** No device can run some part of the model, or none that can has the rest's company: memory would not help. */
+export class CannotRunError extends UserError {
+  constructor(
+    message: string,
+    details: {
+      readonly devices: readonly string[];
+      readonly operators: readonly string[];
+      readonly nodes: readonly string[];
+    },
+  ) {
+    super('cannot_run', message, { ids: { ...details } });
+  }
+}
+
 /** The batch cannot be shared as the job asks. */
 export class BatchTooSmallError extends UserError {
   constructor(batch: number, devices: number) {

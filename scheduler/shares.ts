@@ -77,13 +77,17 @@ export function levelDevices(devices: readonly Device[]): readonly Device[] {
     return new Map(known.map((device, i) => [device, { [rate]: speeds[i]! }]));
   });
   return devices.map((device) => {
-    const { id, host, kind, memoryBytes, flops } = device;
+    const { id, host, kind, memoryBytes, flops, engine, operators, maxBufferBytes, ownMemory } = device;
     return levels.reduce<Device>((level, of) => ({ ...level, ...of.get(device) }), {
       id,
       host,
       kind,
       memoryBytes,
       flops,
+      ...(engine !== undefined && { engine }),
+      ...(operators && { operators }),
+      ...(maxBufferBytes !== undefined && { maxBufferBytes }),
+      ...(ownMemory !== undefined && { ownMemory }),
     });
   });
 }

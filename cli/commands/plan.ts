@@ -88,7 +88,13 @@ function linkOf({ between, bandwidth, latency }: LinkRecord): MeasuredLink {
 function deviceOf(record: DeviceRecord): Device {
   const { id, host, kind, memoryBytes, flops, convolutionFlops, memoryBandwidth, launchSeconds } = record;
   const rates = { flops, convolutionFlops, memoryBandwidthBytesPerSecond: memoryBandwidth, launchSeconds };
-  return { id, host, kind: kind as DeviceKind, memoryBytes, ...rates };
+  const { engine, operators, maxBufferBytes, ownMemory } = record;
+  return {
+    ...{ id, host, kind: kind as DeviceKind, engine, memoryBytes, ...rates },
+    ...(operators && { operators }),
+    ...(maxBufferBytes !== undefined && { maxBufferBytes }),
+    ...(ownMemory !== undefined && { ownMemory }),
+  };
 }
 
 function pathsOf(artifacts: readonly Artifact[]) {

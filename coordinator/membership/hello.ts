@@ -7,6 +7,7 @@ export interface JoinedDevice extends Omit<Device, keyof DeviceRates>, DeviceRat
   readonly engine: string;
   readonly threads: number;
   readonly speed: number;
+  readonly description?: string;
 }
 
 type DescribedDevice = Omit<
@@ -58,16 +59,40 @@ export function deviceFrom(name: string, wire: WireDevice): JoinedDevice | undef
   const kind = KINDS.find((known) => known === wire.kind);
   if (problemOf(name, wire) !== undefined || kind === undefined) return undefined;
   const { id, engine, threads, memoryBytes, speed } = wire;
-  return { id, host: name, kind, engine, threads, memoryBytes, speed, ...ratesOf(wire) };
+  return {
+    id,
+    host: name,
+    kind,
+    engine,
+    threads,
+    memoryBytes,
+    speed,
+    ...ratesOf(wire),
+    ...abilitiesOf(wire),
+  };
+}
+
+function abilitiesOf({ description, ownMemory, operators, maxBufferBytes }: WireDevice) {
+  return {
+    ...(description !== '' && { description }),
+    ...(ownMemory && { ownMemory }),
+    ...(operators.length > 0 && { operators }),
+    ...(maxBufferBytes > 0 && { maxBufferBytes }),
+  };
 }
 
 /** The part of a device's record that its daemon has told. */
 export function described(device: JoinedDevice): DescribedDevice {
   const { id, host, kind, engine, threads, memoryBytes, speed, ...rates } = device;
+  const { description, ownMemory, operators, maxBufferBytes } = device;
   const { flops, convolutionFlops, memoryBandwidthBytesPerSecond: memoryBandwidth, launchSeconds } = rates;
   return {
     ...{ id, host, kind, engine, threads, memoryBytes, speed },
     ...{ flops, convolutionFlops, memoryBandwidth, launchSeconds },
+    ...(description !== undefined && { description }),
+    ...(ownMemory !== undefined && { ownMemory }),
+    ...(operators && { operators: [...operators] }),
+    ...(maxBufferBytes !== undefined && { maxBufferBytes }),
   };
 }
 
@@ -79,6 +104,7 @@ function problemOf(name: string, device: WireDevice): string | undefined {
     return `device ${id}: kind ${JSON.stringify(kind)} is none of ${KINDS.join(', ')}`;
   if (!(memoryBytes > 0 && Number.isFinite(memoryBytes)))
     return `device ${id}: a memory budget of ${memoryBytes} bytes`;
+  if (!(device.maxBufferBytes >= 0)) return `device ${id}: values of ${device.maxBufferBytes} bytes at most`;
   const odd = Object.entries(ratesOf(device)).find(([, rate]) => !(rate > 0 && Number.isFinite(rate)));
   return odd && `device ${id}: ${odd[0]} was measured as ${odd[1]}`;
 }

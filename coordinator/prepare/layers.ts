@@ -10,11 +10,14 @@ import {
   type TypedGraph,
 } from '../../graph/index.js';
 import type { FusedBytes, LayerProfile, Unit } from '../../scheduler/index.js';
+import { examplesIn, needsOf } from './needs.js';
 import { shapesOf, type SampleShapes } from './samples.js';
 import { workOf } from './work.js';
 
 /** Samples that the numbers are read at: enough that nothing folds away, few enough to be quick. */
 const SAMPLES = 2;
+/** Which values grow with them shows with one more. */
+const MORE_SAMPLES = SAMPLES + 1;
 
 /**
  * A model as the pipeline planner sees it, read off the training graphs of its units: each is cut out and
@@ -30,15 +33,17 @@ export function layerProfile(
   trained: readonly string[],
   fused: FusedBytes,
 ): LayerProfile {
-  const options = {
-    loss,
-    ...shapesOf(shapes, SAMPLES),
-    parameters: trained,
-  };
-  const names = unitsOf(graph, options);
-  const stages = buildStages(graph, { ...options, stages: names, splitBackward: true });
+  const options = (samples: number) => ({ loss, ...shapesOf(shapes, samples), parameters: trained });
+  const names = unitsOf(graph, options(SAMPLES));
+  const build = (samples: number) =>
+    buildStages(graph, { ...options(samples), stages: names, splitBackward: true });
+  const stages = build(SAMPLES);
+  const larger = build(MORE_SAMPLES);
   const isTrained = new Set(trained);
-  const units = stages.map((stage, i) => unitOf(graph, stage, names[i]!, isTrained));
+  const units = stages.map((stage, i) => ({
+    ...unitOf(graph, stage, names[i]!, isTrained),
+    ...needsOf({ samples: [SAMPLES, MORE_SAMPLES], stages: [stage, larger[i]!] }),
+  }));
   const bytes = (edges: readonly Edge[]) =>
     edges.reduce((sum, { type }) => sum + byteLengthOf(type), 0) / SAMPLES;
   return {
@@ -49,6 +54,7 @@ export function layerProfile(
     })),
     tied: tiedIn(stages, isTrained),
     fused,
+    examples: examplesIn(stages),
   };
 }
 

@@ -7,9 +7,10 @@ import {
   type ProfileTask,
 } from '../../protocol/index.js';
 import {
+  Abilities,
   DEFAULT_BUCKET_BYTES,
+  footprintOf,
   rangesToTime,
-  RUNTIME_BYTES,
   type Device,
   type LayerProfile,
   type ModelTiming,
@@ -45,14 +46,17 @@ export function graphKey(job: JobSpec, { samples }: ModelFacts): string | undefi
 export function profilePlan(job: JobSpec, model: ModelFacts, device: Device): ProfilePlan | undefined {
   const { layers, samples: shapes } = model;
   if (!shapes) return undefined;
-  const ranges = rangesToTime(layers, MOST_PARTS);
-  const free = device.memoryBytes - RUNTIME_BYTES;
+  const abilities = new Abilities(layers, device);
+  const ranges = rangesToTime(layers, MOST_PARTS).filter(({ from, to }) => abilities.samples(from, to) >= 1);
+  const free = device.memoryBytes - footprintOf(device).runtimeBytes;
+  const runnable = Math.min(...ranges.map(({ from, to }) => abilities.samples(from, to)));
   const samples = largest(
-    Math.ceil(job.batch / MICRO_BATCHES),
+    Math.min(runnable, Math.ceil(job.batch / MICRO_BATCHES)),
     (count) => ofParts(layers, ranges, count) <= free,
   );
-  const wholeSamples = largest(job.batch, (count) => ofWhole(layers, count) <= free);
-  if (samples === 0) return undefined;
+  const whole = Math.min(job.batch, abilities.samples(0, layers.units.length));
+  const wholeSamples = largest(whole, (count) => ofWhole(layers, count) <= free);
+  if (samples === 0 || ranges.length === 0) return undefined;
   const task: ProfileTask = {
     model: artifactOf(job.model) ?? job.model,
     frozen: [...patternsIn(job.frozen ?? [])],

@@ -1,11 +1,13 @@
 import { Type, type Static } from '@sinclair/typebox';
 import { parseBytes } from '../../base/index.js';
-import type { Device, Topology } from '../../scheduler/index.js';
+import { hasOwnMemory, type Device, type Topology } from '../../scheduler/index.js';
 import { ValidationError, validatorOf } from '../validation.js';
 
 const strict = { additionalProperties: false } as const;
 const rate = (description: string) => Type.Number({ exclusiveMinimum: 0, description });
 const name = Type.String({ minLength: 1, maxLength: 200 });
+
+const ENGINES = ['onnxruntime', 'gpujs', 'reference'] as const;
 
 const ClusterDeviceSchema = Type.Object(
   {
@@ -26,6 +28,25 @@ const ClusterDeviceSchema = Type.Object(
     memoryBandwidth: Type.Optional(rate('bytes per second of elementwise operators')),
     launchSeconds: Type.Optional(
       Type.Number({ minimum: 0, description: 'what starting one operator costs' }),
+    ),
+    engine: Type.Optional(
+      Type.Union(
+        ENGINES.map((engine) => Type.Literal(engine)),
+        { description: 'what computes there; default: onnxruntime' },
+      ),
+    ),
+    operators: Type.Optional(
+      Type.Array(name, { description: 'operators that it can run, domain:Name beyond ONNX; default: all' }),
+    ),
+    maxBufferBytes: Type.Optional(
+      Type.Union([Type.String(), Type.Number({ exclusiveMinimum: 0 })], {
+        description: 'the largest single value that it takes: 128MiB; default: any',
+      }),
+    ),
+    ownMemory: Type.Optional(
+      Type.Boolean({
+        description: "whether the budget is of the device's own memory; default: for cuda, webgpu and webgl",
+      }),
     ),
   },
   strict,
@@ -66,9 +87,14 @@ export function clusterOf(value: unknown, what: string): Cluster {
   const file = validate(value, what);
   const problems = [...doubles(file), ...strangers(file)];
   const devices = file.devices.map((device, i): Device => {
-    const { memory, memoryBandwidth, ...rest } = device;
+    const { memory, memoryBandwidth, maxBufferBytes, ownMemory, ...rest } = device;
+    const own = ownMemory ?? hasOwnMemory(device.kind);
     return {
       ...rest,
+      ...(own && { ownMemory: true }),
+      ...(maxBufferBytes !== undefined && {
+        maxBufferBytes: sizeOf(maxBufferBytes, `devices.${i}.maxBufferBytes`, problems),
+      }),
       memoryBytes: sizeOf(memory, `devices.${i}.memory`, problems),
       ...(memoryBandwidth === undefined ? {} : { memoryBandwidthBytesPerSecond: memoryBandwidth }),
     };

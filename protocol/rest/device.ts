@@ -22,6 +22,16 @@ export const DeviceRecordSchema = Type.Object({
   }),
   launchSeconds: Type.Number({ description: 'likewise: what starting one operator costs' }),
   speed: Type.Number({ description: 'throttle; 1 is none' }),
+  description: Type.Optional(Type.String({ description: 'what it is, for people' })),
+  ownMemory: Type.Optional(
+    Type.Boolean({ description: "whether the budget is of the device's own memory; missing: of the host's" }),
+  ),
+  operators: Type.Optional(
+    Type.Array(Type.String(), { description: 'operators that it can run; missing: all' }),
+  ),
+  maxBufferBytes: Type.Optional(
+    Type.Number({ description: 'the largest single value that it takes; missing: any' }),
+  ),
   /** `lost`: its executor ended and has not come back yet. */
   state: strings(DEVICE_STATES),
   job: Type.Union([Type.String(), Type.Null()]),

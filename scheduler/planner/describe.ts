@@ -1,5 +1,5 @@
 import type { Seconds } from '../../base/index.js';
-import { totalOf } from '../account.js';
+import { footprintOf, totalOf } from '../account.js';
 import type { Plan, Replica, Stage, StageSeconds } from '../plan.js';
 import { splitShares } from '../shares.js';
 import { Balancer } from './balance.js';
@@ -96,6 +96,7 @@ function replicasOf(
           neighbours,
         },
         mine[0]!,
+        footprintOf(device),
       );
       const busy = (stage: HeldStage): Seconds => {
         const { constant, perSample } = model.step([stage], keeping, lane);

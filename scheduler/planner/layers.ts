@@ -11,6 +11,8 @@ export interface LayerProfile {
   readonly tied: readonly { readonly parameter: string; readonly units: readonly number[] }[];
   /** Of the step of the whole model as one program, which is what a plan of one stage runs. */
   readonly fused: FusedBytes;
+  /** The first node of the step that has each operator; profiles of earlier versions have none. */
+  readonly examples?: Readonly<Record<string, string>>;
 }
 
 /** What a training step of the whole model holds, forward and backward pass together. */
@@ -36,6 +38,17 @@ export interface Unit {
   readonly forwardBytesPerSample: Bytes;
   /** Likewise of the backward pass; the larger half where it is cut in two. */
   readonly backwardBytesPerSample: Bytes;
+  /** Operators of its programs, forward and backward; profiles of earlier versions do not tell. */
+  readonly operators?: readonly string[];
+  /** The largest of its values that are as large with however many samples, and of those that grow with them. */
+  readonly largest?: { readonly fixed?: ValueBytes; readonly growing?: ValueBytes };
+}
+
+/** A value of a program: base + perSample x samples bytes. */
+export interface ValueBytes {
+  readonly value: string;
+  readonly base: Bytes;
+  readonly perSample: Bytes;
 }
 
 export interface UnitParameter {
@@ -109,6 +122,7 @@ export function merged(layers: LayerProfile, ranges: readonly UnitRange[]): Laye
   return {
     units: ranges.map(({ from, to }) => layers.units.slice(from, to).reduce(joined)),
     fused: layers.fused,
+    ...(layers.examples && { examples: layers.examples }),
     cuts: ranges.slice(0, -1).map(({ to }) => layers.cuts[to - 1]!),
     tied: layers.tied.map(({ parameter, units }) => ({
       parameter,
@@ -129,7 +143,24 @@ function joined(a: Unit, b: Unit): Unit {
     rereadBytesPerSample: a.rereadBytesPerSample,
     forwardBytesPerSample: Math.max(a.forwardBytesPerSample, b.forwardBytesPerSample),
     backwardBytesPerSample: Math.max(a.backwardBytesPerSample, b.backwardBytesPerSample),
+    ...(a.operators || b.operators
+      ? { operators: [...new Set([...(a.operators ?? []), ...(b.operators ?? [])])] }
+      : {}),
+    ...(a.largest || b.largest ? { largest: largestOf(a.largest, b.largest) } : {}),
   };
+}
+
+type Largest = NonNullable<Unit['largest']>;
+
+function largestOf(a: Largest = {}, b: Largest = {}): Largest {
+  const fixed = larger(a.fixed, b.fixed, ({ base }) => base);
+  const growing = larger(a.growing, b.growing, ({ perSample }) => perSample);
+  return { ...(fixed && { fixed }), ...(growing && { growing }) };
+}
+
+/** Of two values that may be missing. */
+function larger<T>(a: T | undefined, b: T | undefined, by: (value: T) => number): T | undefined {
+  return a && b ? (by(b) > by(a) ? b : a) : (a ?? b);
 }
 
 function added(a: Work, b: Work): Work {

@@ -1,8 +1,10 @@
 import { formatBytes } from '../../base/index.js';
 import type { Plan, RejectedPlan } from '../plan.js';
+import { footprintOf } from '../account.js';
 import { lowerBound } from './bound.js';
 import { describe } from './describe.js';
 import { whyNot } from './explain.js';
+import { limitedTo, refuseImpossible } from './impossible.js';
 import { leastNeedAlone, refuse } from './refuse.js';
 import type { PlanRequest } from './request.js';
 import { nameOf, type Candidate } from './candidate.js';
@@ -20,10 +22,12 @@ const MOST_OF_A_KIND = 4;
  * noise would make shares uneven; what is promised then holds from one level to the next. Every unit is in exactly one stage, samples of each stage's replicas add up to the batch, and every replica's
  * predicted peak is within its budget. What is promised of its speed, and how time grows: see `search`.
  * @throws PlacementError, ShareError, BatchTooSmallError, ScheduleError where what is forced cannot be
+ * @throws CannotRunError where no device can run some layer, or none of them together all, whatever their memory
  * @throws BudgetTooSmallError where no plan fits the budgets, with the smallest change found that makes one fit
  */
 export function makePlan(request: PlanRequest): Plan {
   validateRequest(request);
+  refuseImpossible(request);
   const [best, ...others] = search(request);
   if (!best) throw refuse(request);
   const boundSeconds = lowerBound(request.layers, request.devices, request.batch);
@@ -36,6 +40,7 @@ export function makePlan(request: PlanRequest): Plan {
       ...otherKinds(best, others),
       ...noPipeline(request, [best, ...others]),
       ...unfit(request).slice(0, MOST_OF_A_KIND),
+      ...limitedTo(request).slice(0, MOST_OF_A_KIND),
       ...idle(request, described).slice(0, MOST_OF_A_KIND),
     ],
   };
@@ -66,8 +71,8 @@ function noPipeline(
 
 /** Devices on which the model does not fit alone. */
 function unfit(request: PlanRequest): readonly RejectedPlan[] {
-  const need = leastNeedAlone(request);
   return request.devices.flatMap((device) => {
+    const need = leastNeedAlone(request, footprintOf(device));
     if (need <= device.memoryBytes) return [];
     const reason = `it needs ${formatBytes(need)} at least, the budget is ${formatBytes(device.memoryBytes)}`;
     return [{ plan: `alone on ${device.id}`, reason }];

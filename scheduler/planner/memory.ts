@@ -1,16 +1,17 @@
 import type { Bytes } from '../../base/index.js';
 import {
-  ARENA_OVERHEAD,
   BATCH_BUFFERS,
+  CPU_FOOTPRINT,
   CROSSING_COPIES,
   MESSAGE_BYTES,
-  RUNTIME_BYTES,
   STREAM_QUEUE_BYTES,
   type AccountItem,
+  type Footprint,
 } from '../account.js';
 import { at } from '../profile.js';
 import { prefixSums, type Keeping } from './cost.js';
 import type { LayerProfile, UnitRange } from './layers.js';
+import { maximumOf, sparseMaxima } from './maxima.js';
 
 /** What memory depends on beside the layers: the job's optimizer and its data. */
 export interface JobBytes {
@@ -153,8 +154,8 @@ export class UnitBytes {
   }
 
   /** What a replica holds, by name, when its share of a micro-batch is `samples`. */
-  account(holding: Holding, samples: number): readonly AccountItem[] {
-    const { fixed, base, perSample, queues, carried, copies } = this.#held(holding);
+  account(holding: Holding, samples: number, footprint: Footprint = CPU_FOOTPRINT): readonly AccountItem[] {
+    const { fixed, base, perSample, queues, carried, copies } = this.#held(holding, footprint);
     const { rings, ...alone } = fixed;
     const items = [
       ...Object.entries(alone).map(([what, bytes]) => ({ what, bytes: Math.ceil(bytes) })),
@@ -170,13 +171,26 @@ export class UnitBytes {
 
   /**
    * For each budget the most samples a micro-batch that fit; 0 where none does, Infinity where samples are free.
+   * @param footprints of each device; equal ones are the same object
    * @param most is written to
    */
-  samplesWithin(budgets: Float64Array, holding: Holding, most: Float64Array): void {
-    const { fixed, base, perSample, queues, carried, copies } = this.#held(holding);
-    const least = ROUNDED_BYTES + sumOf(fixed) + sumOf(base);
-    const each = sumOf(perSample);
+  samplesWithin(
+    budgets: Float64Array,
+    holding: Holding,
+    footprints: readonly Footprint[],
+    most: Float64Array,
+  ): void {
+    let last: Footprint | undefined;
+    let [least, each, queues, carried] = [0, 0, 0, 0];
+    let copies: Held['copies'] = { fixed: 0, perSample: 0 };
     for (let i = 0; i < budgets.length; i++) {
+      if (footprints[i] !== last) {
+        last = footprints[i]!;
+        const held = this.#held(holding, last);
+        ({ queues, carried, copies } = held);
+        least = ROUNDED_BYTES + sumOf(held.fixed) + sumOf(held.base);
+        each = sumOf(held.perSample);
+      }
       const room = budgets[i]! - least;
       // of queues the smaller bound counts, of copies the larger
       const within = (left: Bytes, one: Bytes) =>
@@ -186,16 +200,25 @@ export class UnitBytes {
   }
 
   /** What a stage that is a program of its own takes at least, however it keeps its values; grows with the stage. */
-  atLeast(stage: HeldStage, shards: number): { readonly fixed: Bytes; readonly perSample: Bytes } {
+  atLeast(
+    stage: HeldStage,
+    shards: number,
+    { runtimeBytes, arenaOverhead, valuesOnly }: Footprint,
+  ): { readonly fixed: Bytes; readonly perSample: Bytes } {
     const { parameters, trained, saved, forward, backward } = this.#of(stage);
     const kept = Math.max(0, saved - this.layers.units[stage.from]!.rereadBytesPerSample);
     return {
-      fixed: RUNTIME_BYTES + 2 * parameters + (3 + this.job.stateFactor / shards) * trained,
-      perSample: Math.min(stage.inFlight, ARENA_OVERHEAD) * kept + ARENA_OVERHEAD * (forward + backward),
+      fixed: valuesOnly
+        ? parameters + trained
+        : runtimeBytes + 2 * parameters + (3 + this.job.stateFactor / shards) * trained,
+      perSample: Math.min(stage.inFlight, arenaOverhead) * kept + arenaOverhead * (forward + backward),
     };
   }
 
-  #held({ stages, keeping, replicas, shardOptimizer, neighbours }: Holding): Held {
+  #held(
+    { stages, keeping, replicas, shardOptimizer, neighbours }: Holding,
+    { runtimeBytes, arenaOverhead, valuesOnly }: Footprint,
+  ): Held {
     const { cuts, fused } = this.layers;
     const batch = this.job.batchBytesPerSample;
     let [parameters, trained, tied, ends] = [0, 0, 0, 0];
@@ -233,23 +256,27 @@ export class UnitBytes {
       }
     }
     const whole = keeping === 'fused';
+    // the host's copy and the engine's; on a device with memory of its own the engine's alone
+    const [held, hosted] = valuesOnly ? [1, 0] : [2, 1];
     return {
       fixed: {
-        runtime: RUNTIME_BYTES,
-        parameters: 2 * parameters,
-        gradients: 2 * trained,
-        'optimizer state': (this.job.stateFactor * trained) / (shardOptimizer ? replicas : 1),
-        'data set': ends > 0 ? this.job.datasetBytes : 0,
+        runtime: runtimeBytes,
+        parameters: held * parameters,
+        gradients: held * trained,
+        'optimizer state': (hosted * this.job.stateFactor * trained) / (shardOptimizer ? replicas : 1),
+        'data set': ends > 0 ? hosted * this.job.datasetBytes : 0,
         // what a ring has on its way is at most what it moves, there and back
-        rings: Math.min(MESSAGE_BYTES, replicas > 1 ? 2 * trained : 0) + Math.min(MESSAGE_BYTES, 2 * tied),
+        rings:
+          hosted *
+          (Math.min(MESSAGE_BYTES, replicas > 1 ? 2 * trained : 0) + Math.min(MESSAGE_BYTES, 2 * tied)),
       },
       base: {
         ...NOTHING,
-        activations: whole ? ARENA_OVERHEAD * fused.activationBytes.base : 0,
+        activations: whole ? arenaOverhead * fused.activationBytes.base : 0,
         'between segments': whole ? CROSSING_COPIES * fused.crossingBytes.base : 0,
       },
       perSample: {
-        activations: ARENA_OVERHEAD * (whole ? fused.activationBytes.perSample : engine),
+        activations: arenaOverhead * (whole ? fused.activationBytes.perSample : engine),
         'between segments': whole ? CROSSING_COPIES * fused.crossingBytes.perSample : 0,
         'kept values': kept,
         received,
@@ -257,9 +284,9 @@ export class UnitBytes {
         batches: whole ? BATCH_BUFFERS * batch : batches,
       },
       // however many stages a rank has, there are ranks before it and ranks after it
-      queues: 2 * Math.min(2, sides) * neighbours * STREAM_QUEUE_BYTES,
-      carried,
-      copies: { fixed: trained, perSample: copied },
+      queues: hosted * 2 * Math.min(2, sides) * neighbours * STREAM_QUEUE_BYTES,
+      carried: hosted * carried,
+      copies: { fixed: hosted * trained, perSample: hosted * copied },
     };
   }
 }
@@ -286,22 +313,4 @@ function samplesIn(room: Bytes, each: Bytes): number {
 
 function within({ from, to }: UnitRange, unit: number): boolean {
   return unit >= from && unit < to;
-}
-
-/** table[k][i] is the largest of values [i, i + 2^k). O(n log n). */
-function sparseMaxima(values: readonly number[]): readonly Float64Array[] {
-  const table = [Float64Array.from(values)];
-  for (let width = 1; 2 * width <= values.length; width *= 2) {
-    const last = table.at(-1)!;
-    const next = new Float64Array(values.length - 2 * width + 1);
-    for (let i = 0; i < next.length; i++) next[i] = Math.max(last[i]!, last[i + width]!);
-    table.push(next);
-  }
-  return table;
-}
-
-function maximumOf(table: readonly Float64Array[], from: number, to: number): number {
-  const level = 31 - Math.clz32(to - from);
-  const row = table[level]!;
-  return Math.max(row[from]!, row[to - (1 << level)]!);
 }

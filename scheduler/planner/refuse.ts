@@ -1,8 +1,9 @@
 import { formatBytes, type Bytes } from '../../base/index.js';
-import { totalOf } from '../account.js';
+import { CPU_FOOTPRINT, footprintOf, totalOf, type Footprint } from '../account.js';
 import type { Device } from '../device.js';
-import { BudgetTooSmallError } from '../errors.js';
+import { BudgetTooSmallError, type CannotRunError } from '../errors.js';
 import type { Candidate } from './candidate.js';
+import { impossibleTogether, incapable } from './impossible.js';
 import { ROUNDED_BYTES, UnitBytes } from './memory.js';
 import type { PlanRequest } from './request.js';
 import { search } from './search.js';
@@ -16,14 +17,17 @@ const PRECISION = 128;
 const tried = (devices: number): number => (devices <= 8 ? 4 : 1);
 
 /** What one device needs for the model with the smallest micro-batches. O(units). */
-export function leastNeedAlone({ layers, job, batch, parallelism = {} }: PlanRequest): Bytes {
+export function leastNeedAlone(
+  { layers, job, batch, parallelism = {} }: PlanRequest,
+  footprint: Footprint = CPU_FOOTPRINT,
+): Bytes {
   const bytes = new UnitBytes(layers, job);
   const counts =
     parallelism.microBatches === undefined ? microBatchCounts(batch) : [parallelism.microBatches];
   const stages = [{ from: 0, to: layers.units.length, inFlight: 1 }];
   const holding = { stages, keeping: 'fused', replicas: 1, shardOptimizer: true, neighbours: 0 } as const;
   const needs = counts.map((microBatches) =>
-    totalOf(bytes.account(holding, Math.ceil(batch / microBatches))),
+    totalOf(bytes.account(holding, Math.ceil(batch / microBatches), footprint)),
   );
   return Math.min(...needs) + ROUNDED_BYTES;
 }
@@ -34,11 +38,15 @@ export function leastNeedAlone({ layers, job, batch, parallelism = {} }: PlanReq
  * Takes some dozens of searches that end with the first plan found, and all together no longer than the request's time
  * limit: then the advice is more than it need be.
  */
-export function refuse(request: PlanRequest): BudgetTooSmallError {
+export function refuse(request: PlanRequest): BudgetTooSmallError | CannotRunError {
   const { now = () => 0, timeLimitSeconds = Infinity } = request;
   const end = now() + timeLimitSeconds;
   const find: Find = (asked) => search({ ...asked, timeLimitSeconds: Math.max(0, end - now()) }, true);
   const { devices, parallelism } = request;
+  const lacking = incapable(request);
+  if (lacking.length > 0 && !hasPlan(withEndlessMemory(request), find)) {
+    return impossibleTogether(request, parallelism && loosen(request, find));
+  }
   const largest = [...devices].sort((a, b) => b.memoryBytes - a.memoryBytes).slice(0, tried(devices.length));
   const additions = largest.flatMap((device) => {
     const enough = leastMemory(request, device, find);
@@ -48,11 +56,12 @@ export function refuse(request: PlanRequest): BudgetTooSmallError {
     (a, b) => (a && a.more <= b.more ? a : b),
     undefined,
   );
-  const alone = leastNeedAlone(request);
   const [first] = largest;
+  const alone = leastNeedAlone(request, footprintOf(first!));
   const who =
     `no plan fits: the model needs ${formatBytes(alone)} at least on one device, ` +
-    `the largest budget is ${formatBytes(first!.memoryBytes)} (${first!.id})`;
+    `the largest budget is ${formatBytes(first!.memoryBytes)} (${first!.id})` +
+    lacking.map((sentence) => `; ${sentence}`).join('');
   const loosened = parallelism && loosen(request, find);
   const advice = [
     ...(loosened ? [loosened] : []),
@@ -73,7 +82,7 @@ type Find = (request: PlanRequest) => readonly Candidate[];
 function leastMemory(request: PlanRequest, device: Device, find: Find): Bytes | undefined {
   const fits = (mebibytes: number) => hasPlan(withMemory(request, device, mebibytes * STEP_BYTES), find);
   let low = Math.floor(device.memoryBytes / STEP_BYTES); // does not fit
-  let high = Math.max(low + 1, Math.ceil(leastNeedAlone(request) / STEP_BYTES)) * 2;
+  let high = Math.max(low + 1, Math.ceil(leastNeedAlone(request, footprintOf(device)) / STEP_BYTES)) * 2;
   if (!fits(high)) return undefined;
   while (high - low > Math.max(1, high / PRECISION)) {
     const middle = Math.floor((low + high) / 2);
@@ -81,6 +90,11 @@ function leastMemory(request: PlanRequest, device: Device, find: Find): Bytes | 
     else low = middle;
   }
   return high * STEP_BYTES;
+}
+
+function withEndlessMemory(request: PlanRequest): PlanRequest {
+  const devices = request.devices.map((device) => ({ ...device, memoryBytes: Number.MAX_SAFE_INTEGER }));
+  return { ...request, devices };
 }
 
 function withMemory(request: PlanRequest, device: Device, memoryBytes: Bytes): PlanRequest {

@@ -1,7 +1,9 @@
 import type { Seconds } from '../../base/index.js';
+import { footprintOf, type Footprint } from '../account.js';
 import type { Device, Link, Topology } from '../device.js';
 import type { StageCosts } from '../pipeline/index.js';
 import { splitShares } from '../shares.js';
+import { Abilities, abilityKey } from './abilities.js';
 import { Balancer } from './balance.js';
 import { CalibratedEfforts } from './calibrate.js';
 import {
@@ -30,6 +32,7 @@ export interface Group {
   readonly lanes: readonly GroupLane[];
   /** Of each lane, in arrays: what the search asks for again and again. */
   readonly figures: LaneFigures;
+  readonly footprints: readonly Footprint[];
   readonly balancer: Balancer;
   readonly size: number;
   /** The worst of the links between its devices. */
@@ -42,6 +45,8 @@ interface GroupLane {
   readonly devices: readonly Device[];
   readonly rates: Rates;
   readonly efforts: Efforts;
+  /** Undefined where the devices run whatever fits their memory. */
+  readonly abilities: Abilities | undefined;
 }
 
 type LaneFigures = Readonly<Record<keyof Rates | 'memory', Float64Array>>;
@@ -87,6 +92,8 @@ export class StageModel {
   readonly bytes: UnitBytes;
   readonly #efforts: CalibratedEfforts;
   readonly #speeds = new Map<string, number>();
+  readonly #abilities = new Map<string, Abilities>();
+  readonly #footprints = new Map<string, Footprint>();
   /** Of the first units, on the reference, a sample. */
   readonly #prices: Float64Array;
   readonly #network: Network;
@@ -118,7 +125,9 @@ export class StageModel {
   group(index: number, devices: readonly Device[], separate = false): Group {
     const byClass = new Map<string, Device[]>();
     for (const device of devices) {
-      const key = `${this.#efforts.classOf(device)}|${device.memoryBytes}${separate ? device.id : ''}`;
+      const { memoryBytes, engine = '', ownMemory = false } = device;
+      const kind = `${memoryBytes}|${engine}|${ownMemory}|${abilityKey(device)}`;
+      const key = `${this.#efforts.classOf(device)}|${kind}${separate ? device.id : ''}`;
       const known = byClass.get(key);
       if (known) known.push(device);
       else byClass.set(key, [device]);
@@ -127,7 +136,9 @@ export class StageModel {
       devices: equal,
       rates: ratesOf(equal[0]!),
       efforts: this.#efforts.of(equal[0]!),
+      abilities: this.#abilitiesOf(equal[0]!),
     }));
+    const footprints = lanes.map(({ devices }) => this.#footprintOf(devices[0]!));
     const each = (of: (lane: GroupLane) => number) => Float64Array.from(lanes, of);
     const figures = {
       product: each(({ rates }) => rates.product),
@@ -139,7 +150,7 @@ export class StageModel {
     const balancer = new Balancer(each((lane) => lane.devices.length));
     const link = this.#network.among(devices);
     const speed = this.speedOf(devices);
-    return { index, devices, lanes, figures, balancer, size: devices.length, link, speed };
+    return { index, devices, lanes, figures, footprints, balancer, size: devices.length, link, speed };
   }
 
   /** How many times as fast as the reference devices are together, at most, whatever they compute. */
@@ -153,6 +164,22 @@ export class StageModel {
    */
   leastSeconds(from: number, to: number, samples: number, speed: number): Seconds {
     return speed > 0 ? (samples * (this.#prices[to]! - this.#prices[from]!)) / speed : Infinity;
+  }
+
+  #abilitiesOf(device: Device): Abilities | undefined {
+    const key = abilityKey(device);
+    if (key === '') return undefined;
+    let known = this.#abilities.get(key);
+    if (!known) this.#abilities.set(key, (known = new Abilities(this.layers, device)));
+    return known;
+  }
+
+  /** One object for equal ones: what is asked of their memory is then asked once. */
+  #footprintOf({ engine, ownMemory = false }: Device): Footprint {
+    const key = `${engine ?? ''} ${ownMemory}`;
+    let known = this.#footprints.get(key);
+    if (!known) this.#footprints.set(key, (known = footprintOf({ ...(engine && { engine }), ownMemory })));
+    return known;
   }
 
   #speedOf(device: Device): number {
@@ -234,7 +261,7 @@ export class StageModel {
   }
 
   #balance(
-    { lanes, figures, balancer, size }: Group,
+    { lanes, figures, footprints, balancer, size }: Group,
     stages: readonly HeldStage[],
     { samples, shardOptimizer }: Slicing,
     keeping: Keeping,
@@ -258,23 +285,30 @@ export class StageModel {
     this.bytes.samplesWithin(
       memory,
       { stages, keeping, replicas: size, shardOptimizer, neighbours },
+      footprints,
       capacity,
     );
+    lanes.forEach(({ abilities }, i) => {
+      if (!abilities) return;
+      for (const { from, to } of stages) capacity[i] = Math.min(capacity[i]!, abilities.samples(from, to));
+    });
     if (weights) return forceShares(samples, balancer, weights);
     return balancer.balance(samples, shardOptimizer && size > 1 ? 1 : 0);
   }
 
-  /** Whether a stage, and every longer one that ends where it does, is too large for a group's memory. O(lanes). */
+  /** Whether a stage, and every longer one that ends where it does, is too much for a group's devices. O(lanes). */
   overflows(
-    { figures, balancer, size }: Group,
+    { lanes, figures, footprints, balancer, size }: Group,
     stage: HeldStage,
     { samples, shardOptimizer }: Slicing,
   ): boolean {
-    const { fixed, perSample } = this.bytes.atLeast(stage, shardOptimizer ? size : 1);
     let room = 0;
     for (let i = 0; i < figures.memory.length; i++) {
+      const { fixed, perSample } = this.bytes.atLeast(stage, shardOptimizer ? size : 1, footprints[i]!);
       const free = figures.memory[i]! - fixed;
-      if (free >= 0) room += balancer.count[i]! * (perSample === 0 ? Infinity : Math.floor(free / perSample));
+      if (free < 0) continue;
+      const most = lanes[i]!.abilities?.samples(stage.from, stage.to) ?? Infinity;
+      room += balancer.count[i]! * Math.min(most, perSample === 0 ? Infinity : Math.floor(free / perSample));
     }
     return room < samples;
   }

@@ -91,7 +91,7 @@ t.test('every rate of a device is levelled by itself, and nothing but what plans
     kind: 'cpu' as const,
     memoryBytes: 1e9,
     flops: 100,
-    engine: 'onnxruntime',
+    threads: 2,
     ...change,
   });
   const plain = { host: 'h', kind: 'cpu', memoryBytes: 1e9 };
