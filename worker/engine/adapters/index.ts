@@ -1,0 +1,7 @@
+export {
+  noSuchAdapter,
+  openWebgpu,
+  webgpuAdapters,
+  type WebgpuAdapter,
+  type WebgpuAdapters,
+} from './webgpu.js';
