@@ -85,6 +85,13 @@ export class ConnectionLostError extends PeerError {
   }
 }
 
+/** No debugger attached, or the inspector cannot listen. */
+export class DebuggerError extends PeerError {
+  constructor(message: string, cause?: unknown) {
+    super('no_debugger', message, cause === undefined ? {} : { cause });
+  }
+}
+
 /** Ctrl-C; the command line exits with 130. */
 export class InterruptedError extends PeerError {
   constructor(message = 'interrupted') {

@@ -21,7 +21,14 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 const session = createSession(
-  { stdout: process.stdout, stderr: process.stderr, env: process.env },
+  {
+    get stdin() {
+      return process.stdin; // not touched where nothing is asked
+    },
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+  },
   process.argv.includes('--json'),
   interrupt.signal,
 );

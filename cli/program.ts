@@ -4,6 +4,7 @@ import { registerBenchStep } from './commands/bench-step.js';
 import { registerBench } from './commands/bench.js';
 import { registerCancel } from './commands/cancel.js';
 import { registerCoordinator } from './commands/coordinator.js';
+import { registerDebug } from './commands/debug.js';
 import { registerDevices } from './commands/devices.js';
 import { registerFetch } from './commands/fetch.js';
 import { registerGradcheck } from './commands/gradcheck.js';
@@ -48,6 +49,7 @@ Logs: DTRAIN_LOG=debug|info|warn|error. Colour: only on a terminal, never with N
     registerCancel,
     registerFetch,
     registerGradcheck,
+    registerDebug,
   ]) {
     register(program, session);
   }

@@ -1,4 +1,4 @@
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { createColors } from 'picocolors';
 import { describeError } from '../exit.js';
 
@@ -7,6 +7,8 @@ export type Colors = ReturnType<typeof createColors>;
 export interface Streams {
   readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  /** Where a prompt reads; absent where nobody can be asked. */
+  readonly stdin?: Readable & { readonly isTTY?: boolean };
   readonly env: NodeJS.ProcessEnv;
 }
 

@@ -1,0 +1,123 @@
+import { createInterface, type Interface } from 'node:readline/promises';
+import type { Readable, Writable } from 'node:stream';
+import { matchesGlob, UserError } from '../../base/index.js';
+import {
+  describeValue,
+  type Described,
+  type Observer,
+  type Onward,
+  type Stop,
+} from '../../worker/debug/index.js';
+import { InterruptedError } from '../errors.js';
+import { nodeText, stopText, valueText } from './text.js';
+
+/** Values that one `print` shows. */
+const SHOWN = 20;
+
+const HELP = `  n, next        compute the next node
+  c, continue    to the next break, or to the end
+  b NODE         one more break (name or pattern), and continue
+  p NAME         a value known so far (name or pattern)
+  i, inputs      what this node was given
+  o, outputs     what it made
+  w, where       which node this is
+  q, quit        end here`;
+
+/** A prompt on a terminal: the run stands still until it is told how to go on. */
+export class Prompt implements Observer {
+  private readonly reader: Interface;
+  private closed = false;
+
+  constructor(
+    input: Readable,
+    private readonly output: Writable,
+    private readonly interrupt: AbortSignal,
+  ) {
+    this.reader = createInterface({ input, output, prompt: '' });
+    this.reader.on('close', () => (this.closed = true));
+  }
+
+  printed(value: Described): void {
+    this.write(valueText(value));
+  }
+
+  async stop(stop: Stop): Promise<Onward> {
+    const describe = (name: string) => describeKnown(stop, name);
+    this.write(stopText(stop, describe));
+    for (;;) {
+      const [command = '', argument = ''] = (await this.ask()).trim().split(/\s+/, 2);
+      switch (command) {
+        case 'n':
+        case 'next':
+          return { do: 'step' };
+        case 'c':
+        case 'continue':
+          return { do: 'continue' };
+        case 'b':
+        case 'break':
+          if (argument !== '') return { do: 'continue', alsoAt: argument };
+          this.write('b NODE: a name or a pattern');
+          break;
+        case 'q':
+        case 'quit':
+          return { do: 'quit' };
+        case 'p':
+        case 'print':
+          this.print(stop, argument);
+          break;
+        case 'i':
+        case 'inputs':
+          for (const { name } of stop.step.inputs) this.print(stop, name);
+          break;
+        case 'o':
+        case 'outputs':
+          for (const { name } of stop.step.outputs) this.print(stop, name);
+          break;
+        case 'w':
+        case 'where':
+          this.write(`node ${stop.step.index + 1} of ${stop.total}: ${nodeText(stop.node)}`);
+          break;
+        case '':
+          break;
+        default:
+          this.write(HELP);
+      }
+    }
+  }
+
+  close(): void {
+    this.reader.close();
+  }
+
+  private print({ known }: Stop, pattern: string): void {
+    // a name may hold the characters of a pattern
+    const names = known.has(pattern)
+      ? [pattern]
+      : [...known.keys()].filter((name) => matchesGlob(pattern, name));
+    if (names.length === 0) this.write(`nothing is known yet by the name ${pattern}`);
+    for (const name of names.slice(0, SHOWN))
+      this.write(valueText(describeValue({ name, value: known.get(name)! })));
+    if (names.length > SHOWN) this.write(`and ${names.length - SHOWN} more`);
+  }
+
+  /** The next line; the end of the input means quit. @throws InterruptedError on Ctrl-C */
+  private async ask(): Promise<string> {
+    if (this.closed) return 'quit';
+    try {
+      const ended = new Promise<string>((resolve) => this.reader.once('close', () => resolve('quit')));
+      return await Promise.race([this.reader.question('debug> ', { signal: this.interrupt }), ended]);
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      throw new InterruptedError();
+    }
+  }
+
+  private write(text: string): void {
+    this.output.write(`${text}\n`);
+  }
+}
+
+export function describeKnown({ known }: Pick<Stop, 'known'>, name: string): Described | undefined {
+  const value = known.get(name);
+  return value && describeValue({ name, value });
+}
