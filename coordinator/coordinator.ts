@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { systemClock, withDeadline, type Clock, type Logger, type Seconds } from '../base/index.js';
 import { ArtifactStore } from './artifacts/index.js';
-import { Dispatcher, planQuestion, type PlanJob } from './dispatch/index.js';
+import { Dispatcher, planAgain, planQuestion, type PlanJob } from './dispatch/index.js';
 import { HostError, RedisUnavailableError } from './errors.js';
 import { startGrpcServer, type Listen } from './grpc/index.js';
 import { failOrphans, JobBoard, recordOf, RedisJobStore } from './job/index.js';
@@ -99,12 +99,14 @@ async function assemble(options: CoordinatorOptions, closers: Closers): Promise<
   const timings = await Timings.open(join(dataDir, 'timings.json'), logger);
   closers.push(() => timings.settled());
   const profiler: Profiler = new Profiler(clock, logger, timings, members);
-  const plan: PlanJob = async (job, model, devices, totalSteps) => {
+  const plan: PlanJob = async (job, model, devices, about) => {
     const free = new Set(members.free().map(({ id }) => id));
     const idle = devices.filter(({ id }) => free.has(id));
-    if (totalSteps !== undefined) await profiler.profile(job, model, idle, totalSteps);
+    if (about) await profiler.profile(job, model, idle, about.totalSteps);
     const calibrated = (rated: readonly Device[]) => profiler.calibrated(job, model, rated);
-    return preparation.plan(planQuestion(job, model, devices, members.topology(), calibrated));
+    const ask = (counted: readonly Device[]) =>
+      preparation.plan(planQuestion(job, model, counted, members.topology(), calibrated));
+    return about?.overrun ? planAgain(about.overrun, devices, ask) : ask(devices);
   };
   const dispatcher: Dispatcher = new Dispatcher({
     board,

@@ -35,6 +35,7 @@ export function describeJob(job: JobRecord): string {
     ['started', job.startedAt ?? undefined],
     ['ended', job.endedAt ?? undefined],
     ['error', job.error === null ? undefined : `[${job.error.code}] ${job.error.message}`],
+    ['replanned', job.replanned ? `at ${job.replanned.at}: ${job.replanned.message}` : undefined],
     ...job.explanation.map((line, i): [string, string] => [i === 0 ? 'plan' : '', line]),
   ];
   const facts = lines.flatMap(([label, text]) => (text === undefined ? [] : [`${label.padEnd(11)}${text}`]));

@@ -17,10 +17,17 @@ export interface PlanAnswer {
   readonly outcome: { readonly plan: Plan } | { readonly error: DtrainError };
 }
 
+export interface DevicesNow {
+  readonly all: readonly Device[];
+  readonly free: readonly Device[];
+  /** One that the job is to wait for: it is being started anew. */
+  readonly returning?: string | undefined;
+}
+
 /**
  * Decides about a job that everybody before has let pass, by the first rule that fits; pure.
  *
- * 1. No device is there, or none is free: wait.
+ * 1. No device is there, or none is free, or one is on its way back that the job was launched on before: wait.
  * 2. A plan of it is known whose devices are all free, and as they were when it was planned: launch.
  * 3. It was not planned on the free devices: plan it.
  * 4. That failed through no fault of the job: refuse.
@@ -30,13 +37,11 @@ export interface PlanAnswer {
  * 8. It cannot be planned on all there is: refuse.
  * @param answers of the job so far
  */
-export function decide(
-  { all, free }: { readonly all: readonly Device[]; readonly free: readonly Device[] },
-  answers: readonly PlanAnswer[],
-): Decision {
+export function decide({ all, free, returning }: DevicesNow, answers: readonly PlanAnswer[]): Decision {
   const wait = (why: string, blocks = true): Decision => ({ kind: 'wait', why, blocks });
   if (all.length === 0) return wait('no device has joined; start one with: dtrain worker');
   if (free.length === 0) return wait(`all devices are busy (${all.map((device) => device.id).join(', ')})`);
+  if (returning !== undefined) return wait(`${returning} is being started anew`);
   for (const { devices, outcome } of answers) {
     if ('plan' in outcome && stillThere(outcome.plan, devices, free)) {
       return { kind: 'launch', plan: outcome.plan };

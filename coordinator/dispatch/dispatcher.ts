@@ -1,9 +1,24 @@
 import { join } from 'node:path';
-import { DtrainError, fromReport, reportOf, type Clock, type Logger } from '../../base/index.js';
+import {
+  DtrainError,
+  fromReport,
+  reportOf,
+  type Clock,
+  type Logger,
+  type Seconds,
+} from '../../base/index.js';
 import type { JobSpec } from '../../protocol/index.js';
 import type { ArtifactStore } from '../artifacts/index.js';
 import type { Device, Plan } from '../../scheduler/index.js';
-import type { JobBoard, JobLedger, ModelFacts, TrainingJob } from '../job/index.js';
+import type {
+  JobBoard,
+  JobFailure,
+  JobLedger,
+  ModelFacts,
+  Overrun,
+  Replanned,
+  TrainingJob,
+} from '../job/index.js';
 import { LaunchRun, type Failure } from '../launch/index.js';
 import type { Members, RankMessage, Tenant } from '../membership/index.js';
 import { JobResults, type ModelExport, type WeightsMerge } from '../results/index.js';
@@ -12,15 +27,22 @@ import { runPlanOf } from './planning.js';
 
 /**
  * Plans a job on devices.
- * @param totalSteps of a job that is about to be launched: where that is worth it, its model is timed first
+ * @param about the launch that is to come; none for a plan that somebody only wants to see
  * @throws whatever makePlan throws, as its report; HostError
  */
 export type PlanJob = (
   job: JobSpec,
   model: ModelFacts,
   devices: readonly Device[],
-  totalSteps?: number,
+  about?: LaunchToCome,
 ) => Promise<Plan>;
+
+export interface LaunchToCome {
+  /** Where that is worth it, the model is timed first. */
+  readonly totalSteps: number;
+  /** What ended the launch before. */
+  readonly overrun: Overrun | undefined;
+}
 
 export interface DispatcherOptions {
   readonly board: JobBoard;
@@ -39,8 +61,10 @@ export interface DispatcherOptions {
 /** Of each waiting job, the latest: on the devices that are free, on all that have joined, and some before. */
 const KEPT_ANSWERS = 8;
 
-/** A launch's membership epoch: the first, as long as jobs are not recovered. */
+/** The membership epoch of a job's first launch; each later one has the next. */
 const FIRST_EPOCH = 1;
+/** A job that is planned again waits no longer for its device to come back: as long as an executor may take to start. */
+const RETURN_SECONDS: Seconds = 30;
 
 /**
  * The line of jobs that wait for devices, and the runs of those that have some.
@@ -54,6 +78,8 @@ export class Dispatcher {
   private readonly runs = new Map<string, LaunchRun>();
   private readonly reasons = new Map<string, string>();
   private readonly answers = new Map<string, readonly PlanAnswer[]>();
+  /** Ends the waiting for devices that are on their way back. */
+  private readonly patience = new Map<string, () => void>();
   private planning = false;
   private closed = false;
 
@@ -91,7 +117,11 @@ export class Dispatcher {
         this.reasons.set(id, `behind ${before} in the line`);
         continue;
       }
-      const devices = { all: members.devices(), free: members.free() };
+      const devices = {
+        all: members.devices(),
+        free: members.free(),
+        returning: this.returning(ledger.job),
+      };
       const decision = decide(devices, this.answers.get(id) ?? []);
       switch (decision.kind) {
         case 'wait':
@@ -104,13 +134,9 @@ export class Dispatcher {
           void this.plan(ledger, decision.devices);
           break;
         case 'refuse': {
-          const { family, code, message } = reportOf(decision.error);
+          const { replanned } = ledger.job;
           this.leave(ledger);
-          ledger.record({
-            type: 'failed',
-            at: clock.epochMs(),
-            error: { family, code, message, device: null },
-          });
+          ledger.record({ type: 'failed', at: clock.epochMs(), error: refusalOf(decision.error, replanned) });
           break;
         }
         case 'launch':
@@ -160,8 +186,23 @@ export class Dispatcher {
   async close(error: DtrainError): Promise<void> {
     this.closed = true;
     this.line.length = 0;
+    for (const cancel of this.patience.values()) cancel();
     this.abortAll(error);
     await Promise.all([...this.runs.values()].map((run) => run.over));
+  }
+
+  /** A device that went over its budget, as long as another executor is on its way for it. */
+  private returning({ replanned }: TrainingJob): string | undefined {
+    const { members, clock } = this.options;
+    if (!replanned || !members.returning().includes(replanned.device)) return undefined;
+    const left = RETURN_SECONDS - (clock.epochMs() - replanned.at) / 1000;
+    if (!(left > 0)) return undefined;
+    this.patience.get(replanned.device)?.();
+    this.patience.set(
+      replanned.device,
+      clock.after(left, () => this.advance()),
+    );
+    return replanned.device;
   }
 
   private leave(ledger: JobLedger): void {
@@ -175,10 +216,12 @@ export class Dispatcher {
   private async plan(ledger: JobLedger, devices: readonly Device[]): Promise<void> {
     if (this.planning) return;
     this.planning = true;
-    const { id, job, model, totals } = ledger.job;
+    const { id, job, model, totals, replanned: overrun } = ledger.job;
     let outcome: PlanAnswer['outcome'];
     try {
-      outcome = { plan: await this.options.plan(job, model, devices, totals.totalSteps) };
+      outcome = {
+        plan: await this.options.plan(job, model, devices, { totalSteps: totals.totalSteps, overrun }),
+      };
     } catch (error) {
       outcome = { error: error instanceof DtrainError ? error : fromReport(reportOf(error)) };
     }
@@ -193,11 +236,12 @@ export class Dispatcher {
 
   private launch(ledger: JobLedger, plan: Plan): void {
     const { members, clock, logger, board, artifacts, exportModel, mergeWeights, jobsDir } = this.options;
-    const { id, model, output } = ledger.job;
+    const { id, model, output, replanned } = ledger.job;
+    const epoch = replanned ? replanned.epoch + 1 : FIRST_EPOCH;
     const at = clock.epochMs();
     const hosts = new Map(members.devices().map((device) => [device.id, device.host]));
-    const runPlan = runPlanOf(ledger.job, FIRST_EPOCH, plan, (device) => hosts.get(device)!);
-    ledger.record({ type: 'planned', at }, { type: 'launched', at, epoch: FIRST_EPOCH, plan });
+    const runPlan = runPlanOf(ledger.job, epoch, plan, (device) => hosts.get(device)!);
+    ledger.record({ type: 'planned', at }, { type: 'launched', at, epoch, plan });
     const run = new LaunchRun({
       ledger,
       plan,
@@ -227,8 +271,17 @@ export class Dispatcher {
     void run.over.then(() => {
       this.runs.delete(id);
       this.options.learn?.(ledger.job);
+      this.admit(ledger); // one that is to be planned again
       this.advance();
     });
     run.start().catch((error: unknown) => run.abort(error));
   }
+}
+
+/** Why a job is refused; of one that was to be planned again, for both reasons. */
+function refusalOf(error: DtrainError, replanned: Replanned | undefined): JobFailure {
+  const { family, code, message } = reportOf(error);
+  if (!replanned) return { family, code, message, device: null };
+  const both = `${replanned.message}. Planned again with what was measured there: ${message}`;
+  return { family, code: family === 'user' ? 'over_budget' : code, message: both, device: replanned.device };
 }

@@ -25,6 +25,7 @@ export function recordOf(job: TrainingJob): JobRecord {
     etaSeconds: job.state === 'succeeded' ? 0 : left,
     devices: run ? ranksOf(run.plan).map(({ replica }) => replica.device) : [],
     explanation: run ? [...run.plan.explanation] : [],
+    replanned: replannedOf(job),
     performance: run ? performanceOf(run.plan, job.state === 'succeeded' ? job.measured : []) : null,
     output: job.output,
     createdAt: isoTime(job.createdAt),
@@ -32,6 +33,12 @@ export function recordOf(job: TrainingJob): JobRecord {
     endedAt: isOver(job) ? isoTime(job.endedAt) : null,
     error: job.state === 'failed' ? job.error : null,
   };
+}
+
+function replannedOf({ replanned }: TrainingJob): Exclude<JobRecord['replanned'], undefined> {
+  if (!replanned) return null;
+  const { at, device, budgetBytes, measuredBytes, predictedBytes, message } = replanned;
+  return { at: isoTime(at), device, budgetBytes, measuredBytes, predictedBytes, message };
 }
 
 function isoTime(epochMs: number): string {

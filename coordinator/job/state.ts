@@ -1,4 +1,4 @@
-import type { Sha256 } from '../../base/index.js';
+import type { Bytes, Sha256 } from '../../base/index.js';
 import type { JobSpec, JobState } from '../../protocol/index.js';
 import type { JobBytes, LayerProfile, Plan } from '../../scheduler/index.js';
 import { IllegalTransitionError } from '../errors.js';
@@ -10,6 +10,7 @@ import type { RankSummary } from './performance.js';
  *     queued -planned-> planning -launched-> starting -started-> running -succeeded-> succeeded
  *     queued, planning, starting, running -failed-> failed
  *     queued, planning, starting, running -cancelled-> cancelled
+ *     starting, running -replanned-> queued, once
  *
  * `progressed` and `checkpointed` leave a running job running. `planning` never rests in the log: `planned`
  * and `launched` (or `failed`) are written together.
@@ -33,6 +34,27 @@ export interface JobFacts {
   readonly totals: JobTotals;
   readonly model: ModelFacts;
   readonly createdAt: number;
+  /** Why it was taken back into the line, if it was: its next plan counts with that, and nothing takes it back again. */
+  readonly replanned?: Replanned;
+}
+
+/** A launch that ended because a device took more memory than its plan had counted, and what was measured there. */
+export interface Replanned extends Overrun {
+  readonly at: number;
+  /** Membership epoch of that launch. */
+  readonly epoch: number;
+  /** What it would have failed with. */
+  readonly message: string;
+}
+
+/** What an executor took beside what the plan had counted for it. */
+export interface Overrun {
+  readonly device: string;
+  readonly budgetBytes: Bytes;
+  readonly measuredBytes: Bytes;
+  readonly predictedBytes: Bytes;
+  /** The part of `predictedBytes` that an executor takes whatever it runs. */
+  readonly runtimeBytes: Bytes;
 }
 
 export interface JobOutput {
@@ -114,6 +136,8 @@ export type JobEvent = { readonly at: number } & (
   | { readonly type: 'progressed'; readonly progress: Progress }
   /** The weights after a step: a part of each pipeline rank, in their order. */
   | { readonly type: 'checkpointed'; readonly step: number; readonly parts: readonly Sha256[] }
+  /** A device went over its budget: the job is planned again, with what was measured there. */
+  | ({ readonly type: 'replanned'; readonly message: string } & Overrun)
   /** `measured`: by rank. */
   | { readonly type: 'succeeded'; readonly progress: Progress; readonly measured: readonly RankSummary[] }
   | { readonly type: 'failed'; readonly error: JobFailure; readonly progress?: Progress }
@@ -158,6 +182,17 @@ export function transition(job: TrainingJob | undefined, event: JobEvent): Train
       break;
     case 'checkpointed':
       if (job.state === 'running') return job;
+      break;
+    case 'replanned':
+      if ((job.state === 'starting' || job.state === 'running') && !job.replanned) {
+        const { id, output, totals, model, createdAt, epoch } = job;
+        const { type: _, ...measured } = event;
+        return {
+          ...{ id, job: job.job, output, totals, model, createdAt },
+          state: 'queued',
+          replanned: { ...measured, epoch },
+        };
+      }
       break;
     case 'succeeded':
       if (job.state === 'running') {

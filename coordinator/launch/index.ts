@@ -1,3 +1,4 @@
 export * from './machine.js';
+export * from './overrun.js';
 export * from './rank.js';
 export * from './run.js';

@@ -21,7 +21,7 @@ import {
 } from '../../protocol/index.js';
 import type { Plan } from '../../scheduler/index.js';
 import { WeightsMissingError } from '../errors.js';
-import { NO_PROGRESS, type JobLedger, type Progress, type RankSummary } from '../job/index.js';
+import { NO_PROGRESS, type JobLedger, type Overrun, type Progress, type RankSummary } from '../job/index.js';
 import type { Members, RankMessage } from '../membership/index.js';
 import type { JobResults } from '../results/index.js';
 import {
@@ -34,6 +34,7 @@ import {
   type Verdict,
 } from './machine.js';
 import { WeightParts } from './parts.js';
+import { isOverBudget, overrunOf } from './overrun.js';
 import type { Failure } from './rank.js';
 
 export interface LaunchOptions {
@@ -51,7 +52,8 @@ export interface LaunchOptions {
  * Carries out one launch: feeds the machine with what ranks say and does what it commands. It decides nothing.
  *
  * Holds its devices from the constructor on, until each has stopped. `over` resolves when the job is in a terminal
- * state, all of its devices are released and nothing is written any more.
+ * state, or back in the queue because a device went over its budget, all of its devices are released and nothing is
+ * written any more.
  */
 export class LaunchRun {
   readonly over: Promise<void>;
@@ -66,6 +68,10 @@ export class LaunchRun {
   private starting: Promise<void> | undefined;
   private ending: Promise<void> | undefined;
   private finish!: () => void;
+  /** Why the job goes back into the queue once all ranks have stopped. */
+  private overrun: (Overrun & { readonly message: string }) | undefined;
+  /** What else was to end the run: while ranks stop it still counts, if the job was to be planned again. */
+  private ended: Extract<Verdict, { kind: 'cancelled' | 'failed' }> | undefined;
 
   constructor(private readonly options: LaunchOptions) {
     const { runPlan, members } = options;
@@ -110,12 +116,15 @@ export class LaunchRun {
   }
 
   cancel(): void {
+    this.ended ??= { kind: 'cancelled' };
     this.handle({ type: 'cancel' });
   }
 
   /** Ends the run because the coordinator cannot go on with it. */
   abort(error: unknown): void {
-    this.handle({ type: 'abort', error: ownFailure(error) });
+    const failure = ownFailure(error);
+    this.ended ??= { kind: 'failed', error: failure };
+    this.handle({ type: 'abort', error: failure });
   }
 
   /** A device of the run is gone. */
@@ -259,35 +268,57 @@ export class LaunchRun {
   }
 
   private async settle(verdict: Verdict): Promise<void> {
-    const { ledger, plan, runPlan, clock, logger } = this.options;
-    const { progress } = this;
-    let { kind } = verdict;
-    let error = verdict.kind === 'failed' ? verdict.error : undefined;
-    if (kind === 'succeeded') {
+    const { ledger, plan, runPlan, logger } = this.options;
+    let end = verdict;
+    if (verdict.kind === 'succeeded') {
       try {
         const model = artifactOf(ledger.job.job.model)!; // checked at submission
         if (!this.weights) throw new WeightsMissingError(this.parts.missing('end'));
         await this.results!.succeed(plan, model, this.weights, this.summaries);
         await this.results!.trace({ title: runPlan.name, ranks: runPlan.ranks }, this.traces);
       } catch (failure) {
-        kind = 'failed';
-        error = ownFailure(failure);
+        end = { kind: 'failed', error: ownFailure(failure) };
       }
     }
-    if (error) {
-      this.say('error', error.message);
-      logger.warn({ job: ledger.job.id, code: error.code, device: error.device }, error.message);
+    if (end.kind === 'failed') {
+      const { code, device, message } = end.error;
+      const overrun = ledger.job.replanned ? undefined : overrunOf(end.error, plan);
+      if (overrun) this.overrun = { ...overrun, message };
+      const then = overrun ? '; the job is planned again, once, with what was measured' : '';
+      this.say('error', message + then);
+      logger.warn({ job: ledger.job.id, code, device }, message + then);
     }
     await this.results?.close();
+    if (!this.overrun) this.record(end);
+  }
+
+  private record(end: Verdict): void {
+    const { ledger, clock } = this.options;
     const at = clock.epochMs();
-    if (kind === 'failed') {
-      const { family, code, message, device } = error!;
-      ledger.record({ type: 'failed', at, error: { family, code, message, device }, progress });
-    } else if (kind === 'cancelled') {
-      ledger.record({ type: 'cancelled', at, progress });
-    } else {
-      ledger.record({ type: 'succeeded', at, progress, measured: this.summaries });
+    const { progress } = this;
+    switch (end.kind) {
+      case 'succeeded':
+        ledger.record({ type: 'succeeded', at, progress, measured: this.summaries });
+        return;
+      case 'cancelled':
+        ledger.record({ type: 'cancelled', at, progress });
+        return;
+      case 'failed': {
+        const { family, code, device } = end.error;
+        const before = isOverBudget(end.error) ? ledger.job.replanned : undefined;
+        const message = before
+          ? `${end.error.message}. This was its second plan; the first ended with: ${before.message}`
+          : end.error.message;
+        ledger.record({ type: 'failed', at, error: { family, code, message, device }, progress });
+      }
     }
+  }
+
+  /** All ranks have stopped: back into the queue, unless somebody ended the job meanwhile. */
+  private takeBack(overrun: Overrun & { readonly message: string }): void {
+    const { ledger, clock } = this.options;
+    if (this.ended) this.record(this.ended);
+    else ledger.record({ type: 'replanned', at: clock.epochMs(), ...overrun });
   }
 
   private say(
@@ -310,7 +341,14 @@ export class LaunchRun {
     for (const cancel of this.timers.values()) cancel();
     this.timers.clear();
     // an output folder that is still being opened is closed first
-    void Promise.allSettled([this.starting, this.ending]).then(this.finish);
+    void Promise.allSettled([this.starting, this.ending])
+      .then(() => {
+        if (this.overrun) this.takeBack(this.overrun);
+      })
+      .catch((error: unknown) => {
+        this.options.logger.error({ err: error }, 'a job was not taken back into the queue');
+      })
+      .then(this.finish);
   }
 }
 

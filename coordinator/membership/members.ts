@@ -107,6 +107,11 @@ export class Members {
     return [...this.seats.values()].filter((seat) => !seat.lost && !seat.tenant).map((seat) => seat.device);
   }
 
+  /** Devices that are gone for now: their daemons are there, and start their executors anew. */
+  returning(): readonly string[] {
+    return [...this.seats.values()].filter((seat) => seat.lost).map((seat) => seat.device.id);
+  }
+
   get count(): number {
     return this.members.size;
   }

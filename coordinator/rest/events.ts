@@ -17,6 +17,8 @@ interface Position {
   version: number;
   metrics: number;
   log: number;
+  /** The file that `metrics` is of, once one was read: a job that is launched again begins another. */
+  metricsFile?: string;
 }
 
 /** Server-sent events of a job: https://html.spec.whatwg.org/multipage/server-sent-events.html */
@@ -117,8 +119,13 @@ async function drain(
 ): Promise<void> {
   for (;;) {
     const start = position[file];
-    const { lines, next } = await readLines(path, start);
-    if (lines.length === 0) return;
+    const known = file === 'metrics' ? position.metricsFile : undefined;
+    const { lines, next, file: read } = await readLines(path, start, known);
+    if (file === 'metrics' && read !== undefined) position.metricsFile = read;
+    if (lines.length === 0) {
+      position[file] = next;
+      return;
+    }
     // ids count bytes up to the end of each row; the last may not be where a made-up id would have put it
     let at = next - lines.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0);
     for (const line of lines) {

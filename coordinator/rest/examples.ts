@@ -37,6 +37,7 @@ export const exampleJob: JobRecord = {
   etaSeconds: 20.4,
   devices: ['old/cpu:0', 'big/cuda:0'],
   explanation: ['big/cuda:0 takes 96 of 128 samples a step: 900.0 GFLOP/s measured, 75 % of the cluster'],
+  replanned: null,
   performance: {
     predictedStepSeconds: 0.021,
     measuredStepSeconds: null,

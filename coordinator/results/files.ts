@@ -44,7 +44,7 @@ export class GrowingFile {
   private failure: Error | undefined;
 
   /**
-   * Begins the file anew.
+   * Begins the file anew, or goes on with it.
    * @param written called after bytes have reached the file
    * @param failed called once when it cannot be written; later chunks are dropped
    */
@@ -52,8 +52,9 @@ export class GrowingFile {
     path: string,
     private readonly written: () => void,
     failed: (error: Error) => void,
+    flags: 'w' | 'a' = 'w',
   ) {
-    this.stream = createWriteStream(path, { flags: 'w' });
+    this.stream = createWriteStream(path, { flags });
     this.stream.on('error', (error) => {
       this.failure ??= error;
       failed(error);

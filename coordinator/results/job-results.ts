@@ -75,7 +75,8 @@ export class JobResults {
       () => undefined,
       fail,
     );
-    this.log = new GrowingFile(options.logFile, written, fail);
+    // a job that is launched again says why: what was said before stays
+    this.log = new GrowingFile(options.logFile, written, fail, 'a');
     this.events.append(fileVersionRecord(clock.epochMs()));
   }
 
@@ -174,7 +175,9 @@ export class JobResults {
 
 /** What an earlier run into the same folder left, so that nothing of it is taken for this run's. */
 async function removeEarlier(directory: string): Promise<void> {
-  for (const name of [OUTPUT.model, OUTPUT.weights, OUTPUT.report, OUTPUT.trace, OUTPUT.vocabulary]) {
+  // whoever reads the metrics sees another file, and not one that shrank
+  const { model, weights, metrics, report, trace, vocabulary } = OUTPUT;
+  for (const name of [model, weights, metrics, report, trace, vocabulary]) {
     await rm(join(directory, name), { force: true });
   }
   await removeMatching(join(directory, OUTPUT.tensorboard), /^events\.out\.tfevents\./);

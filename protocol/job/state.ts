@@ -41,6 +41,16 @@ export const PerformanceSchema = Type.Object({
 });
 export type JobPerformance = Static<typeof PerformanceSchema>;
 
+export const ReplannedSchema = Type.Object({
+  at: Type.String(),
+  device: Type.String(),
+  budgetBytes: Type.Number(),
+  measuredBytes: Type.Number(),
+  /** What the plan had counted. */
+  predictedBytes: Type.Number(),
+  message: Type.String(),
+});
+
 /** A job as REST and `--json` show it. Times are ISO 8601; numbers that are not known yet are null. */
 export const JobRecordSchema = Type.Object({
   id: Type.String(),
@@ -55,6 +65,8 @@ export const JobRecordSchema = Type.Object({
   etaSeconds: nullable(Type.Number()),
   devices: Type.Array(Type.String()),
   explanation: Type.Array(Type.String()),
+  /** That a device went over its budget, and the job was planned again with what it took there; null or missing: not so. */
+  replanned: Type.Optional(nullable(ReplannedSchema)),
   /** From the launch on. */
   performance: nullable(PerformanceSchema),
   /** The folder on the coordinator's host that holds the results, and whether the submitter's own folder is it. */

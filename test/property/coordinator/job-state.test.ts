@@ -60,6 +60,23 @@ t.test('nothing happens to a job that is over, and an illegal event changes noth
   t.end();
 });
 
+t.test('a job is planned again once at most, and is in the queue then', (t) => {
+  fc.assert(
+    fc.property(events, (all) => {
+      const { job, taken } = take(all);
+      const again = taken.flatMap(({ type }, i) => (type === 'replanned' ? [i] : []));
+      assert.ok(again.length <= 1);
+      assert.equal(again.length === 1, job.replanned !== undefined);
+      for (const i of again) {
+        const then = fold(taken.slice(0, i + 1));
+        assert.equal(then.state, 'queued');
+        assert.ok(!('plan' in then) && !('progress' in then));
+      }
+    }),
+  );
+  t.end();
+});
+
 t.test('a record agrees with its job', (t) => {
   fc.assert(
     fc.property(events, (all) => {
@@ -68,6 +85,7 @@ t.test('a record agrees with its job', (t) => {
       assert.equal(record.endedAt !== null, isOver(job));
       assert.equal(record.error !== null, job.state === 'failed');
       assert.equal(record.devices.length > 0, 'plan' in job);
+      assert.equal(record.replanned !== null, 'replanned' in job);
     }),
   );
   t.end();

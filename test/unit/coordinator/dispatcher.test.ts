@@ -1,15 +1,23 @@
 import { create } from '@bufbuild/protobuf';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { createLogger, version } from '../../../base/index.js';
+import { createLogger, UserError, version } from '../../../base/index.js';
 import { ArtifactStore } from '../../../coordinator/artifacts/index.js';
-import { Dispatcher, planQuestion } from '../../../coordinator/dispatch/index.js';
+import { Dispatcher, planQuestion, type PlanJob } from '../../../coordinator/dispatch/index.js';
 import { HostError } from '../../../coordinator/errors.js';
-import { JobBoard, MemoryJobStore, type JobLedger } from '../../../coordinator/job/index.js';
+import { JobBoard, MemoryJobStore, type JobLedger, type Overrun } from '../../../coordinator/job/index.js';
 import { Members } from '../../../coordinator/membership/index.js';
-import { DeviceSchema, HelloSchema, type JobSpec } from '../../../protocol/index.js';
+import {
+  DeviceLostSchema,
+  DeviceSchema,
+  HeartbeatSchema,
+  HelloSchema,
+  RankFailedSchema,
+  RankStoppedSchema,
+  type JobSpec,
+} from '../../../protocol/index.js';
 import { makePlan, type Device, type Plan } from '../../../scheduler/index.js';
 import { FakeClock } from './fake-clock.js';
 import { heavy, job, submitted } from './samples.js';
@@ -18,6 +26,7 @@ import { heavy, job, submitted } from './samples.js';
 interface Asked {
   readonly name: string;
   readonly devices: readonly string[];
+  readonly overrun: Overrun | undefined;
   /** Answers as the planner would, then lets the dispatcher go on. */
   answer(error?: Error): Promise<void>;
 }
@@ -37,19 +46,19 @@ async function setUp(t: Test) {
   const board = new JobBoard(store, { isUp: true, onChange: () => () => undefined }, logger, () => undefined);
   const asked: Asked[] = [];
   const members: Members = new Members(clock, logger, {
-    rank: () => undefined,
+    rank: (tenant, device, message) => dispatcher.rank(tenant, device, message),
     beat: () => undefined,
     lost: (tenant, failure) => dispatcher.lost(tenant, failure),
     changed: () => queueMicrotask(() => dispatcher.advance()),
   });
-  const plan = (spec: JobSpec, _model: unknown, devices: readonly Device[]) =>
+  const plan: PlanJob = (spec, _model, devices, about) =>
     new Promise<Plan>((resolve, reject) => {
       const answer = async (error?: Error): Promise<void> => {
         if (error) reject(error);
         else resolve(planned(spec, devices));
         await settled();
       };
-      asked.push({ name: spec.name, devices: devices.map(({ id }) => id), answer });
+      asked.push({ name: spec.name, devices: devices.map(({ id }) => id), overrun: about?.overrun, answer });
     });
   const dispatcher: Dispatcher = new Dispatcher({
     board,
@@ -72,6 +81,7 @@ async function setUp(t: Test) {
   });
   let at = 0;
   const admit = async (name: string, change: Partial<JobSpec> = {}): Promise<JobLedger> => {
+    mkdirSync(`${folder}/jobs/${name}`, { recursive: true });
     const first = {
       ...submitted(name, ++at),
       job: { ...job, name, ...change },
@@ -103,7 +113,7 @@ async function setUp(t: Test) {
   };
   const devicesOf = ({ job: now }: JobLedger) =>
     'plan' in now ? now.plan.stages.flatMap(({ replicas }) => replicas.map(({ device }) => device)) : [];
-  return { dispatcher, asked, admit, join: joins, devicesOf };
+  return { clock, dispatcher, asked, admit, join: joins, devicesOf };
 }
 
 t.test('jobs are planned one at a time, in the order in which they came', async (t) => {
@@ -228,4 +238,58 @@ t.test('nothing starts after the end', async (t) => {
   await dispatcher.close(new HostError('coordinator_stopped', 'the end'));
   await asked[0]!.answer();
   t.equal(ledger.job.state, 'queued');
+});
+
+t.test('a job that is planned again waits for its device, but not for ever', async (t) => {
+  const { clock, dispatcher, asked, admit, join, devicesOf } = await setUp(t);
+  const session = await join('host', 2);
+  const ledger = await admit('greedy', { parallelism: { data: 1, pipeline: 1 } });
+  const other = await admit('other', { parallelism: { data: 1, pipeline: 1 } });
+  await asked[0]!.answer();
+  await asked[1]!.answer();
+  t.equal(other.job.state, 'starting');
+  const [device] = devicesOf(ledger);
+  const ids = { device, budgetBytes: 2 ** 30, measuredBytes: 1.2 * 2 ** 30, predictedBytes: 0 };
+  const failed = { jobId: 'greedy', epoch: 1, rank: 0, device: device!, family: 'user', code: 'over_budget' };
+  session.receive({
+    case: 'failed',
+    value: create(RankFailedSchema, { ...failed, message: 'it took too much', idsJson: JSON.stringify(ids) }),
+  });
+  const lost = { device: device!, code: 'over_budget', message: 'it was killed' };
+  session.receive({ case: 'deviceLost', value: create(DeviceLostSchema, lost) });
+  while (ledger.job.state !== 'queued') await settled();
+  await settled();
+  t.match(ledger.job, { replanned: { device, epoch: 1, message: 'it took too much' } });
+  dispatcher.cancel(other);
+  session.receive({
+    case: 'stopped',
+    value: create(RankStoppedSchema, { jobId: 'other', epoch: 1, rank: 0 }),
+  });
+  while (other.job.state !== 'cancelled' || dispatcher.running > 0) await settled();
+  dispatcher.advance();
+  t.equal(dispatcher.whyWaiting('greedy'), `${device!} is being started anew`, 'though the other is free');
+  t.equal(asked.length, 2);
+  const beats = (seconds: number) => {
+    for (let i = 0; i < seconds; i++) {
+      session.receive({ case: 'heartbeat', value: create(HeartbeatSchema, { ranks: [] }) });
+      clock.advance(1);
+    }
+  };
+  beats(29);
+  t.equal(asked.length, 2);
+  beats(2);
+  t.match(asked[2], { name: 'greedy', overrun: { device, measuredBytes: 1.2 * 2 ** 30 } });
+  t.strictSame(
+    asked[2]!.devices,
+    ['host/cpu:0', 'host/cpu:1'].filter((id) => id !== device),
+  );
+  await asked[2]!.answer(new UserError('budget_too_small', 'it fits nowhere'));
+  t.match(ledger.job, {
+    state: 'failed',
+    error: {
+      code: 'over_budget',
+      device,
+      message: 'it took too much. Planned again with what was measured there: it fits nowhere',
+    },
+  });
 });

@@ -121,6 +121,16 @@ export const later: Readonly<Record<Exclude<JobEvent['type'], 'submitted'>, JobE
   started: { type: 'started', at: 1200 },
   progressed: { type: 'progressed', at: 1300, progress },
   checkpointed: { type: 'checkpointed', at: 1400, step: 3, parts: ['c'.repeat(64)] },
+  replanned: {
+    type: 'replanned',
+    at: 1450,
+    device: 'host/cpu:0',
+    budgetBytes: 10,
+    measuredBytes: 12,
+    predictedBytes: 5,
+    runtimeBytes: 2,
+    message: 'host/cpu:0: its executor took 12 bytes',
+  },
   succeeded: { type: 'succeeded', at: 1500, progress: { ...progress, step: 20 }, measured: [summary] },
   failed: {
     type: 'failed',
