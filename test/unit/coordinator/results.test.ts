@@ -44,6 +44,7 @@ async function begin(
   t: Tap,
   directory: string,
   failed: (error: Error) => void = (error) => t.fail(error.message),
+  logFile?: string,
 ) {
   const root = folderOf(t);
   const artifacts = await ArtifactStore.open(join(root, 'artifacts'));
@@ -55,7 +56,7 @@ async function begin(
     {
       job: 'job_1',
       directory,
-      logFile: join(root, 'log.jsonl'),
+      logFile: logFile ?? join(root, 'log.jsonl'),
       artifacts,
       exportModel: (paths) => {
         writeFileSync(paths.to, readFileSync(paths.model, 'utf8') + readFileSync(paths.weights, 'utf8'));
@@ -197,8 +198,10 @@ t.test('a folder that cannot be written', async (t) => {
   await t.rejects(begin(t, join(file, 'out')), { code: 'output_unwritable', message: /file\/out/ });
   const output = folderOf(t);
   mkdirSync(join(output, 'metrics.jsonl'));
+  await t.rejects(begin(t, output), { code: 'output_unwritable', message: /metrics\.jsonl/ });
   const failures: Error[] = [];
-  const { results } = await begin(t, output, (error) => failures.push(error));
+  const fresh = folderOf(t);
+  const { results } = await begin(t, fresh, (error) => failures.push(error), fresh);
   await results.close();
   t.match(failures, [{ code: 'output_unwritable' }]);
 });
