@@ -69,3 +69,6 @@ export const standardOperators = new OperatorRegistry([
 
 export type { OperatorDefinition, Reference } from './definition.js';
 export { OperatorRegistry } from './registry.js';
+export { convolutionOf, transposedOf, type Convolution } from './convolution.js';
+export { pooled } from './pooling.js';
+export { spanOf, type Window } from './window.js';

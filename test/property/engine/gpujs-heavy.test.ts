@@ -1,0 +1,213 @@
+import fc from 'fast-check';
+import { GPU } from 'gpu.js';
+import t from 'tap';
+import { attribute, type Attributes } from '../../../graph/index.js';
+import type { Backend } from '../../../worker/engine/gpujs/kernel.js';
+import { convolutionKernels } from '../../../worker/engine/gpujs/kernels/convolution.js';
+import { productKernelRules } from '../../../worker/engine/gpujs/kernels/product.js';
+import { transposedConvolutionKernels } from '../../../worker/engine/gpujs/kernels/transposed-convolution.js';
+import { BACKENDS, compare, floats, worst } from './kernels.js';
+
+/** Sums of up to some hundred terms of at most 1: float32 rounds each to 6e-8 of a partial sum. */
+const TOLERANCE = 5e-6;
+
+const transpose = fc.nat({ max: 1 });
+const length = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 20, 33);
+const batches = fc.constantFrom<readonly [readonly number[], readonly number[]]>(
+  [[], []],
+  [[3], [3]],
+  [[3], []],
+  [[], [2]],
+  [
+    [2, 3],
+    [2, 3],
+  ],
+  [
+    [2, 1],
+    [2, 3],
+  ],
+  [
+    [2, 3],
+    [1, 3],
+  ],
+  [
+    [2, 3],
+    [2, 1],
+  ],
+  [[3], [2, 1]],
+  [
+    [2, 1, 2],
+    [1, 3, 1],
+  ],
+);
+
+const axis = fc.record({
+  length: fc.integer({ min: 1, max: 9 }),
+  kernel: fc.integer({ min: 1, max: 4 }),
+  stride: fc.integer({ min: 1, max: 3 }),
+  dilation: fc.integer({ min: 1, max: 2 }),
+  begin: fc.nat({ max: 2 }),
+  end: fc.nat({ max: 2 }),
+  extra: fc.nat({ max: 2 }),
+});
+type Axis = typeof axis extends fc.Arbitrary<infer T> ? T : never;
+const convolution = fc.record({
+  axes: fc.integer({ min: 1, max: 3 }).chain((rank) => fc.array(axis, { minLength: rank, maxLength: rank })),
+  samples: fc.constantFrom(1, 2, 3),
+  groups: fc.constantFrom(1, 1, 2, 3),
+  depth: fc.constantFrom(1, 2, 3, 5),
+  width: fc.constantFrom(1, 2, 4),
+  bias: fc.boolean(),
+  autoPad: fc.constantFrom('NOTSET', 'NOTSET', 'SAME_UPPER', 'SAME_LOWER', 'VALID'),
+});
+
+function windowOf(axes: readonly Axis[], autoPad: string): Attributes {
+  const of = (pick: (axis: Axis) => number) => attribute.ints(axes.map(pick));
+  const pads = [...axes.map(({ begin }) => begin), ...axes.map(({ end }) => end)];
+  return {
+    kernel_shape: of(({ kernel }) => kernel),
+    strides: of(({ stride }) => stride),
+    dilations: of(({ dilation }) => dilation),
+    ...(autoPad === 'NOTSET' ? { pads: attribute.ints(pads) } : { auto_pad: attribute.string(autoPad) }),
+  };
+}
+
+/** Whether a window fits its padded input everywhere. */
+function fits(axes: readonly Axis[], autoPad: string): boolean {
+  return axes.every(({ length, kernel, dilation, begin, end }) => {
+    const span = (kernel - 1) * dilation + 1;
+    return autoPad.startsWith('SAME') || span <= length + (autoPad === 'VALID' ? 0 : begin + end);
+  });
+}
+
+for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
+  const gpu = new GPU({ mode });
+  t.teardown(() => gpu.destroy());
+
+  t.test(`${backend}: MatMul`, (t) => {
+    fc.assert(
+      fc.property(batches, length, length, length, ([left, right], m, k, n) => {
+        const inputs = [floats([...left, m, k], 1), floats([...right, k, n], 2)];
+        const { outputs } = compare(gpu, productKernelRules, { operator: 'MatMul', inputs }, backend);
+        return worst(outputs[0]!) < TOLERANCE;
+      }),
+      { numRuns: 150 },
+    );
+    t.end();
+  });
+
+  t.test(`${backend}: Gemm`, (t) => {
+    const shapes = fc.record({
+      m: length,
+      k: length,
+      n: length,
+      transA: transpose,
+      transB: transpose,
+      alpha: fc.constantFrom(1, 0.5),
+      beta: fc.constantFrom(0, 1, -2),
+      addend: fc.constantFrom('none', 'one', 'row', 'column', 'flat', 'matrix'),
+    });
+    fc.assert(
+      fc.property(shapes, ({ m, k, n, transA, transB, alpha, beta, addend }) => {
+        const shape = { none: [], one: [1, 1], row: [1, n], column: [m, 1], flat: [n], matrix: [m, n] }[
+          addend
+        ];
+        const inputs = [floats(transA ? [k, m] : [m, k], 1), floats(transB ? [n, k] : [k, n], 2)];
+        const attributes = {
+          transA: attribute.int(transA),
+          transB: attribute.int(transB),
+          alpha: attribute.float(alpha),
+          beta: attribute.float(beta),
+        };
+        if (addend !== 'none') inputs.push(floats(shape, 3));
+        const { outputs } = compare(
+          gpu,
+          productKernelRules,
+          { operator: 'Gemm', inputs, attributes },
+          backend,
+        );
+        return worst(outputs[0]!) < TOLERANCE;
+      }),
+      { numRuns: 150 },
+    );
+    t.end();
+  });
+
+  t.test(`${backend}: large products take other forms`, (t) => {
+    for (const [m, k, n] of [
+      [9, 300, 301],
+      [8, 260, 260],
+      [3, 20000, 4],
+      [2, 100001, 3],
+      [5, 4096, 1],
+    ] as const) {
+      const inputs = [floats([m, k], 4), floats([k, n], 5)];
+      const { kernels, outputs } = compare(gpu, productKernelRules, { operator: 'MatMul', inputs }, backend);
+      // a sum of k terms of size 1/3 is of size sqrt(k) / 3: the error beside that
+      const error = worst(outputs[0]!) / Math.sqrt(k);
+      t.ok(error < 1e-6, `${m} x ${k} x ${n} in ${kernels.length} launches: ${error}`);
+    }
+    t.end();
+  });
+
+  t.test(`${backend}: Conv`, (t) => {
+    fc.assert(
+      fc.property(convolution, ({ axes, samples, groups, depth, width, bias, autoPad }) => {
+        fc.pre(fits(axes, autoPad));
+        const inputs = [
+          floats([samples, groups * depth, ...axes.map(({ length }) => length)], 6),
+          floats([groups * width, depth, ...axes.map(({ kernel }) => kernel)], 7),
+        ];
+        if (bias) inputs.push(floats([groups * width], 8));
+        const attributes = { ...windowOf(axes, autoPad), group: attribute.int(groups) };
+        const { outputs } = compare(
+          gpu,
+          convolutionKernels,
+          { operator: 'Conv', inputs, attributes },
+          backend,
+        );
+        return worst(outputs[0]!) < TOLERANCE;
+      }),
+      { numRuns: 150 },
+    );
+    t.end();
+  });
+
+  t.test(`${backend}: ConvTranspose`, (t) => {
+    fc.assert(
+      fc.property(convolution, ({ axes, samples, groups, depth, width, bias, autoPad }) => {
+        const extra = axes.map(({ extra, stride, dilation }) =>
+          Math.min(extra, Math.max(stride, dilation) - 1),
+        );
+        const lengths = axes.map(
+          ({ length, kernel, stride, dilation, begin, end }, i) =>
+            (length - 1) * stride + extra[i]! + (kernel - 1) * dilation + 1 - begin - end,
+        );
+        fc.pre(autoPad !== 'NOTSET' || lengths.every((length) => length > 0));
+        const inputs = [
+          floats([samples, groups * depth, ...axes.map(({ length }) => length)], 6),
+          floats([groups * depth, width, ...axes.map(({ kernel }) => kernel)], 7),
+        ];
+        if (bias) inputs.push(floats([groups * width], 8));
+        const attributes = {
+          ...windowOf(axes, autoPad),
+          group: attribute.int(groups),
+          output_padding: attribute.ints(extra),
+        };
+        const example = { operator: 'ConvTranspose', inputs, attributes };
+        const { outputs } = compare(gpu, transposedConvolutionKernels, example, backend);
+        return worst(outputs[0]!) < TOLERANCE;
+      }),
+      { numRuns: 150 },
+    );
+    t.end();
+  });
+
+  t.test(`${backend}: a convolution of many channels`, (t) => {
+    const inputs = [floats([1, 70, 6, 8], 1), floats([3, 70, 3, 3], 2)];
+    const attributes = { kernel_shape: attribute.ints([3, 3]), pads: attribute.ints([1, 1, 1, 1]) };
+    const { outputs } = compare(gpu, convolutionKernels, { operator: 'Conv', inputs, attributes }, backend);
+    t.ok(worst(outputs[0]!) < TOLERANCE);
+    t.end();
+  });
+}
