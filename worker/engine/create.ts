@@ -9,7 +9,11 @@ export async function createEngine(name: EngineName, options: EngineOptions = {}
   switch (name) {
     case 'onnxruntime': {
       const { OnnxRuntimeEngine } = await import('./onnxruntime/engine.js');
-      return new OnnxRuntimeEngine(options);
+      return OnnxRuntimeEngine.create(options);
+    }
+    case 'gpujs': {
+      const { GpuJsEngine } = await import('./gpujs/index.js');
+      return GpuJsEngine.open(options);
     }
     case 'reference': {
       const { ReferenceEngine } = await import('./reference.js');
@@ -26,7 +30,7 @@ export function engineNamed(name: string): EngineName {
   const found = engineNames.find((known) => known === name);
   if (found !== undefined) return found;
   throw new EngineUnavailableError(
-    `there is no engine "${name}" in this version; there are onnxruntime (on cpu: the fast one) and ` +
+    `there is no engine "${name}" in this version; there are onnxruntime (the fast one), gpujs (on any platform) and ` +
       'reference (on cpu: float64 in plain TypeScript, slow, to check others by)',
     { ids: { engine: name } },
   );

@@ -22,8 +22,23 @@ export interface Engine {
    * @throws CompileError naming the node where the engine says which
    */
   compile(graph: TypedGraph): Promise<Program>;
+  /** Where values stay on the device between runs; absent where programs compute in the host's memory. */
+  readonly memory?: DeviceMemory | undefined;
   /** Disposes all programs. Idempotent. */
   dispose(): Promise<void>;
+}
+
+/**
+ * What an engine is told of the host's buffers, so that values need not travel at every run. A buffer is known by its
+ * identity: one that was transferred is another one.
+ */
+export interface DeviceMemory {
+  /** The buffer's contents stay as they are until `drop`: the device may have copies of them. */
+  keep(buffer: ArrayBuffer): void;
+  /** Only programs of this engine read and write the buffer until `drop`: what they write may stay on the device alone. */
+  own(buffer: ArrayBuffer): void;
+  /** Forgets the buffer and frees what stands for it. Unknown buffers are fine. */
+  drop(buffer: ArrayBuffer): void;
 }
 
 export interface Program {
@@ -54,7 +69,7 @@ export interface Fallback {
 }
 
 /** The engines of this version. */
-export const engineNames = ['onnxruntime', 'reference'] as const;
+export const engineNames = ['onnxruntime', 'gpujs', 'reference'] as const;
 export type EngineName = (typeof engineNames)[number];
 
 export interface EngineOptions {

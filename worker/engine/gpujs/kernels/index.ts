@@ -1,20 +1,44 @@
 import type { Node } from '../../../../graph/index.js';
+import type { CellRule, CellRules } from '../cell.js';
 import type { KernelRule, KernelRules } from '../kernel.js';
-import { elementwiseKernels } from './elementwise.js';
-import { indexingKernels } from './indexing.js';
-import { movementKernels } from './movement.js';
+import { elementwiseCells } from './elementwise.js';
+import { indexingCells } from './indexing.js';
+import { movementCells } from './movement.js';
 import { reductionKernels } from './reduction.js';
+import { scatterKernels } from './scatter.js';
 
-/** Every operator that this engine has kernels for. */
-export const kernelRules: KernelRules = {
-  ...elementwiseKernels,
-  ...movementKernels,
-  ...reductionKernels,
-  ...indexingKernels,
+export { indexedLengths } from './indexing.js';
+export { keepsElements } from './elementwise.js';
+
+/** Operators whose outputs are computed cell by cell, and joined with their like (fuse.ts). */
+const cellRules: CellRules = {
+  ...elementwiseCells,
+  ...movementCells,
+  ...indexingCells,
 };
 
-/** The rule for `node`'s operator, where there is one. */
+/** Operators that need launches of their own. */
+const kernelRules: KernelRules = {
+  ...reductionKernels,
+  ...scatterKernels,
+};
+
+function nameOf({ operator, domain }: Pick<Node, 'operator' | 'domain'>): string {
+  return domain === '' ? operator : `${domain}:${operator}`;
+}
+
 export function kernelRuleOf(node: Node): KernelRule | undefined {
-  const name = node.domain === '' ? node.operator : `${node.domain}:${node.operator}`;
+  const name = nameOf(node);
   return Object.hasOwn(kernelRules, name) ? kernelRules[name] : undefined;
 }
+
+export function cellRuleOf(node: Node): CellRule | undefined {
+  const name = nameOf(node);
+  return Object.hasOwn(cellRules, name) ? cellRules[name] : undefined;
+}
+
+/** Every operator that has a rule, by name. */
+export const operatorsWithKernels: readonly string[] = [
+  ...Object.keys(cellRules),
+  ...Object.keys(kernelRules),
+].sort();

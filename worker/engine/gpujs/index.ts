@@ -1,0 +1,1 @@
+export { GpuJsEngine } from './engine.js';
