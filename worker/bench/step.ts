@@ -12,7 +12,7 @@ import {
 } from '../../graph/index.js';
 import type { OptimizerConfig } from '../../protocol/index.js';
 import { stepFlopsOf } from '../../scheduler/index.js';
-import { largestWithin, productGraph, type Engine, type Program } from '../engine/index.js';
+import { largestWithin, productGraph, type Engine, type Fallback, type Program } from '../engine/index.js';
 import { LocalTrainer } from '../gradcheck/index.js';
 import { BenchError } from './errors.js';
 import { randomValues, type InputSpec } from './input.js';
@@ -36,6 +36,8 @@ export interface StepBenchOptions {
 export interface StepBenchResult {
   readonly engine: string;
   readonly device: string;
+  /** Nodes of the training graph that did not run on the device but on the host's CPU. */
+  readonly fallbacks: readonly Fallback[];
   readonly loss: LossKind;
   readonly batch: number;
   /** How many trainable numbers. */
@@ -126,6 +128,7 @@ export async function benchmarkStep(engine: Engine, options: StepBenchOptions): 
     ...summary(times, product.size, { parameters, tokens, batch, flops: stepFlopsOf(evaluation.graph) }),
     engine: engine.name,
     device: engine.device,
+    fallbacks: trainer.fallbacks,
     loss,
   };
 }
@@ -134,7 +137,7 @@ function summary(
   times: Readonly<Record<'forward' | 'both' | 'optimizer' | 'product', readonly Seconds[]>>,
   productSize: number,
   { flops, ...counts }: Pick<StepBenchResult, 'parameters' | 'tokens' | 'batch'> & { readonly flops: Flops },
-): Omit<StepBenchResult, 'engine' | 'device' | 'loss'> {
+): Omit<StepBenchResult, 'engine' | 'device' | 'fallbacks' | 'loss'> {
   const spread = {
     forward: timingOf(times.forward),
     forwardAndBackward: timingOf(times.both),

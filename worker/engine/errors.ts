@@ -21,6 +21,13 @@ export class RunError extends PeerError {
   }
 }
 
+/** A graph has no room on its device, found out before anything was allocated. */
+export class DeviceMemoryError extends UserError {
+  constructor(message: string, details?: ErrorDetails) {
+    super('device_memory', message, details);
+  }
+}
+
 /** The compute thread ended before it answered. */
 export class ComputeThreadError extends PeerError {
   constructor(message: string, details?: ErrorDetails) {

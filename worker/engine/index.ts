@@ -1,5 +1,12 @@
 export { createEngine, engineNamed } from './create.js';
-export { BufferError, CompileError, ComputeThreadError, EngineUnavailableError, RunError } from './errors.js';
+export {
+  BufferError,
+  CompileError,
+  ComputeThreadError,
+  DeviceMemoryError,
+  EngineUnavailableError,
+  RunError,
+} from './errors.js';
 export { largestWithin, measureRates, productGraph } from './rates/index.js';
 export {
   checkBuffers,
@@ -8,11 +15,13 @@ export {
   outputSpecs,
   type Engine,
   type EngineName,
+  type DeviceMemory,
   type EngineOptions,
   type Fallback,
   type Program,
   type ValueSpec,
 } from './port.js';
+export { operatorsOf, unsupportedNodes } from './support.js';
 export { ComputeThread, type OnReleased, type Sequence } from './thread/compute-thread.js';
 export type {
   CompiledProgram,

@@ -6,7 +6,7 @@ import {
   type TrainingGraph,
   type UnsupportedOperator,
 } from '../../graph/index.js';
-import type { Engine } from '../engine/index.js';
+import type { Engine, Fallback } from '../engine/index.js';
 import type { GradcheckCase } from './case.js';
 import { LocalTrainer } from './trainer.js';
 
@@ -42,6 +42,8 @@ export interface GradcheckResult {
   /** Parameters of the case that the model file does not have under their names: not compared. */
   readonly skipped: readonly string[];
   readonly rtol: number;
+  /** Nodes of the training graph that did not run on the device but on the host's CPU. */
+  readonly fallbacks: readonly Fallback[];
   readonly engine: string;
   readonly device: string;
 }
@@ -69,6 +71,7 @@ export async function gradcheck(
       gradients: {},
       zeroGradients: [],
       trajectoryError: null,
+      fallbacks: [],
     };
     return { ...base, ...nothing, pass: false, unsupported: error.operators };
   }
@@ -118,7 +121,14 @@ async function measure(found: GradcheckCase, training: TrainingGraph, engine: En
       ...statistics.map((name) => [trainer.statistics.of(name), wanted(`after.${name}`)] as const),
     ];
     const trajectoryError = Math.max(distance([[losses, lossAtStep]]), distance(after));
-    return { outputError, lossError, gradients, zeroGradients, trajectoryError };
+    return {
+      outputError,
+      lossError,
+      gradients,
+      zeroGradients,
+      trajectoryError,
+      fallbacks: trainer.fallbacks,
+    };
   } finally {
     await trainer.dispose();
   }

@@ -10,7 +10,7 @@ import {
   type TrainingGraph,
 } from '../../graph/index.js';
 import type { OptimizerConfig } from '../../protocol/index.js';
-import type { Engine, Program } from '../engine/index.js';
+import type { Engine, Fallback, Program } from '../engine/index.js';
 import { Optimizer, ruleOf, stateNames, type Shard } from '../optimizer/index.js';
 import { fold, foldsOf, RunningStatistics, type Fold } from '../statistics/index.js';
 
@@ -60,6 +60,11 @@ export class LocalTrainer {
     const program = await engine.compile(training.graph);
     const optimizer = new Optimizer(rule, memory.memory);
     return new LocalTrainer(training, program, optimizer, config.lr, memory, statistics);
+  }
+
+  /** Nodes that do not run on the engine's device. */
+  get fallbacks(): readonly Fallback[] {
+    return this.program.fallbacks;
   }
 
   /** Views of the parameters: they change with each update. */

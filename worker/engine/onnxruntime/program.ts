@@ -1,8 +1,8 @@
-import { MessageChannel } from 'node:worker_threads';
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import type { TensorData, TypedGraph } from '../../../graph/index.js';
 import { BufferError } from '../errors.js';
 import { checkBuffers, type Fallback, type Program, type ValueSpec } from '../port.js';
+import { freeCopies } from './edge.js';
 import { runError } from './faults.js';
 
 /** A session on the CPU: values are read and written where the caller has them. */
@@ -42,22 +42,6 @@ export class OnnxRuntimeProgram implements Program {
     this.onDispose();
     await this.session.release();
   }
-}
-
-const { port1: nowhere, port2: closed } = new MessageChannel();
-closed.close();
-
-/**
- * Frees what the binding returns beside the outputs that it has filled: copies of them. Left to the garbage collector they
- * would take as much again for some steps, in pages that are new each time (docs/decisions/14). What is sent to a port
- * that is closed is freed at once.
- */
-function freeCopies(results: readonly Tensor[], outputs: readonly TensorData[]): void {
-  const own = new Set<unknown>(outputs.map(({ buffer }) => buffer));
-  const copies = results.flatMap(({ data }) =>
-    ArrayBuffer.isView(data) && !own.has(data.buffer) ? [data.buffer as ArrayBuffer] : [],
-  );
-  nowhere.postMessage(null, [...new Set(copies)]);
 }
 
 /** The binding's own handle of the caller's memory; nothing is copied. */

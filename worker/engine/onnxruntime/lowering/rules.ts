@@ -1,0 +1,105 @@
+import { attribute, intAttribute, normalizeAxis, type Node, type Tensor } from '../../../../graph/index.js';
+import type { Formula } from '../../../../graph/formula/index.js';
+import type { RewriteRule } from '../../../../graph/passes/index.js';
+
+/** x - max - log(sum(exp(x - max))). */
+const logSoftmax: RewriteRule = ({ node, f }) => {
+  const x = node.inputs[0]!;
+  const axes = [normalizeAxis(intAttribute(node, 'axis', -1), f.rankOf(x))];
+  const shifted = f.sub(x, f.reduce('ReduceMax', x, axes));
+  return [f.sub(shifted, f.log(f.sum(f.exp(shifted), axes)))];
+};
+
+/** Each index compared with all classes: a selection. */
+const oneHot: RewriteRule = ({ node, type, f }) => {
+  const [indices, depthOperand, values] = node.inputs as [string, string, string];
+  const depth = f.numberOf(depthOperand);
+  if (depth === undefined) return undefined;
+  const { dtype } = f.typeOf(indices);
+  const axis = normalizeAxis(intAttribute(node, 'axis', -1), type.shape.length);
+  // a negative index counts from the end
+  const wrapped = f.where(f.less(indices, 0), f.add(indices, depth), indices);
+  const alone = f.shapeOf(indices).toSpliced(axis, 0, 1);
+  const classes = type.shape.map((_, at) => (at === axis ? depth : 1));
+  const each = Array.from({ length: depth }, (_, i) => i);
+  const hit = f.equal(f.reshape(wrapped, alone), f.constant(dtype, classes, each));
+  const value = (at: number) => f.reshape(f.slice(values, [{ axis: 0, start: at, end: at + 1 }]), []);
+  return [f.where(hit, value(1), value(0))];
+};
+
+const sum = (f: Formula, parts: readonly string[]) => parts.reduce((total, part) => f.add(total, part));
+
+/** Ranges within the axis: WebGPU reads them in 32 bits and takes a start before the first element for another. */
+const plainSlice: RewriteRule = ({ node, type, f }) => {
+  const [x, ...ranges] = node.inputs as [string, ...string[]];
+  const [starts, ends, axes, steps] = ranges.map((name) => (name === '' ? undefined : valuesOf(f, name)));
+  if (!starts || !ends) return undefined;
+  const shape = f.shapeOf(x);
+  const cuts = starts.map((_, i) => {
+    const axis = normalizeAxis(axes?.[i] ?? i, shape.length);
+    const length = shape[axis]!;
+    const step = steps?.[i] ?? 1;
+    const within = (bound: number, least: number, most: number): number =>
+      Math.max(least, Math.min(most, bound < 0 ? bound + length : bound));
+    const [start, end] = [starts[i]!, ends[i]!];
+    return step > 0
+      ? { axis, step, start: within(start, 0, length), end: within(end, 0, length) }
+      : { axis, step, start: within(start, 0, length - 1), end: within(end, -1, length - 1) };
+  });
+  if (type.dtype !== 'int32') {
+    const plain = cuts.every(({ start, end }, i) => start === starts[i] && end === ends[i]);
+    return plain ? undefined : [f.slice(x, cuts)];
+  }
+  // there is no Slice of integers
+  return [
+    cuts.reduce((value, { axis, start, step }) => {
+      const rows = Array.from({ length: type.shape[axis]! }, (_, i) => start + i * step); // the type says how many
+      return f.one('Gather', [value, f.int64s(rows)], { axis: attribute.int(axis) });
+    }, x),
+  ];
+};
+
+function valuesOf(f: Formula, name: string): number[] | undefined {
+  const tensor: Tensor | undefined = f.builder.constantOf(name);
+  return tensor && Array.from<number | bigint, number>(tensor.data, Number);
+}
+
+/** The order in which indices are counted means nothing where they are not asked for. */
+const plainMaxPool: RewriteRule = ({ node, f }) => {
+  if (intAttribute(node, 'storage_order', 0) === 0 || node.outputs[1]) return undefined;
+  const attributes = { ...node.attributes, storage_order: attribute.int(0) };
+  return [f.builder.add(node.operator, node.inputs, attributes, { name: node.name })[0]!];
+};
+
+/** What the WebGPU provider lacks, or does differently from the standard, in what it has and does well. */
+const WEBGPU: Readonly<Record<string, RewriteRule>> = {
+  LogSoftmax: logSoftmax,
+  MaxPool: plainMaxPool,
+  Mean: ({ node, f }) => [f.div(sum(f, node.inputs), node.inputs.length)],
+  OneHot: oneHot,
+  Or: ({ node: { inputs }, f }) => [f.not(f.and(f.not(inputs[0]!), f.not(inputs[1]!)))],
+  Sign: ({ node: { inputs }, type: { dtype }, f }) => {
+    const x = inputs[0]!;
+    return [f.sub(f.cast(f.greater(x, 0), dtype), f.cast(f.less(x, 0), dtype))];
+  },
+  Slice: plainSlice,
+  Softsign: ({ node: { inputs }, f }) => [f.div(inputs[0]!, f.add(f.abs(inputs[0]!), 1))],
+  Sum: ({ node, f }) => [sum(f, node.inputs)],
+  Xor: ({ node: { inputs }, f }) => {
+    const [a, b] = inputs as [string, string];
+    return [f.not(f.equal(f.cast(a, 'int32'), f.cast(b, 'int32')))];
+  },
+};
+
+/** Operators that are written out, whatever the provider has. */
+export const writtenOut: readonly string[] = Object.keys(WEBGPU);
+
+/** Whether a rule may write the node out. */
+export const hasRule = (node: Node): boolean => node.domain === '' && Object.hasOwn(WEBGPU, node.operator);
+
+/** Writes nodes in operators that the WebGPU provider has. */
+export const writeOut: RewriteRule = (site) => {
+  const { node, f } = site;
+  if (!hasRule(node)) return undefined;
+  return f.builder.within(node.name, () => WEBGPU[node.operator]!(site));
+};
