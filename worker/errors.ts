@@ -12,6 +12,37 @@ export class DeviceSpecError extends UserError {
   }
 }
 
+/** A device was tried and does not work, or not right: the driver's fault or the host's. */
+export class DeviceProbeError extends PeerError {
+  constructor(message: string, details?: ErrorDetails) {
+    super('device_unusable', message, details);
+  }
+}
+
+/** Another worker of this host has the GPU. */
+export class DeviceTakenError extends UserError {
+  constructor(device: string, holder: string) {
+    super(
+      'device_taken',
+      `${device} is taken: ${holder} has that GPU; end that worker, or name another device`,
+      { ids: { device } },
+    );
+  }
+}
+
+/** None of the devices that a worker was started with works. */
+export class NoDeviceError extends UserError {
+  constructor(reasons: readonly string[]) {
+    super(
+      'no_device',
+      `no device is left: ${reasons.join('; ')}; "dtrain devices" lists those that work here`,
+      {
+        ids: { reasons },
+      },
+    );
+  }
+}
+
 /** The coordinator refused this daemon, or cannot be reached. */
 export class CoordinatorError extends PeerError {}
 

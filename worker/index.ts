@@ -9,10 +9,9 @@ export type { WorkerDaemon, WorkerOptions };
 export {
   hostResources,
   parseDeviceSpec,
-  probeDevices,
   resolveDevices,
   type DeviceSpec,
   type HostResources,
-  type ProbedDevice,
   type ResolvedDevice,
 } from './device/index.js';
+export { listDevices, type HostDevice, type HostDevices, type UnavailableDevice } from './listing/index.js';

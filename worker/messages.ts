@@ -67,6 +67,8 @@ export type RankMessage =
 export type FromExecutor =
   | RankMessage
   | { readonly kind: 'probed'; readonly rates: DeviceRates }
+  /** Instead of `probed`: the device does not work, or not right. */
+  | { readonly kind: 'unusable'; readonly error: ErrorReport }
   | { readonly kind: 'beat'; readonly run: RunId | null; readonly step: number; readonly phase: Phase }
   | { readonly kind: 'fetch'; readonly sha256: string }
   | {

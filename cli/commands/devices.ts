@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { formatBytes } from '../../base/index.js';
 import type { DevicePage, DeviceRecord, LinkRecord } from '../../protocol/index.js';
+import type { HostDevice, UnavailableDevice } from '../../worker/index.js';
 import { clientFor, namedCoordinator, type Session } from '../session.js';
 import { table } from '../terminal/table.js';
 import { examples, withCoordinator, withJson } from './options.js';
@@ -23,33 +24,53 @@ export function registerDevices(program: Command, session: Session): void {
         session.terminal.answer({ coordinator: client.url, ...page }, () => joined(page));
         return;
       }
-      const { probeDevices } = await import('../../worker/index.js');
-      const devices = (await probeDevices()).map(
-        ({ memoryBandwidthBytesPerSecond: memoryBandwidth, ...device }) => ({
-          ...device,
-          memoryBandwidth,
-        }),
-      );
-      session.terminal.note(`no coordinator at ${client.url}: these are the devices of this host`);
-      session.terminal.answer({ coordinator: null, devices }, () =>
-        table(
-          ['DEVICE', 'ENGINE', 'THREADS', 'MEMORY', ...RATES],
-          devices.map((device) => [
-            device.id,
-            device.engine,
-            String(device.threads),
-            formatBytes(device.memoryBytes),
-            ...ratesOf(device),
-          ]),
-        ),
-      );
+      const { listDevices } = await import('../../worker/index.js');
+      session.terminal.note(`no coordinator at ${client.url}: looking for the devices of this host`);
+      const trying = (what: string) =>
+        session.terminal.note(session.terminal.noteColors.dim(`trying ${what}`));
+      const { devices, unavailable } = await listDevices(trying, session.interrupt);
+      const answer = {
+        coordinator: null,
+        devices: devices.map((device) => ({
+          ...withBandwidth(device),
+          engines: device.engines.map(withBandwidth),
+        })),
+        unavailable,
+      };
+      session.terminal.answer(answer, () => ofThisHost(devices, unavailable));
     });
+}
+
+/** Under the names that every listing uses. */
+function withBandwidth<T extends { readonly memoryBandwidthBytesPerSecond: number }>({
+  memoryBandwidthBytesPerSecond: memoryBandwidth,
+  ...device
+}: T) {
+  return { ...device, memoryBandwidth };
+}
+
+function ofThisHost(devices: readonly HostDevice[], unavailable: readonly UnavailableDevice[]): string {
+  const rows = devices.flatMap((device) =>
+    device.engines.map(({ engine, ...rates }, i) => [
+      i === 0 ? device.id : '',
+      engine,
+      String(device.threads),
+      `${formatBytes(device.memoryBytes)}${device.ownMemory ? ' own' : ''}`,
+      ...ratesOf(withBandwidth(rates)),
+      i === 0 ? device.description : '',
+    ]),
+  );
+  const all = table(['DEVICE', 'ENGINE', 'THREADS', 'MEMORY', ...RATES, 'WHAT IT IS'], rows);
+  const lines = unavailable.map(({ id, engine, reason, advice }) => {
+    return `  ${id}${engine === undefined ? '' : ` with ${engine}`}: ${reason}; ${advice}`;
+  });
+  return lines.length === 0 ? all : [all, '', 'tried, and not to be had:', ...lines].join('\n');
 }
 
 function joined({ devices, links }: DevicePage): string {
   if (devices.length === 0) return 'no device has joined; start one with: dtrain worker';
   const all = table(
-    ['DEVICE', 'STATE', 'ENGINE', 'THREADS', 'BUDGET', ...RATES, 'SPEED', 'JOB'],
+    ['DEVICE', 'STATE', 'ENGINE', 'THREADS', 'BUDGET', ...RATES, 'SPEED', 'JOB', 'WHAT IT IS'],
     devices.map((device) => [
       device.id,
       device.state,
@@ -59,6 +80,7 @@ function joined({ devices, links }: DevicePage): string {
       ...ratesOf(device),
       device.speed === 1 ? 'full' : `${Math.round(100 * device.speed)} %`,
       device.job ?? '-',
+      device.description ?? '',
     ]),
   );
   return links.length === 0 ? all : `${all}\n\n${linkTable(links)}`;

@@ -16,8 +16,15 @@ import {
   type Hello,
   type ToWorker,
 } from '../../protocol/index.js';
-import { hostResources, resolveDevices, type DeviceSpec } from '../device/index.js';
-import { CoordinatorError, StoppedError } from '../errors.js';
+import {
+  DeviceLock,
+  discover,
+  hostResources,
+  resolveDevices,
+  type DeviceSpec,
+  type ResolvedDevice,
+} from '../device/index.js';
+import { CoordinatorError, ExecutorError, NoDeviceError, StoppedError } from '../errors.js';
 import type { FromExecutor, Phase, RunId } from '../messages.js';
 import { ArtifactCache } from './artifact-cache.js';
 import { Membership } from './membership.js';
@@ -62,14 +69,19 @@ export class WorkerDaemon {
   readonly done: Promise<void>;
   private finish!: (error?: Error) => void;
   private closing: Promise<void> | undefined;
-  private readonly posts: ReadonlyMap<string, Post>;
+  private readonly posts: Map<string, Post>;
+  private readonly locks = new Map<string, DeviceLock>();
+  /** Devices that were asked for and do not work, with the reason. */
+  readonly skipped: { readonly device: string; readonly reason: string }[] = [];
   private readonly membership: Membership;
   private readonly cache: ArtifactCache;
   private readonly scratch: Scratch;
 
-  private constructor(private readonly options: WorkerOptions) {
-    const { name, coordinator, cacheDir, listenHost, logger, clock = systemClock } = options;
-    const devices = resolveDevices(name, options.devices, hostResources());
+  private constructor(
+    private readonly options: WorkerOptions,
+    devices: readonly ResolvedDevice[],
+  ) {
+    const { coordinator, cacheDir, listenHost, logger, clock = systemClock } = options;
     this.scratch = new Scratch();
     this.cache = new ArtifactCache(join(cacheDir, 'artifacts'));
     this.done = new Promise((resolve, reject) => {
@@ -103,18 +115,21 @@ export class WorkerDaemon {
   }
 
   /**
-   * Starts the executors, measures the devices and joins.
-   * @throws DeviceSpecError, ExecutorError, CoordinatorError, StoppedError; nothing is left running then
+   * Looks for the devices, starts the executors, tries and measures the devices, and joins with those that work.
+   * @throws DeviceSpecError, DeviceTakenError, NoDeviceError where none works, CoordinatorError, StoppedError; nothing is
+   *   left running then
    */
   static async start(options: WorkerOptions): Promise<WorkerDaemon> {
-    const daemon = new WorkerDaemon(options);
-    const { signal } = options;
+    const { signal, name, devices: specs } = options;
+    const inventory = await discover(new Set(specs.map(({ kind }) => kind)));
+    const daemon = new WorkerDaemon(options, resolveDevices(name, specs, hostResources(), inventory));
     const abort = () => void daemon.close();
     signal?.addEventListener('abort', abort, { once: true });
     try {
       if (signal?.aborted) throw new StoppedError('the worker is closing');
       // one after the other: devices that share cores would measure each other
-      for (const { supervisor } of daemon.posts.values()) await supervisor.start();
+      for (const { supervisor } of [...daemon.posts.values()]) await daemon.tryDevice(supervisor);
+      if (daemon.posts.size === 0) throw new NoDeviceError(daemon.skipped.map(({ reason }) => reason));
       await daemon.membership.join(FIRST_JOIN_SECONDS);
     } catch (error) {
       await daemon.close();
@@ -123,6 +138,23 @@ export class WorkerDaemon {
       signal?.removeEventListener('abort', abort);
     }
     return daemon;
+  }
+
+  /** Starts a device's executor; one that does not work is left out, and that is said. */
+  private async tryDevice(supervisor: Supervisor): Promise<void> {
+    const { id, exclusive } = supervisor.device;
+    if (exclusive !== undefined) {
+      this.locks.set(id, DeviceLock.take(exclusive, id, `worker "${this.options.name}"`));
+    }
+    try {
+      await supervisor.start();
+    } catch (error) {
+      if (!(error instanceof ExecutorError)) throw error;
+      this.options.logger.error({ device: id, code: error.code }, `${error.message}; it does not join`);
+      this.skipped.push({ device: id, reason: error.message });
+      this.posts.delete(id);
+      this.locks.get(id)?.release();
+    }
   }
 
   /** The devices with their measured speed. */
@@ -144,6 +176,7 @@ export class WorkerDaemon {
       ...supervisors.map((supervisor) => supervisor.close(CLOSE_GRACE_SECONDS)),
     ]);
     this.scratch.remove();
+    for (const lock of this.locks.values()) lock.release();
     this.finish();
   }
 
@@ -243,6 +276,7 @@ export class WorkerDaemon {
     const post = this.posts.get(device)!;
     switch (message.kind) {
       case 'probed':
+      case 'unusable':
       case 'giving-up':
         return;
       case 'beat':

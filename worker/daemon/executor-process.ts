@@ -2,8 +2,8 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { fromReport, type Clock, type DtrainError, type Logger, type Seconds } from '../../base/index.js';
 import { decodeRunPlan } from '../../protocol/index.js';
-import type { DeviceRates } from '../../scheduler/index.js';
-import type { ResolvedDevice } from '../device/index.js';
+import { hasOwnMemory, type DeviceRates } from '../../scheduler/index.js';
+import { LastWords, type ResolvedDevice } from '../device/index.js';
 import { ExecutorError, OverBudgetError, StoppedError } from '../errors.js';
 import { judge, residentBytes } from '../memory/index.js';
 import {
@@ -16,6 +16,8 @@ import {
 
 const ENTRY = fileURLToPath(new URL('../executor/main.js', import.meta.url));
 const START_SECONDS: Seconds = 30;
+/** Drivers are loaded, shaders compiled; a software driver takes its time. */
+const GPU_START_SECONDS: Seconds = 90;
 /**
  * How often the daemon looks. Silence is counted in its own looks rather than by the clock, so that a pause of
  * the daemon itself (a stopped or starved process) is not taken for the executor's.
@@ -55,17 +57,25 @@ export class ExecutorProcess {
   private launched: Extract<ToExecutor, { kind: 'launch' }> | undefined;
   private closing = false;
   private events: ExecutorEvents | undefined;
-  private measured: ((rates: DeviceRates) => void) | undefined;
+  private measured: ((rates: DeviceRates | Error) => void) | undefined;
+  private readonly words = new LastWords();
 
   private constructor(
     readonly device: ResolvedDevice,
     private readonly child: ChildProcess,
     private readonly clock: Clock,
+    quiet: boolean,
   ) {
     child.on('message', (message) => this.receive(message as FromExecutor));
+    child.stderr?.on('data', (chunk: Buffer) => {
+      this.words.add(chunk);
+      if (!quiet) process.stderr.write(chunk);
+    });
     this.exited = new Promise((resolve) => {
-      child.once('exit', (code, signal) => {
-        const what = `the executor process (pid ${child.pid ?? 0}) ${ending(code, signal)}`;
+      // not `exit`: what the process said last is read then
+      child.once('close', (code, signal) => {
+        const said = signal === 'SIGKILL' ? '' : this.words.toString();
+        const what = `the executor process (pid ${child.pid ?? 0}) ${ending(code, signal)}${said}`;
         this.lose(this.error('executor_died', what));
         resolve();
       });
@@ -79,6 +89,7 @@ export class ExecutorProcess {
   /**
    * Starts the process and waits until it has measured its device.
    * @returns the process and the measured rates
+   * @param quiet keeps what the process writes on stderr
    * @throws ExecutorError `executor_failed_to_start`, StoppedError when `signal` is aborted; the process is gone then
    */
   static async start(
@@ -86,6 +97,7 @@ export class ExecutorProcess {
     clock: Clock,
     logger: Logger,
     signal: AbortSignal,
+    quiet = false,
   ): Promise<{ executor: ExecutorProcess; rates: DeviceRates }> {
     const { device } = options;
     if (signal.aborted) throw new StoppedError('the worker is closing');
@@ -93,13 +105,13 @@ export class ExecutorProcess {
       serialization: 'advanced',
       // a budget counts what is garbage, too: an executor collects before it takes much
       execArgv: [...process.execArgv, '--expose-gc'],
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
       // a terminal's Ctrl-C reaches a whole process group: when this process ends, the daemon decides
       detached: true,
       // whatever the process leaves behind when it is killed (sockets, files) lies in its own folder
-      env: { ...process.env, TMPDIR: options.scratch },
+      env: { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', ...process.env, TMPDIR: options.scratch },
     });
-    const executor = new ExecutorProcess(device, child, clock);
+    const executor = new ExecutorProcess(device, child, clock, quiet);
     const rates = await executor.probed(signal);
     if (rates instanceof Error) {
       await executor.close(0);
@@ -148,8 +160,10 @@ export class ExecutorProcess {
         const abort = () => resolve(new StoppedError('the worker is closing'));
         signal.addEventListener('abort', abort, { once: true });
         undo.push(() => signal.removeEventListener('abort', abort));
-        const late = () => resolve(this.failedToStart(`no sign of it for ${START_SECONDS} s`));
-        undo.push(this.clock.after(START_SECONDS, late));
+        const seconds = hasOwnMemory(this.device.kind) ? GPU_START_SECONDS : START_SECONDS;
+        const late = () =>
+          resolve(this.failedToStart(`no sign of it for ${seconds} s${this.words.toString()}`));
+        undo.push(this.clock.after(seconds, late));
         void this.exited.then(() => resolve(this.failedToStart(whatOf(this.over))));
       });
     } finally {
@@ -157,18 +171,21 @@ export class ExecutorProcess {
     }
   }
 
-  private failedToStart(what: string): ExecutorError {
+  private failedToStart(what: string, cause: unknown = this.over): ExecutorError {
     return new ExecutorError(
       'executor_failed_to_start',
       this.device.id,
       `the executor did not start: ${what}`,
-      this.over,
+      cause,
     );
   }
 
   private receive(message: FromExecutor): void {
     this.silentTicks = 0;
     if (message.kind === 'probed') this.measured?.(message.rates);
+    if (message.kind === 'unusable') {
+      this.measured?.(this.failedToStart(message.error.message, fromReport(message.error)));
+    }
     if (message.kind === 'beat') this.phase = message.phase;
     if (message.kind === 'giving-up') {
       const what = `${message.reason}; its process (pid ${this.child.pid ?? 0}) was killed`;
@@ -195,7 +212,7 @@ export class ExecutorProcess {
   private watchMemory(): void {
     this.clock.after(MEMORY_SECONDS, () => {
       if (this.over || this.closing) return;
-      const { id: device, memoryBytes: budgetBytes } = this.device;
+      const { id: device, hostBytes: budgetBytes } = this.device;
       const measuredBytes = this.phase === 'idle' ? undefined : residentBytes(this.child.pid);
       if (measuredBytes === undefined || judge(measuredBytes, budgetBytes) !== 'exit') {
         this.watchMemory();

@@ -10,6 +10,7 @@ import {
 } from '../../base/index.js';
 import { DeviceSchema, type Device } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
+import { engineNamed, operatorsOf } from '../engine/index.js';
 import { StoppedError } from '../errors.js';
 import type { FromExecutor, ToExecutor } from '../messages.js';
 import { ExecutorProcess } from './executor-process.js';
@@ -83,8 +84,13 @@ export class Supervisor {
     const { signal } = this.closing;
     const options = { device, listenHost, scratch: this.options.scratch() };
     const { executor, rates } = await ExecutorProcess.start(options, clock, logger, signal);
-    const { id, kind, engine, threads, memoryBytes, speed } = device;
-    this.measured = create(DeviceSchema, { id, kind, engine, threads, memoryBytes, speed, ...rates });
+    const { id, kind, engine, threads, memoryBytes, speed, description, ownMemory } = device;
+    const runnable = operatorsOf(engineNamed(engine), kind);
+    this.measured = create(DeviceSchema, {
+      ...{ id, kind, engine, threads, memoryBytes, speed, description, ownMemory, ...rates },
+      operators: runnable === 'all' ? [] : [...runnable],
+      maxBufferBytes: device.maxBufferBytes ?? 0,
+    });
     this.executor = executor;
     executor.listen({
       message: (message) => this.events.message(message),

@@ -14,6 +14,9 @@ import type { ExecutorOptions, FromExecutor, RankMessage, RunId, ToExecutor } fr
  */
 const LEAVE_SECONDS: Seconds = 8;
 
+/** A process that has measured its device, and no more, grows by so much when it has run something once. */
+const IDLE_GROWTH = 1.25;
+
 interface Fetch {
   readonly path: Promise<string>;
   readonly resolve: (path: string) => void;
@@ -36,6 +39,9 @@ export class Executor implements RankHost {
   /** Why the current run is being ended, if it took too much. */
   private overrun: OverBudgetError | undefined;
   private closing = false;
+
+  /** Of a process that holds nothing but its engine and its driver. */
+  private readonly idleBytes = Math.max(RUNTIME_BYTES, IDLE_GROWTH * residentBytes()!);
 
   readonly device: ExecutorOptions['device'];
   readonly listenHost: string;
@@ -98,7 +104,7 @@ export class Executor implements RankHost {
     if (!this.current) return;
     const { run } = this.current;
     const resident = residentBytes()!;
-    const verdict = judge(resident, this.device.memoryBytes);
+    const verdict = judge(resident, this.device.hostBytes);
     const wasOver = this.wasOver;
     this.wasOver = verdict !== 'fine';
     if (verdict === 'exit') {
@@ -117,7 +123,7 @@ export class Executor implements RankHost {
   }
 
   private overBudget(measuredBytes: Bytes, { predictedBytes, held }: RankRun): OverBudgetError {
-    const { id: device, memoryBytes: budgetBytes } = this.device;
+    const { id: device, hostBytes: budgetBytes } = this.device;
     return new OverBudgetError({ device, budgetBytes, measuredBytes, predictedBytes, held });
   }
 
@@ -127,7 +133,8 @@ export class Executor implements RankHost {
    */
   private async recovered(): Promise<boolean> {
     await collectGarbage();
-    return residentBytes()! <= RUNTIME_BYTES && judge(residentBytes()!, this.device.memoryBytes) === 'fine';
+    const resident = residentBytes()!;
+    return resident <= this.idleBytes && judge(resident, this.device.hostBytes) === 'fine';
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@
  * It never computes: that is the compute thread's, so that a long step never looks like a dead worker.
  */
 import { InvariantError, reportOf } from '../../base/index.js';
+import { checkTraining } from '../device/index.js';
 import { ComputeThread, engineNamed } from '../engine/index.js';
 import { Executor } from './executor.js';
 import { BEAT_MS, type ExecutorOptions, type FromExecutor, type ToExecutor } from '../messages.js';
@@ -25,12 +26,15 @@ async function main(): Promise<void> {
   const send = (message: FromExecutor) => {
     if (process.connected) process.send!(message, undefined, undefined, () => undefined); // see 'disconnect'
   };
-  const thread = await ComputeThread.start({
-    engine: engineNamed(device.engine),
-    threads: device.threads,
-    speed: device.speed,
-  });
-  const rates = await thread.measureRates(PROBE_SECONDS);
+  let thread: ComputeThread;
+  try {
+    thread = await startThread(device);
+    await checkTraining(thread);
+    send({ kind: 'probed', rates: await thread.measureRates(PROBE_SECONDS) });
+  } catch (error) {
+    send({ kind: 'unusable', error: reportOf(error) });
+    return; // the daemon ends this process
+  }
   const executor = new Executor(options, thread, send);
   process.on('message', (message) => {
     const received = message as ToExecutor;
@@ -41,7 +45,24 @@ async function main(): Promise<void> {
     }
   });
   setInterval(() => executor.beat(), BEAT_MS);
-  send({ kind: 'probed', rates });
+}
+
+function startThread({
+  kind,
+  index,
+  engine,
+  threads,
+  speed,
+  memoryBytes,
+  ownMemory,
+}: ExecutorOptions['device']) {
+  return ComputeThread.start({
+    engine: engineNamed(engine),
+    device: `${kind}:${index}`,
+    threads,
+    speed,
+    ...(ownMemory && { memoryBytes }),
+  });
 }
 
 main().catch((error: unknown) => {

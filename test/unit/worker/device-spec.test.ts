@@ -46,7 +46,7 @@ t.test('what is wrong is named', (t) => {
     message: /named twice/,
   });
   t.throws(() => resolveDevices('h', [parseDeviceSpec('cuda')], host), {
-    message: /no engine of this version/,
+    message: /--device cuda:0: there is no NVIDIA GPU here/,
   });
   t.throws(() => resolveDevices('h', [parseDeviceSpec('cpu,engine=fast')], host), {
     message: /"fast" does not run/,

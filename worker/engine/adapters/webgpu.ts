@@ -1,3 +1,4 @@
+import type * as Dawn from 'webgpu';
 import type { Bytes } from '../../../base/index.js';
 import { EngineUnavailableError } from '../errors.js';
 
@@ -103,7 +104,7 @@ function flagsOf({ backend, name }: Listed): string[] {
 }
 
 /** A name that no adapter has makes dawn.node list all; the older way, `verbose`, goes to stdout. */
-async function listing(create: typeof import('webgpu').create): Promise<readonly Listed[]> {
+async function listing(create: typeof Dawn.create): Promise<readonly Listed[]> {
   try {
     await create(['adapter=\u0001 none has this name']).requestAdapter();
     return [];
@@ -149,7 +150,7 @@ function describe({ backend, name }: Listed, { info, limits }: GPUAdapter): Omit
   };
 }
 
-async function webgpuPackage(): Promise<typeof import('webgpu')> {
+async function webgpuPackage(): Promise<typeof Dawn> {
   try {
     return await import('webgpu');
   } catch (cause) {

@@ -1,0 +1,1 @@
+export { listDevices, type HostDevice, type HostDevices, type UnavailableDevice } from './listing.js';
