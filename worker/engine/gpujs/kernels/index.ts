@@ -1,11 +1,14 @@
 import type { Node } from '../../../../graph/index.js';
 import type { CellRule, CellRules } from '../cell.js';
 import type { KernelRule, KernelRules } from '../kernel.js';
+import { convolutionKernels } from './convolution.js';
 import { elementwiseCells } from './elementwise.js';
 import { indexingCells } from './indexing.js';
 import { movementCells } from './movement.js';
+import { productKernelRules } from './product.js';
 import { reductionKernels } from './reduction.js';
 import { scatterKernels } from './scatter.js';
+import { transposedConvolutionKernels } from './transposed-convolution.js';
 
 export { indexedLengths } from './indexing.js';
 export { keepsElements } from './elementwise.js';
@@ -19,8 +22,11 @@ const cellRules: CellRules = {
 
 /** Operators that need launches of their own. */
 const kernelRules: KernelRules = {
+  ...convolutionKernels,
+  ...productKernelRules,
   ...reductionKernels,
   ...scatterKernels,
+  ...transposedConvolutionKernels,
 };
 
 function nameOf({ operator, domain }: Pick<Node, 'operator' | 'domain'>): string {
