@@ -7,6 +7,13 @@ export class LayerError extends UserError {
   }
 }
 
+/** The number of a value is asked for where there is none: while a model is traced, or after its eager scope has ended. */
+export class NoValueError extends UserError {
+  constructor(message: string, ids: Readonly<Record<string, unknown>>) {
+    super('no_value', message, { ids });
+  }
+}
+
 /** What a module exports is not a model. */
 export class NotAModelError extends UserError {
   constructor(found: string) {

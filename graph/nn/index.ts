@@ -17,7 +17,8 @@ export {
   type PoolOptions,
 } from './convolution.js';
 export { embedding, layerNorm, linear, positions, type LinearOptions } from './dense.js';
-export { LayerError, NotAModelError } from './errors.js';
+export { eager, type Eager, type EagerOptions, type Nested } from './eager.js';
+export { LayerError, NotAModelError, NoValueError } from './errors.js';
 export {
   dropout,
   elu,
@@ -35,6 +36,18 @@ export {
 export { gpt, type GptOptions } from './gpt.js';
 export { fanInUniform, normal, ones, uniform, zeros, type Initializer } from './initial.js';
 export { fn, module, residual, sequential, type Applied, type Layer } from './layer.js';
-export { ids, isModel, model, tensor, toGraph, type InputType, type Model } from './model.js';
+export {
+  define,
+  ids,
+  isModel,
+  model,
+  tensor,
+  toGraph,
+  type Definition,
+  type FunctionModel,
+  type InputType,
+  type LayerModel,
+  type Model,
+} from './model.js';
 export type { Scope } from './scope.js';
 export type { Value } from './value.js';

@@ -1,5 +1,5 @@
 import type { Graph, ValueInfo } from '../ir/graph.js';
-import { sizeOf, type DataType, type Dimension } from '../ir/tensor.js';
+import { sizeOf, type DataType, type Dimension, type Tensor } from '../ir/tensor.js';
 import { LayerError, NotAModelError } from './errors.js';
 import { applied, call, type Applied, type Layer } from './layer.js';
 import { Scope } from './scope.js';
@@ -34,6 +34,8 @@ interface Common {
   readonly name?: string;
   /** Chooses the first values of the parameters; 0 where absent. */
   readonly seed?: number;
+  /** Values to begin with, by name, instead of those; what an eager scope trained, for instance. */
+  readonly parameters?: ReadonlyMap<string, Tensor>;
 }
 
 export interface LayerModel extends Common {
@@ -51,6 +53,42 @@ export interface FunctionModel<
   readonly forward: (inputs: { readonly [K in keyof I]: Value }, modules: Applied<C>) => Value;
 }
 
+/** What a model is made from, whatever its inputs and modules are called. */
+export type Definition =
+  LayerModel | FunctionModel<Readonly<Record<string, InputType>>, Readonly<Record<string, Layer>>>;
+
+/**
+ * What model() takes, under a name: to trace it and to run it eagerly.
+ *
+ * @example
+ * export const net = define({ input: tensor(4), layers: sequential(linear(8), relu(), linear(2)) });
+ * export default model(net);
+ */
+export function define(definition: LayerModel): LayerModel;
+export function define<
+  const I extends Readonly<Record<string, InputType>>,
+  const C extends Readonly<Record<string, Layer>>,
+>(definition: FunctionModel<I, C>): FunctionModel<I, C>;
+export function define(definition: Definition): Definition {
+  return definition;
+}
+
+/** The inputs of a definition by name. */
+export function inputTypes(definition: Definition): Readonly<Record<string, InputType>> {
+  return 'input' in definition ? { input: definition.input } : definition.inputs;
+}
+
+/** Applies a model's code to values: traced or eager, as their tape is. */
+export function applyDefinition(
+  definition: Definition,
+  values: Readonly<Record<string, Value>>,
+  scope: Scope,
+): Value {
+  return 'input' in definition
+    ? call(definition.layers, values['input']!, scope)
+    : definition.forward(values, applied(definition.modules, scope));
+}
+
 /**
  * Builds a model: from one input and a layer, or from inputs and modules by name and a function that joins them.
  *
@@ -65,32 +103,24 @@ export interface FunctionModel<
  *   seed: 7,
  * });
  */
-export function model(definition: LayerModel): Model;
 export function model<
   const I extends Readonly<Record<string, InputType>>,
   const C extends Readonly<Record<string, Layer>>,
 >(definition: FunctionModel<I, C>): Model;
-export function model(
-  definition:
-    LayerModel | FunctionModel<Readonly<Record<string, InputType>>, Readonly<Record<string, Layer>>>,
-): Model {
-  const { name = 'model', seed = 0 } = definition;
-  const tape = new Tape();
+export function model(definition: Definition): Model;
+export function model(definition: Definition): Model {
+  const { name = 'model', seed = 0, parameters } = definition;
+  const tape = new Tape(parameters);
   const scope = new Scope(tape, seed);
   tape.fresh('output');
-  const types = 'input' in definition ? { input: definition.input } : definition.inputs;
-  const inputs = Object.entries(types).map(([key, type]) => {
+  const inputs = Object.entries(inputTypes(definition)).map(([key, type]) => {
     tape.fresh(key);
     return { name: key, ...type };
   });
   const values = Object.fromEntries(
     inputs.map((input) => [input.name, new Value(tape, '', input.name, input.dtype, input.shape)]),
   );
-  const result =
-    'input' in definition
-      ? call(definition.layers, values['input']!, scope)
-      : definition.forward(values, applied(definition.modules, scope));
-  return finish(name, tape, inputs, result);
+  return finish(name, tape, inputs, applyDefinition(definition, values, scope));
 }
 
 function finish(name: string, tape: Tape, inputs: readonly ValueInfo[], result: Value): Model {

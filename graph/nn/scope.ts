@@ -26,20 +26,21 @@ export class Scope {
    */
   parameter(name: string, shape: readonly number[], initial: Initializer): Value {
     const full = this.path === '' ? name : `${this.path}.${name}`;
-    const known = this.tape.parameters.get(full);
+    const declared = this.tape.parameters.get(full);
+    const known = declared ?? this.tape.start.get(full);
     if (known && !sameShape(known.shape, shape)) {
       throw new LayerError(
         this.path,
         `applied to inputs of different sizes: "${full}" would be [${known.shape.join(', ')}] and [${shape.join(', ')}]`,
       );
     }
-    if (!known) {
-      const data = new Float32Array(sizeOf(shape));
-      initial(data, new Random(keyOf(this.seed, full)));
-      const tensor: Tensor = { dtype: 'float32', shape, data };
-      this.tape.fresh(full);
-      this.tape.parameters.set(full, tensor);
-    }
+    if (!declared) this.tape.parameter(full, known ?? this.first(full, shape, initial));
     return new Value(this.tape, this.path, full, 'float32', shape);
+  }
+
+  private first(full: string, shape: readonly number[], initial: Initializer): Tensor {
+    const data = new Float32Array(sizeOf(shape));
+    initial(data, new Random(keyOf(this.seed, full)));
+    return { dtype: 'float32', shape, data };
   }
 }

@@ -9,7 +9,9 @@ import {
   type Dimension,
   type Tensor,
 } from '../ir/tensor.js';
-import { LayerError } from './errors.js';
+import type { Reference } from '../operators/definition.js';
+import { LayerError, NoValueError } from './errors.js';
+import { printable } from './printable.js';
 
 /** Everything that is written down while a model is built. */
 export class Tape {
@@ -17,6 +19,9 @@ export class Tape {
   readonly parameters = new Map<string, Tensor>();
   readonly constants = new Map<string, Tensor>();
   private readonly names = new Set<string>();
+
+  /** @param start values that parameters begin with, by name, instead of what their layers choose */
+  constructor(readonly start: ReadonlyMap<string, Tensor> = new Map()) {}
 
   /**
    * Adds a node with one output.
@@ -45,6 +50,36 @@ export class Tape {
     const name = this.fresh(`${at === '' ? '' : `${at}/`}constant`);
     this.constants.set(name, tensor);
     return name;
+  }
+
+  parameter(name: string, tensor: Tensor): void {
+    this.fresh(name);
+    this.parameters.set(name, tensor);
+  }
+
+  /**
+   * The elements of a value: in an eager scope (EagerTape), not while a model is traced.
+   * @param use what needs them, for the message
+   * @throws NoValueError
+   */
+  elementsOf(value: Value, use: string): Reference {
+    throw new NoValueError(
+      `${use}: ${value.describe()}${value.at === '' ? '' : ` in "${value.at}"`} has no elements while the model is traced: a graph is the ` +
+        'same for all data. Run this code with eager(), or say it in operators (relu(), times(), softmax(), ...)',
+      { value: value.name, at: value.at },
+    );
+  }
+
+  /** The gradients of a scalar by everything that it depends on. @throws NoValueError */
+  backward(from: Value): ReadonlyMap<string, Value> {
+    this.elementsOf(from, 'backward()');
+    return new Map();
+  }
+
+  /** What the last `backward` found for a parameter or a given value. @throws NoValueError */
+  gradientOf(value: Value): Value | undefined {
+    this.elementsOf(value, 'grad');
+    return undefined;
   }
 
   /** Reserves a name; a number is appended where it is taken. */
@@ -149,6 +184,62 @@ export class Value {
   /** A function of each element that ONNX has an operator for. */
   unary(operator: string, attributes: Attributes = {}): Value {
     return this.derive(operator, [this.name], attributes, this.shape);
+  }
+
+  /** The sum of all elements, a scalar. */
+  sum(): Value {
+    return this.derive('ReduceSum', [this.name], { keepdims: attribute.int(0) }, []);
+  }
+
+  /** The mean of all elements, a scalar. */
+  mean(): Value {
+    return this.derive('ReduceMean', [this.name], { keepdims: attribute.int(0) }, []);
+  }
+
+  /** The elements, row-major, in float64; not to be written to. @throws NoValueError while a model is traced */
+  get data(): Float64Array {
+    return this.tape.elementsOf(this, 'data').data;
+  }
+
+  /** The number that a value of one element holds. @throws NoValueError while a model is traced; LayerError */
+  item(): number {
+    const { data } = this.tape.elementsOf(this, 'item()');
+    if (data.length === 1) return data[0]!;
+    throw new LayerError('item', `${this.describe()} has ${data.length} elements; data has them all`);
+  }
+
+  /**
+   * The gradients of this scalar by the parameters that it depends on, by name; afterwards `grad` of those and of what
+   * was given to the scope holds theirs. Each call replaces what the one before found.
+   * @throws NoValueError while a model is traced; LayerError where this is no scalar
+   */
+  backward(): ReadonlyMap<string, Value> {
+    return this.tape.backward(this);
+  }
+
+  /** The gradient that `backward` found, where this is a parameter or a value given to the scope. @throws NoValueError */
+  get grad(): Value | undefined {
+    return this.tape.gradientOf(this);
+  }
+
+  toString(): string {
+    return this.describe();
+  }
+
+  /** `x > 0`, `if (x == 1)`: the number of a value of one element. @throws NoValueError while a model is traced */
+  [Symbol.toPrimitive](hint: 'string' | 'number' | 'default'): string | number {
+    return hint === 'string' ? this.describe() : this.item();
+  }
+
+  /** What console.log shows: type, place, and the elements where there are any. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    const head = `Value ${this.describe()} "${this.name}"`;
+    try {
+      return `${head}\n${printable(this.tape.elementsOf(this, 'printing'))}`;
+    } catch (error) {
+      if (error instanceof NoValueError) return head;
+      throw error;
+    }
   }
 
   /** Writes a node whose only output is of the same element type. The caller vouches for the shape. */
