@@ -82,13 +82,17 @@ function expected(plan: Plan, overrun: Overrun, ids: ReadonlySet<string>, device
     return { ...replica, budgetBytes, predictedPeakBytes, account: [...replica.account, beyond] };
   };
   const { device, measuredBytes, predictedBytes } = overrun;
-  const whom = ids.size === 1 ? 'its memory is' : `memory of it and ${ids.size - 1} like it is`;
+  const own = devices.find(({ id }) => id === device);
+  const counted = own
+    ? `: ${formatBytes(budgetAfter(overrun, own.memoryBytes))} may be counted of its ${formatBytes(own.memoryBytes)}`
+    : '';
+  const alike = ids.size > 1 ? ', and likewise on devices of its kind' : '';
   return {
     ...plan,
     stages: plan.stages.map((stage) => ({ ...stage, replicas: stage.replicas.map(replicaOf) })),
     explanation: [
-      `planned again: ${device} took ${formatBytes(measuredBytes)} where ${formatBytes(predictedBytes)} were counted; ` +
-        `beside the runtime ${whom} now counted ${timesOf(overrun).toFixed(2)} times`,
+      `planned again: ${device} took ${formatBytes(measuredBytes)} where ${formatBytes(predictedBytes)} were counted, ` +
+        `${timesOf(overrun).toFixed(2)} times as much beside the runtime${counted}${alike}`,
       ...plan.explanation,
     ],
   };
