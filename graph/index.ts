@@ -6,6 +6,7 @@ export * from './ir/tensor.js';
 export { isView } from './ir/view.js';
 export { GraphBuilder } from './ir/builder.js';
 export { bindGraph, type Binding } from './bind/index.js';
+export * from './custom/index.js';
 export {
   standardOperators,
   OperatorRegistry,

@@ -1,3 +1,4 @@
+import { customOf } from '../custom/node.js';
 import type { Node } from '../ir/graph.js';
 import type { TensorType } from '../ir/tensor.js';
 import type { Reference } from '../operators/index.js';
@@ -49,7 +50,8 @@ export function isWorthFolding(
   inputs: readonly (Reference | undefined)[],
   outputs: readonly TensorType[],
 ): boolean {
-  if (NEVER.has(node.operator)) return false;
+  // a user's kernel takes as long as its author pleases
+  if (NEVER.has(node.operator) || customOf(node)) return false;
   const given = inputs.map((input) => (input ? extentOf(input.shape) : 0));
   if (PRODUCTS.has(node.operator) && given.some((size) => size > LARGEST_PRODUCT_OPERAND)) return false;
   const made = outputs.reduce((sum, type) => sum + extentOf(type.shape), 0);

@@ -1,3 +1,4 @@
+import type { CustomNode } from '../custom/definition.js';
 import { ShapeError } from '../errors.js';
 import type { DataType, Dimension, Tensor, TensorType } from './tensor.js';
 
@@ -18,7 +19,9 @@ export type AttributeValue =
   | { readonly kind: 'ints'; readonly value: readonly number[] }
   | { readonly kind: 'floats'; readonly value: readonly number[] }
   | { readonly kind: 'strings'; readonly value: readonly string[] }
-  | { readonly kind: 'body'; readonly value: Body };
+  | { readonly kind: 'body'; readonly value: Body }
+  /** What a node of a user's own operator computes: see graph/custom. No file has such an attribute. */
+  | { readonly kind: 'custom'; readonly value: CustomNode };
 
 export type Attributes = Readonly<Record<string, AttributeValue>>;
 

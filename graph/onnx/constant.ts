@@ -31,6 +31,7 @@ export function constantOf(node: Node, at: Place): Tensor {
     case 'strings':
       throw modelError(at, `node "${node.name}" (Constant) holds text; a numeric value would be accepted`);
     case 'body':
+    case 'custom':
       throw modelError(at, `node "${node.name}" (Constant) holds a graph; a numeric value would be accepted`);
   }
 }

@@ -18,7 +18,7 @@ const ADVICE: readonly (readonly [RegExp, string])[] = [
 ];
 
 const CUSTOM =
-  'a custom operator: export it as a function of ONNX operators inside the model (a local function), or replace it by operators of ai.onnx';
+  "a custom operator: define it in a module of the job's operators (docs/own-operators.md), or export it as a function of ONNX operators inside the model";
 
 /**
  * Makes sure that dtrain knows an operator of a foreign domain. What it does not know of ai.onnx is found when the

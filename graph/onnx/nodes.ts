@@ -1,9 +1,11 @@
+import { CustomOperators } from '../custom/metadata.js';
 import type { Body, Node } from '../ir/graph.js';
 import type { NameSpace } from '../ir/names.js';
 import type { Tensor } from '../ir/tensor.js';
 import { standardOperators } from '../operators/index.js';
 import { AttributeReader, resolveAttributes, type CallAttributes } from './attribute.js';
 import { constantOf } from './constant.js';
+import { asCustom } from './custom.js';
 import { checkDomain } from './domain.js';
 import { modelError, type Place } from './fail.js';
 import { domainOf, titleOf, type FunctionLibrary } from './functions.js';
@@ -54,6 +56,7 @@ export class NodeReader {
     private readonly functions: FunctionLibrary,
     private readonly names: Names,
     private readonly source: string,
+    private readonly operators = new CustomOperators(),
   ) {}
 
   /**
@@ -90,10 +93,10 @@ export class NodeReader {
     if (called) return this.call(called, { name, inputs, outputs }, given, context, at);
 
     const domain = checkText(domainOf(proto.domain), what, at);
-    checkDomain(operator, domain, standardOperators, at);
+    if (!this.operators.find(domain, operator)) checkDomain(operator, domain, standardOperators, at);
     const attributes = this.attributes.read(given, at, (body) => this.readBody(body, context, at));
     const node: Node = { name, operator, domain, inputs, outputs, attributes };
-    if (domain !== '') return [node];
+    if (domain !== '') return [asCustom(node, this.operators)];
     if (operator === 'Constant') {
       const [output = ''] = outputs;
       if (this.constants.has(output))

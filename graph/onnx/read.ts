@@ -1,8 +1,10 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fromBinary } from '@bufbuild/protobuf';
+import type { CustomOperator } from '../custom/definition.js';
 import type { Graph, ValueInfo } from '../ir/graph.js';
 import { NameSpace } from '../ir/names.js';
+import { customOperators, withOperators } from './custom.js';
 import { inlineExternalData } from './external.js';
 import { modelError, type Place } from './fail.js';
 import { FunctionLibrary } from './functions.js';
@@ -33,6 +35,8 @@ export interface ReadOptions {
   readonly source?: string;
   /** Says which float initializers are parameters, instead of the rules in trainable.ts. */
   readonly trainable?: (name: string) => boolean;
+  /** Definitions of operators that the file uses, beside those in its metadata. */
+  readonly operators?: readonly CustomOperator[];
 }
 
 /**
@@ -85,7 +89,8 @@ function decode(bytes: Uint8Array, source: string): ModelProto {
 
 function modelOf(written: ModelProto, options: ReadOptions, source: string): Model {
   const place: Place = { source };
-  const proto = asInModule(written, source);
+  const operators = customOperators(written, options.operators);
+  const proto = withOperators(asInModule(written, source), operators.all);
   const file = proto.graph!;
   const opset = opsetOf(proto.opsetImport);
   if (opset === undefined) throw modelError(place, 'imports no opset of ai.onnx');
@@ -103,6 +108,7 @@ function modelOf(written: ModelProto, options: ReadOptions, source: string): Mod
     functions,
     { values: new NameSpace(values), nodes: new NameSpace(nodeNames), reserved: new Set(nodeNames) },
     source,
+    operators,
   );
   const nodes = reader.read(file.node, Scope.ofGraph(values), opset);
 

@@ -1,5 +1,6 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { unreachable } from '../../base/index.js';
+import { InvariantError, unreachable } from '../../base/index.js';
+import { givenAttributes } from '../custom/node.js';
 import { elementCode } from '../ir/element.js';
 import type { Attributes, AttributeValue, Body, Node } from '../ir/graph.js';
 import type { DataType, Dimension } from '../ir/tensor.js';
@@ -25,7 +26,7 @@ export function writeNode(node: Node): NodeProto {
     ...(node.domain === '' ? {} : { domain: node.domain }),
     input: [...node.inputs],
     output: [...node.outputs],
-    attribute: writeAttributes(node.attributes),
+    attribute: writeAttributes(givenAttributes(node.attributes)),
   });
 }
 
@@ -66,6 +67,8 @@ function fields(value: AttributeValue): MessageInitShape<typeof AttributeProtoSc
       return { type: TYPE.strings, strings: value.value.map((text) => utf8.encode(text)) };
     case 'body':
       return { type: TYPE.graph, g: writeBody(value.value) };
+    case 'custom':
+      throw new InvariantError('the definition of an operator is no attribute of a file');
     default:
       return unreachable(value);
   }

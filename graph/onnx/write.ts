@@ -13,6 +13,7 @@ import {
 import { opsetsOf } from './opsets.js';
 import { writeTensor } from './tensor.js';
 import { KIND_KEY, type Kind } from './pytorch.js';
+import { operatorMetadata } from './custom.js';
 import { writeNode, writeValue } from './write-node.js';
 
 /** The file format's version that goes with IR_OPSET. */
@@ -60,6 +61,7 @@ function encode(
     producerName: 'dtrain',
     producerVersion: version,
     opsetImport: opsetsOf(outline(nodes)),
+    metadataProps: operatorMetadata(outline(nodes)),
     graph,
   });
   return toBinary(ModelProtoSchema, model);

@@ -1,7 +1,11 @@
+import { meaningOf } from '../custom/meaning.js';
 import type { Node } from '../ir/graph.js';
 import type { OperatorDefinition } from './definition.js';
 
-/** Operators by domain and name. A value, not a global: `operators/index.ts` builds the standard one. */
+/**
+ * Operators by domain and name. A value, not a global: `operators/index.ts` builds the standard one. Nodes of users' own
+ * operators bring their definition with them.
+ */
 export class OperatorRegistry {
   private readonly byKey: ReadonlyMap<string, OperatorDefinition>;
 
@@ -9,8 +13,11 @@ export class OperatorRegistry {
     this.byKey = new Map(definitions.map((definition) => [keyOf(definition), definition]));
   }
 
-  find(node: Pick<Node, 'operator' | 'domain'>): OperatorDefinition | undefined {
-    return this.byKey.get(keyOf(node));
+  find(
+    node: Pick<Node, 'operator' | 'domain'> & Partial<Pick<Node, 'attributes'>>,
+  ): OperatorDefinition | undefined {
+    const { operator, domain, attributes } = node;
+    return this.byKey.get(keyOf(node)) ?? (attributes && meaningOf({ operator, domain, attributes }));
   }
 
   all(): readonly OperatorDefinition[] {

@@ -64,6 +64,8 @@ function keyOf(node: Node): string {
 }
 
 function keyOfAttribute(attribute: AttributeValue): string {
+  // one model has one definition for a domain and a name
+  if (attribute.kind === 'custom') return attribute.kind;
   if (attribute.kind !== 'tensor') return `${attribute.kind}:${JSON.stringify(attribute.value)}`;
   const { dtype, shape } = attribute.value;
   return `tensor:${dtype}[${shape.join(',')}]:${Buffer.from(bytesOf(attribute.value)).toString('base64')}`;

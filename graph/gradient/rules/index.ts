@@ -1,10 +1,12 @@
 import { isDecomposed } from '../../decompose/index.js';
+import { customOf } from '../../custom/node.js';
 import { intAttribute, type Node } from '../../ir/graph.js';
 import { stopsGradient } from '../../ir/stop-gradient.js';
 import type { Differentiability, RuleTable } from '../context.js';
 import { activationRules } from './activations.js';
 import { arithmeticRules, castKeepsGradient } from './arithmetic.js';
 import { convolutionRules } from './convolution.js';
+import { customRule } from './custom.js';
 import { groupNormalizationRules } from './group-normalization.js';
 import { indexingRules } from './indexing.js';
 import { layoutRules } from './layout.js';
@@ -64,6 +66,8 @@ export function differentiability(node: Node): Differentiability | undefined {
   // a Dropout becomes a product with a mask when the training graph is built
   if (isDecomposed(node) || (node.operator === 'Dropout' && node.domain === ''))
     return { kind: 'decomposed' };
+  const custom = customOf(node);
+  if (custom) return custom.part === 'forward' ? { kind: 'rule', rule: customRule } : undefined;
   if (node.domain !== '') return undefined;
   if (stops.has(node.operator) || stopsGradient(node)) return { kind: 'stop' };
   if (node.operator === 'Cast' && !castKeepsGradient(intAttribute(node, 'to', 0))) return { kind: 'stop' };
