@@ -4,12 +4,19 @@ import t from 'tap';
 import { attribute, type Attributes } from '../../../graph/index.js';
 import type { Backend } from '../../../worker/engine/gpujs/kernel.js';
 import { convolutionKernels } from '../../../worker/engine/gpujs/kernels/convolution.js';
+import { normalizationKernels } from '../../../worker/engine/gpujs/kernels/normalization.js';
+import { poolingKernels } from '../../../worker/engine/gpujs/kernels/pooling.js';
 import { productKernelRules } from '../../../worker/engine/gpujs/kernels/product.js';
+import { softmaxKernels } from '../../../worker/engine/gpujs/kernels/softmax.js';
 import { transposedConvolutionKernels } from '../../../worker/engine/gpujs/kernels/transposed-convolution.js';
 import { BACKENDS, compare, floats, worst } from './kernels.js';
 
 /** Sums of up to some hundred terms of at most 1: float32 rounds each to 6e-8 of a partial sum. */
 const TOLERANCE = 5e-6;
+
+/** Each compiles a few kernels. */
+const RUNS = 60;
+t.setTimeout(120_000);
 
 const transpose = fc.nat({ max: 1 });
 const length = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 20, 33);
@@ -91,7 +98,7 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
         const { outputs } = compare(gpu, productKernelRules, { operator: 'MatMul', inputs }, backend);
         return worst(outputs[0]!) < TOLERANCE;
       }),
-      { numRuns: 150 },
+      { numRuns: RUNS },
     );
     t.end();
   });
@@ -128,7 +135,7 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
         );
         return worst(outputs[0]!) < TOLERANCE;
       }),
-      { numRuns: 150 },
+      { numRuns: RUNS },
     );
     t.end();
   });
@@ -168,7 +175,7 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
         );
         return worst(outputs[0]!) < TOLERANCE;
       }),
-      { numRuns: 150 },
+      { numRuns: RUNS },
     );
     t.end();
   });
@@ -198,7 +205,7 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
         const { outputs } = compare(gpu, transposedConvolutionKernels, example, backend);
         return worst(outputs[0]!) < TOLERANCE;
       }),
-      { numRuns: 150 },
+      { numRuns: RUNS },
     );
     t.end();
   });
@@ -208,6 +215,124 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
     const attributes = { kernel_shape: attribute.ints([3, 3]), pads: attribute.ints([1, 1, 1, 1]) };
     const { outputs } = compare(gpu, convolutionKernels, { operator: 'Conv', inputs, attributes }, backend);
     t.ok(worst(outputs[0]!) < TOLERANCE);
+    t.end();
+  });
+
+  const pool = fc.record({
+    axes: fc
+      .integer({ min: 1, max: 3 })
+      .chain((rank) => fc.array(axis, { minLength: rank, maxLength: rank })),
+    planes: fc.constantFrom<[number, number]>([1, 1], [2, 3]),
+    ceil: fc.nat({ max: 1 }),
+    flag: fc.nat({ max: 1 }),
+    autoPad: fc.constantFrom('NOTSET', 'NOTSET', 'NOTSET', 'SAME_UPPER', 'SAME_LOWER', 'VALID'),
+  });
+  /** ONNX asks that no window lies in padding alone: padding of less than the kernel, without gaps. */
+  const sees = (axes: readonly Axis[]) =>
+    axes.every(({ begin, end, kernel, dilation }) => Math.max(begin, end) < kernel && dilation === 1);
+
+  for (const [operator, flag] of [
+    ['MaxPool', 'storage_order'],
+    ['AveragePool', 'count_include_pad'],
+  ] as const) {
+    t.test(`${backend}: ${operator}`, (t) => {
+      fc.assert(
+        fc.property(pool, ({ axes, planes, ceil, flag: set, autoPad }) => {
+          fc.pre(fits(axes, autoPad) && sees(axes));
+          const inputs = [floats([...planes, ...axes.map(({ length }) => length)], 9)];
+          const attributes = {
+            ...windowOf(axes, autoPad),
+            ceil_mode: attribute.int(ceil),
+            [flag]: attribute.int(set),
+          };
+          const example = { operator, inputs, attributes, outputs: operator === 'MaxPool' ? 2 : 1 };
+          const { outputs } = compare(gpu, poolingKernels, example, backend);
+          return outputs.every((each) => worst(each) < TOLERANCE);
+        }),
+        { numRuns: RUNS },
+      );
+      t.end();
+    });
+  }
+
+  t.test(`${backend}: MaxPool with dilations, NaN and infinities`, (t) => {
+    const input = floats([1, 2, 7, 7], 3);
+    const data = input.data as Float32Array;
+    data.set([NaN, -Infinity, -Infinity, Infinity], 20);
+    data.fill(-Infinity, 60, 80);
+    const attributes = { kernel_shape: attribute.ints([2, 2]), dilations: attribute.ints([2, 3]) };
+    const example = { operator: 'MaxPool', inputs: [input], attributes, outputs: 2 };
+    const { outputs } = compare(gpu, poolingKernels, example, backend);
+    for (const each of outputs) t.equal(worst(each), 0);
+    t.end();
+  });
+
+  const shape = fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 4 });
+  for (const operator of ['Softmax', 'LogSoftmax']) {
+    t.test(`${backend}: ${operator}`, (t) => {
+      fc.assert(
+        fc.property(shape, fc.nat({ max: 3 }), fc.constantFrom(1, 100), (shape, at, size) => {
+          const input = floats(shape, 10);
+          const data = (input.data as Float32Array).map((x) => x * size);
+          const attributes = { axis: attribute.int((at % shape.length) - shape.length) };
+          const example = { operator, inputs: [{ ...input, data }], attributes };
+          const { outputs } = compare(gpu, softmaxKernels, example, backend);
+          return worst(outputs[0]!) < TOLERANCE;
+        }),
+        { numRuns: RUNS },
+      );
+      t.end();
+    });
+  }
+
+  t.test(`${backend}: LayerNormalization`, (t) => {
+    const scales = fc.constantFrom<'whole' | 'last' | 'all' | 'column'>('whole', 'last', 'all', 'column');
+    fc.assert(
+      fc.property(shape, fc.nat({ max: 3 }), scales, fc.boolean(), (shape, at, kind, bias) => {
+        const axis = at % shape.length;
+        const given = {
+          whole: shape.slice(axis),
+          last: shape.slice(-1),
+          all: shape,
+          column: shape.map((dim, k) => (k === 0 ? dim : 1)),
+        }[kind];
+        const inputs = [floats(shape, 11), floats(given, 12), ...(bias ? [floats(given, 13)] : [])];
+        // an epsilon that keeps the inverse deviation of a lane of one element, or of equal ones, in size
+        const attributes = { axis: attribute.int(axis), epsilon: attribute.float(0.01) };
+        const example = { operator: 'LayerNormalization', inputs, attributes, outputs: 3 };
+        const { outputs } = compare(gpu, normalizationKernels, example, backend);
+        return outputs.every((each) => worst(each) < 4 * TOLERANCE);
+      }),
+      { numRuns: RUNS },
+    );
+    t.end();
+  });
+
+  t.test(`${backend}: BatchNormalization with given statistics, and pools of all places`, (t) => {
+    for (const shape of [
+      [3, 5],
+      [2, 3, 7],
+      [2, 3, 4, 5],
+      [1, 1, 3, 301],
+    ]) {
+      const channels = shape[1]!;
+      const variance = floats([channels], 5);
+      const positive = { ...variance, data: (variance.data as Float32Array).map((x) => Math.abs(x) + 0.1) };
+      const inputs = [
+        floats(shape, 1),
+        floats([channels], 2),
+        floats([channels], 3),
+        floats([channels], 4),
+        positive,
+      ];
+      const example = { operator: 'BatchNormalization', inputs };
+      t.ok(worst(compare(gpu, normalizationKernels, example, backend).outputs[0]!) < TOLERANCE);
+      if (shape.length < 3) continue;
+      for (const operator of ['GlobalAveragePool', 'GlobalMaxPool']) {
+        const { outputs } = compare(gpu, poolingKernels, { operator, inputs: inputs.slice(0, 1) }, backend);
+        t.ok(worst(outputs[0]!) < TOLERANCE, `${operator} of ${shape.join('x')}`);
+      }
+    }
     t.end();
   });
 }

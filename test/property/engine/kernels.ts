@@ -1,4 +1,4 @@
-import type { GPU} from 'gpu.js';
+import type { GPU } from 'gpu.js';
 import { Input } from 'gpu.js';
 import {
   emptyData,

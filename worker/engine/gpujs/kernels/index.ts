@@ -5,9 +5,12 @@ import { convolutionKernels } from './convolution.js';
 import { elementwiseCells } from './elementwise.js';
 import { indexingCells } from './indexing.js';
 import { movementCells } from './movement.js';
+import { normalizationKernels } from './normalization.js';
+import { poolingKernels } from './pooling.js';
 import { productKernelRules } from './product.js';
 import { reductionKernels } from './reduction.js';
 import { scatterKernels } from './scatter.js';
+import { softmaxKernels } from './softmax.js';
 import { transposedConvolutionKernels } from './transposed-convolution.js';
 
 export { indexedLengths } from './indexing.js';
@@ -23,9 +26,12 @@ const cellRules: CellRules = {
 /** Operators that need launches of their own. */
 const kernelRules: KernelRules = {
   ...convolutionKernels,
+  ...normalizationKernels,
+  ...poolingKernels,
   ...productKernelRules,
   ...reductionKernels,
   ...scatterKernels,
+  ...softmaxKernels,
   ...transposedConvolutionKernels,
 };
 
