@@ -57,6 +57,7 @@ module.exports = {
     ...throughIndex,
     only('zeromq', 'collectives/transport/zeromq.ts'),
     within('onnxruntime-node', 'worker/engine/onnxruntime/'),
+    only('gpu\\.js', 'worker/engine/gpujs/library.ts'),
     only('koffi', 'collectives/transport/mapping.ts'),
     only('bullmq', 'coordinator/queue/bullmq.ts'),
   ],

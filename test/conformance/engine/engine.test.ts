@@ -5,17 +5,37 @@ import {
   engineNames,
   EngineUnavailableError,
 } from '../../../worker/engine/index.js';
-import { engineConformance } from './suite.js';
+import { useSwiftShader } from '../../swiftshader.js';
+import { engineConformance, type EngineTraits } from './suite.js';
 
-for (const name of engineNames) {
+for (const name of ['onnxruntime', 'reference'] as const) {
   void t.test(name, (t) => engineConformance(t, () => createEngine(name, { threads: 1 })));
 }
 
+/** All values are float32 on its devices. */
+const GPUJS: EngineTraits = {
+  computes: ['float32', 'int64', 'int32', 'bool'],
+  largestInteger: 2n ** 24n,
+};
+
+for (const device of ['cpu', 'wasm', 'webgpu']) {
+  const skip = device === 'webgpu' && useSwiftShader();
+  void t.test(`gpujs on ${device}`, { skip }, (t) =>
+    engineConformance(t, () => createEngine('gpujs', { device, threads: 1 }), GPUJS),
+  );
+}
+void t.test('gpujs on wasm, with threads', (t) =>
+  engineConformance(t, () => createEngine('gpujs', { device: 'wasm:0', threads: 2 }), GPUJS),
+);
+
 void t.test('what is not there is named, with what is', async (t) => {
   t.equal(engineNamed('onnxruntime'), 'onnxruntime');
-  t.throws(() => engineNamed('gpujs'), EngineUnavailableError);
-  t.throws(() => engineNamed('gpujs'), { family: 'user', message: /"gpujs".*onnxruntime.*reference/ });
+  t.throws(() => engineNamed('tensorflow'), EngineUnavailableError);
+  t.throws(() => engineNamed('tensorflow'), {
+    family: 'user',
+    message: /"tensorflow".*onnxruntime.*gpujs.*reference/,
+  });
   for (const name of engineNames) {
-    await t.rejects(createEngine(name, { device: 'cuda:0' }), { family: 'user', message: /"cuda:0".*cpu/ });
+    await t.rejects(createEngine(name, { device: 'cuda:0' }), { family: 'user', message: /"cuda:0"/ });
   }
 });

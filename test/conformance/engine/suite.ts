@@ -37,8 +37,25 @@ async function once(engine: Engine, graph: TypedGraph, inputs: readonly TensorDa
   return outputs.map((data) => Array.from<number | bigint>(data));
 }
 
+/** What engines may differ in, and say so. */
+export interface EngineTraits {
+  /** Element types that it computes with; any may pass through a program unchanged. */
+  readonly computes: readonly DataType[];
+  /** Up to here it counts every integer; a larger one fails the run by name. */
+  readonly largestInteger: bigint;
+}
+
+const ALL: EngineTraits = {
+  computes: ['float32', 'float64', 'int64', 'int32', 'bool'],
+  largestInteger: 2n ** 63n,
+};
+
 /** What every engine must do. */
-export async function engineConformance(t: Test, create: () => Promise<Engine>): Promise<void> {
+export async function engineConformance(
+  t: Test,
+  create: () => Promise<Engine>,
+  traits: EngineTraits = ALL,
+): Promise<void> {
   const engine = await create();
   t.teardown(() => engine.dispose());
 
@@ -73,6 +90,39 @@ export async function engineConformance(t: Test, create: () => Promise<Engine>):
       const graph = g.build('copy', [g.one('Identity', ['x'])]);
       t.same(await once(engine, graph, [data]), [[...data]], dtype);
     }
+  });
+
+  await t.test('element types that it does not compute with are refused with the node', async (t) => {
+    const values: readonly (readonly [DataType, TensorData, readonly (number | bigint)[]])[] = [
+      ['float32', Float32Array.of(1.5, -2), [3, -4]],
+      ['float64', Float64Array.of(1e-300, 2), [2e-300, 4]],
+      ['int64', BigInt64Array.of(-5n, 9n), [-10n, 18n]],
+      ['int32', Int32Array.of(-7, 8), [-14, 16]],
+    ];
+    for (const [dtype, data, wanted] of values) {
+      const g = new GraphBuilder(standardOperators);
+      g.input('x', { dtype, shape: [2] });
+      const graph = g.build('twice', [g.add('Add', ['x', 'x'], {}, { name: 'sum' })[0]!]);
+      if (traits.computes.includes(dtype)) t.same(await once(engine, graph, [data]), [wanted], dtype);
+      else
+        await t.rejects(once(engine, graph, [data]), { code: 'compile_failed', ids: { node: 'sum' } }, dtype);
+    }
+  });
+
+  await t.test('integers beyond what it counts fail the run by name, not silently', async (t) => {
+    const g = new GraphBuilder(standardOperators);
+    g.input('x', { dtype: 'int64', shape: [1] });
+    const program = await engine.compile(g.build('next', [g.one('Neg', ['x'])]));
+    const y = new BigInt64Array(1);
+    const large = 2n ** 40n + 1n;
+    const run = program.run([BigInt64Array.of(large)], [y]);
+    if (traits.largestInteger >= large) {
+      await run;
+      t.equal(y[0], -large);
+    } else await t.rejects(run, { code: 'run_failed', message: /input "x" holds 1099511627777/ });
+    await program.run([BigInt64Array.of(7n)], [y]);
+    t.equal(y[0], -7n);
+    await program.dispose();
   });
 
   await t.test('comparison to bool, selection by bool, gathering by int64', async (t) => {

@@ -4,6 +4,7 @@ import type { DeviceKind } from '../../../scheduler/index.js';
 import { CompileError, EngineUnavailableError, RunError } from '../errors.js';
 import type { Engine, EngineOptions, Program } from '../port.js';
 import { footprintOf, type Footprint } from './budget.js';
+import { inUsersTerms } from './kernels/index.js';
 import { Library, type Chain, type CompiledChain } from './library.js';
 import { planOf, type Launch, type Plan } from './plan.js';
 import { floatConstant, GpuJsProgram, madeOutputs } from './program.js';
@@ -112,7 +113,9 @@ export class GpuJsEngine implements Engine {
       return await this.library.compile(chain);
     } catch (error) {
       const found = await this.atFault(plan);
-      const reason = messageOf(found?.error ?? error);
+      const told = messageOf(found?.error ?? error);
+      const typeOf = (value: string) => graph.types.get(value)!;
+      const reason = (found && inUsersTerms(found.launch.node, told, typeOf)) ?? told;
       const where = found
         ? `node "${found.launch.node.name}" (${found.launch.node.operator}): a kernel does not compile: `
         : '';

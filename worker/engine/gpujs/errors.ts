@@ -1,4 +1,4 @@
-import { UserError } from '../../../base/index.js';
+import { PeerError, UserError } from '../../../base/index.js';
 
 /** A form of an operator that its rule has no kernel for; the message continues "node X: ". */
 export class UnsupportedFormError extends UserError {
@@ -11,4 +11,11 @@ export class UnsupportedFormError extends UserError {
 export function known(value: readonly number[] | undefined, what: string): readonly number[] {
   if (value !== undefined) return value;
   throw new UnsupportedFormError(`its ${what} must follow from constants and shapes alone`);
+}
+
+/** gpu.js does something else than it was asked for, or says that something failed. */
+export class DegradedError extends PeerError {
+  constructor(reason: string) {
+    super('gpujs_degraded', reason);
+  }
 }

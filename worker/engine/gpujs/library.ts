@@ -1,9 +1,9 @@
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import type { GPU as GpuJs, IKernelRunShortcut, IPipelineRunShortcut, Input as GpuJsInput } from 'gpu.js';
 import { openWebgpu } from '../adapters/index.js';
 import { EngineUnavailableError } from '../errors.js';
 import { complaints, hearComplaints } from './complaints.js';
+import { DegradedError } from './errors.js';
 import { copyRows, flattened } from './flatten.js';
 import type { Backend, Kernel } from './kernel.js';
 import { sampled } from './values.js';
@@ -34,11 +34,8 @@ export interface CompiledChain {
   dispose(): Promise<void>;
 }
 
-/** A library that does something else than it was asked for. */
-class DegradedError extends Error {}
-
 /** A pipeline has been compiled when it first reads its arguments: these refuse, with this. */
-const COMPILED = new Error('compiled');
+const COMPILED = new DegradedError('its arguments were read');
 
 /** gpu.js on one device. Nothing else in the project imports it. */
 export class Library {
@@ -69,8 +66,8 @@ export class Library {
     }
     if (backend === 'wasm') device = `wasm, ${threads} thread${threads === 1 ? '' : 's'}`;
     pretendNavigator(native, threads);
-    // CommonJS, and it looks for WebGPU while it loads
-    const { GPU, Input } = createRequire(import.meta.url)('gpu.js') as typeof import('gpu.js');
+    // it looks for WebGPU while it loads
+    const { GPU, Input } = await import('gpu.js');
     if (backend === 'webgl' && !GPU.isHeadlessGLSupported) {
       throw new EngineUnavailableError(
         'engine gpujs has no device "webgl:0" here: package gl was not built, or finds no display. On Debian: ' +
@@ -167,9 +164,9 @@ export class Library {
   }
 
   /** Plain JavaScript keeps several axes as arrays of arrays, and GPUs have few workgroups along the second and third. */
-  private fits({ extents: [, y = 1, z = 1] }: Kernel): boolean {
-    if (this.backend === 'javascript') return y === 1 && z === 1;
-    return y <= 65535 && z <= 65535;
+  private fits({ extents }: Kernel): boolean {
+    if (this.backend === 'javascript') return extents.length === 1;
+    return extents.slice(1).every((extent) => extent <= 65535);
   }
 
   /** Compiles without computing, where gpu.js lets us: its fused executors compile all before they read anything. */
@@ -264,10 +261,10 @@ async function openNative(index: number): Promise<Native> {
           features: found.features,
           info: found.info,
           requestDevice: async (descriptor: GPUDeviceDescriptor) => {
-            device = await found.requestDevice(descriptor);
-            const made = device;
+            const made = await found.requestDevice(descriptor);
+            device = made;
             void made.lost.then(({ reason, message }) => {
-              if (device === made) native.lost = `${message || 'no reason given'} (${reason || 'unknown'})`;
+              native.lost ??= `${message || 'no reason given'} (${reason})`;
             });
             return made;
           },

@@ -1,5 +1,5 @@
 import type { TypedGraph } from '../../../graph/index.js';
-import type { DeviceKind } from '../../../scheduler/index.js';
+import { OWN_OPERATORS, type DeviceKind } from '../../../scheduler/index.js';
 import type { Fallback } from '../port.js';
 import type { Backend } from './kernel.js';
 import { operatorsWithKernels } from './kernels/index.js';
@@ -16,9 +16,9 @@ export const BACKENDS: Readonly<Partial<Record<DeviceKind, Backend>>> = {
 /** Operators that need no kernel: they are other names for their input, or known from shapes. */
 const FREE = ['Flatten', 'Identity', 'Reshape', 'Shape', 'Size', 'Squeeze', 'Unsqueeze'];
 
-/** The operators that this engine has on a device, `domain:Name` for other domains than ai.onnx. */
+/** The operators that this engine has on a device: users' own among them, which it compiles from their definitions. */
 export function operatorsOf(kind: DeviceKind): readonly string[] {
-  return BACKENDS[kind] === undefined ? [] : [...operatorsWithKernels, ...FREE].sort();
+  return BACKENDS[kind] === undefined ? [] : [...operatorsWithKernels, ...FREE, OWN_OPERATORS].sort();
 }
 
 /** The nodes of `graph` that this engine cannot run, each with the reason; nothing is loaded for this. */

@@ -1,5 +1,6 @@
 import { intAttribute, isFloat, sameShape, sizeOf, stridesOf, type Node } from '../../../../graph/index.js';
 import type { CellRule, CellRules, CellValue, Place, Read } from '../cell.js';
+import { UnsupportedFormError } from '../errors.js';
 import type { KernelContext } from '../kernel.js';
 import { pointwise, type Pointwise } from './pointwise.js';
 
@@ -79,7 +80,14 @@ const dropout: CellRule = (node, context) => {
   return values;
 };
 
-/** IsInf and IsNaN; a GPU may compute as if there were neither. */
+/** A GPU may compute as if there were no NaN: then nothing is one. */
+const isNaNCell: CellRule = (node, context) => {
+  if (context.backend === 'webgpu' || context.backend === 'webgl') {
+    throw new UnsupportedFormError('GPUs need not tell NaN from numbers');
+  }
+  return ruleOf(([x]) => `(${x!} !== ${x!} ? 1 : 0)`)(node, context);
+};
+
 const isInfinite: Pointwise = ([x], _, node) => {
   const tests: string[] = [];
   if (intAttribute(node, 'detect_positive', 1) === 1) tests.push(`${x!} > 3.4028234663852886e+38`);
@@ -90,7 +98,7 @@ const isInfinite: Pointwise = ([x], _, node) => {
 export const elementwiseCells: CellRules = {
   ...Object.fromEntries(Object.entries(pointwise).map(([operator, of]) => [operator, ruleOf(of)])),
   IsInf: ruleOf(isInfinite),
-  IsNaN: ruleOf(([x]) => `(${x!} !== ${x!} ? 1 : 0)`),
+  IsNaN: isNaNCell,
   Cast: cast,
   CastLike: cast,
   Clip: clip,

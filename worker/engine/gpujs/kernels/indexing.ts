@@ -176,7 +176,7 @@ export function indexedLengths(
       return shape.slice(batch, batch + indices.at(-1)!);
     }
     case 'ScatterND':
-      return shape.slice(0, indices.at(-1)!);
+      return shape.slice(0, indices.at(-1));
     default:
       return [];
   }
