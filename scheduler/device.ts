@@ -28,7 +28,10 @@ export interface Device {
   readonly calibration?: Calibration;
   /** What computes there; default: onnxruntime. */
   readonly engine?: string;
-  /** Operators that it can run, `domain:Name` for those of other domains than ONNX's own; default: all. */
+  /**
+   * Operators that it can run, `domain:Name` for those of other domains than ONNX's own; default: all of these. Users' own
+   * are not among them but where the list has `OWN_OPERATORS`, and `ALL_OPERATORS` stands for all others.
+   */
   readonly operators?: readonly string[];
   /** The largest single value that it takes; default: any. */
   readonly maxBufferBytes?: Bytes;
@@ -40,6 +43,22 @@ export interface Device {
 export type DeviceRates = Required<
   Pick<Device, 'flops' | 'convolutionFlops' | 'memoryBandwidthBytesPerSecond' | 'launchSeconds'>
 >;
+
+/** In a device's list: it runs operators that users have defined. */
+export const OWN_OPERATORS = '*:*';
+/** In a device's list: it runs all operators of ours. */
+export const ALL_OPERATORS = '*';
+
+/** Whether an operator is a user's own: of a domain that is none of ours. */
+export function isOwnOperator(operator: string): boolean {
+  return operator.includes(':') && !operator.startsWith('com.microsoft:');
+}
+
+/** Whether a device whose list is `known` runs an operator. */
+export function runsOperator(known: ReadonlySet<string> | undefined, operator: string): boolean {
+  if (isOwnOperator(operator)) return known?.has(OWN_OPERATORS) ?? false;
+  return !known || known.has(ALL_OPERATORS) || known.has(operator);
+}
 
 /** Assumed of a device whose memory was not measured: one channel of DDR4 as elementwise operators see it. */
 export const DEFAULT_MEMORY_BANDWIDTH = 10e9;

@@ -1,5 +1,5 @@
 import { formatBytes, type Bytes } from '../../base/index.js';
-import type { Device } from '../device.js';
+import { isOwnOperator, runsOperator, type Device } from '../device.js';
 import type { LayerProfile, Unit, ValueBytes } from './layers.js';
 import { maximumOf, sparseMaxima } from './maxima.js';
 
@@ -34,7 +34,7 @@ function mostSamples(
   known: ReadonlySet<string> | undefined,
   maxBufferBytes: Bytes = Infinity,
 ): number {
-  if (known && operators.some((operator) => !known.has(operator))) return 0;
+  if (operators.some((operator) => !runsOperator(known, operator))) return 0;
   if ((largest?.fixed?.base ?? 0) > maxBufferBytes) return 0;
   const { growing } = largest ?? {};
   return growing ? Math.max(0, Math.floor((maxBufferBytes - growing.base) / growing.perSample)) : Infinity;
@@ -69,10 +69,11 @@ export function obstaclesOf(layers: LayerProfile, device: Device, samples: numbe
       if (!before || obstacle.samples < before.samples) found.set(key, { device, unit: index, ...obstacle });
     };
     for (const operator of unit.operators ?? []) {
-      if (known?.has(operator) !== false) continue;
+      if (runsOperator(known, operator)) continue;
       const example = layers.examples?.[operator];
       const first = example === undefined ? '' : ` (first in node "${example}")`;
-      const reason = `${layerName(unit)}: operator ${operator}${first}`;
+      const mend = isOwnOperator(operator) ? ', which devices with engine=gpujs run' : '';
+      const reason = `${layerName(unit)}: operator ${operator}${first}${mend}`;
       add(`operator ${operator}`, { samples: 0, operator, reason, node: example ?? unit.nodes[0] ?? '' });
     }
     for (const value of [unit.largest?.fixed, unit.largest?.growing]) {

@@ -99,7 +99,8 @@ function waysOf(
   group: Group,
   held: Choice['stages'],
 ): readonly Way[] {
-  const { recompute, shares } = options;
+  const { recompute, shares, counted } = options;
+  if (counted && !model.runs(group, held)) return [];
   const way = (keeping: Keeping) => model.evaluate(group, held, slicing, keeping, shares);
   const kept = recompute === true ? undefined : way('kept');
   const again = recompute === false || (kept && !kept.limited) ? undefined : way('recomputed');

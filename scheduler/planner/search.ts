@@ -149,8 +149,8 @@ function extremity(microBatches: number, batch: number): number {
   return Math.abs(Math.log(microBatches / Math.sqrt(batch)));
 }
 
-function optionsOf({ recompute, shares }: Forced): StageOptions {
-  return { recompute, shares };
+function optionsOf({ recompute, shares, data }: Forced): StageOptions {
+  return { recompute, shares, counted: data !== undefined };
 }
 
 /** Each device alone, and all of them. */

@@ -63,6 +63,8 @@ export interface Slicing {
 export interface StageOptions {
   readonly recompute?: boolean | undefined;
   readonly shares?: readonly number[] | undefined;
+  /** The job says how many replicas: one that cannot run anything of the stage is none. */
+  readonly counted?: boolean;
 }
 
 /** A stage (or the several that a pipeline rank holds) as a group of devices would compute it. */
@@ -221,14 +223,22 @@ export class StageModel {
     stages: readonly HeldStage[],
     slicing: Slicing,
     alone: boolean,
-    { recompute, shares }: StageOptions = {},
+    { recompute, shares, counted = false }: StageOptions = {},
   ): Choice | undefined {
+    if (counted && !this.runs(group, stages)) return undefined;
     if (alone) return this.evaluate(group, stages, slicing, 'fused', shares);
     if (recompute === true) return this.evaluate(group, stages, slicing, 'recomputed', shares);
     const kept = this.evaluate(group, stages, slicing, 'kept', shares);
     if (recompute === false || (kept && !kept.limited)) return kept;
     const again = this.evaluate(group, stages, slicing, 'recomputed', shares);
     return again && (!kept || again.seconds < kept.seconds) ? again : kept;
+  }
+
+  /** Whether every device of a group can run stages, with however few samples. */
+  runs({ lanes }: Group, stages: readonly HeldStage[]): boolean {
+    return lanes.every(
+      ({ abilities }) => !abilities || stages.every(({ from, to }) => abilities.samples(from, to) >= 1),
+    );
   }
 
   /** O(lanes log lanes) as a rule, O(1) for one device. */

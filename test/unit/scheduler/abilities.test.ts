@@ -84,6 +84,20 @@ t.test('a layer goes to no device that lacks its operator, and the plan says why
   );
 });
 
+t.test('a replica that can run nothing is no replica', async (t) => {
+  for (const shares of [undefined, [3, 1]]) {
+    const forced = { pipeline: 1, data: 2, ...(shares && { shares }) };
+    t.throws(() => makePlan(ask(model(recurrent), [cpu, lacking], forced)), { code: 'cannot_run' });
+    const three = [cpu, { ...cpu, id: 'b/cpu:0', host: 'b' }, lacking];
+    t.strictSame(
+      makePlan(ask(model(recurrent), three, { pipeline: 1, data: 2 })).stages[0]!.replicas.map(
+        ({ device }) => device,
+      ),
+      [cpu.id, 'b/cpu:0'],
+    );
+  }
+});
+
 t.test('a value that is too large for a device keeps a layer, or samples, from it', async (t) => {
   const fixed = plain.map((each, i) =>
     i === 2 ? unit(2, { largest: { fixed: { value: 'table', base: 300 * MIB, perSample: 0 } } }) : each,
