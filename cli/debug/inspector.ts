@@ -12,6 +12,10 @@ import {
 } from '../../worker/debug/index.js';
 import { DebuggerError, UsageError } from '../errors.js';
 
+const HOST = '127.0.0.1';
+/** Node's own. */
+const PORT = 9229;
+
 export interface InspectorAddress {
   readonly host: string;
   /** 0 chooses a free one. */
@@ -57,7 +61,7 @@ export class InspectorObserver implements Observer {
       const value = known.get(name);
       return value && shown([{ name, value }])[name];
     });
-    return { do: 'continue' };
+    return 'continue';
   }
 }
 
@@ -103,15 +107,10 @@ async function waitForDebugger(url: string, deadline: Seconds): Promise<void> {
 
 /** `--inspect`, `--inspect=PORT`, `--inspect=HOST:PORT`, `--inspect=HOST`. @throws UsageError */
 export function inspectorAddress(option: string | true): InspectorAddress {
-  const { host = '127.0.0.1', port = '9229' } =
-    option === true
-      ? {}
-      : (/^(?:(?<host>[^:[\]]+|\[[0-9a-f:]+\])(?::(?=\d)|$))?(?<port>\d+)?$/i.exec(
-          /^\d+$/.test(option) ? `127.0.0.1:${option}` : option,
-        )?.groups ?? { host: '', port: '' });
-  const number = Number(port);
-  if (host === '' || !Number.isInteger(number) || number > 65535) {
-    throw new UsageError(`--inspect=${String(option)}: write PORT or HOST:PORT, such as 127.0.0.1:9229`);
+  const text = option === true ? HOST : /^\d+$/.test(option) ? `${HOST}:${option}` : option;
+  const [, host, port = String(PORT)] = /^(\[[0-9a-f:]+\]|[^:[\]]+)(?::(\d+))?$/i.exec(text) ?? [];
+  if (host === undefined || Number(port) > 65535) {
+    throw new UsageError(`--inspect=${text}: write PORT or HOST:PORT, such as ${HOST}:${PORT}`);
   }
-  return { host: host.replace(/^\[|\]$/g, ''), port: number };
+  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) };
 }

@@ -24,9 +24,9 @@ export class Printer implements Observer {
 
   stop(stop: Stop): Promise<Onward> {
     // with a fault the report says it all, at the end
-    if (stop.reason === 'fault') return Promise.resolve({ do: 'quit' });
+    if (stop.reason === 'fault') return Promise.resolve('quit');
     this.terminal.print(stopText(stop, (name) => describeKnown(stop, name)));
-    return Promise.resolve({ do: 'continue' });
+    return Promise.resolve('continue');
   }
 
   async passed(done: number, total: number, node: NodeReport): Promise<void> {

@@ -16,7 +16,7 @@ const SHOWN = 20;
 
 const HELP = `  n, next        compute the next node
   c, continue    to the next break, or to the end
-  b NODE         one more break (name or pattern), and continue
+  b NODE         one more break (name or pattern)
   p NAME         a value known so far (name or pattern)
   i, inputs      what this node was given
   o, outputs     what it made
@@ -49,18 +49,17 @@ export class Prompt implements Observer {
       switch (command) {
         case 'n':
         case 'next':
-          return { do: 'step' };
+          return 'step';
         case 'c':
         case 'continue':
-          return { do: 'continue' };
+          return 'continue';
         case 'b':
         case 'break':
-          if (argument !== '') return { do: 'continue', alsoAt: argument };
-          this.write('b NODE: a name or a pattern');
+          this.breakAt(stop, argument);
           break;
         case 'q':
         case 'quit':
-          return { do: 'quit' };
+          return 'quit';
         case 'p':
         case 'print':
           this.print(stop, argument);
@@ -87,6 +86,20 @@ export class Prompt implements Observer {
 
   close(): void {
     this.reader.close();
+  }
+
+  private breakAt(stop: Stop, pattern: string): void {
+    if (pattern === '') {
+      this.write('b NODE: a name or a pattern');
+      return;
+    }
+    try {
+      const count = stop.breakAt(pattern);
+      this.write(count === 1 ? 'one node more to stop at' : `${count} nodes more to stop at`);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.write(error.message);
+    }
   }
 
   private print({ known }: Stop, pattern: string): void {

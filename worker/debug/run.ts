@@ -77,6 +77,8 @@ export interface Stop {
   readonly total: number;
   /** Everything known so far, by name. */
   readonly known: ReadonlyMap<string, Reference>;
+  /** One more pattern to stop at. @returns how many nodes it names @throws UnknownNameError */
+  readonly breakAt: (pattern: string) => number;
 }
 
 /** Who watches a run: a prompt, an inspector, a printer. */
@@ -89,10 +91,7 @@ export interface Observer {
   passed?(done: number, total: number, node: NodeReport): Promise<void>;
 }
 
-export type Onward =
-  | { readonly do: 'continue' | 'step' | 'quit' }
-  /** Goes on, with one more pattern to stop at. */
-  | { readonly do: 'continue'; readonly alsoAt: string };
+export type Onward = 'continue' | 'step' | 'quit';
 
 /** The values of a run, and its report. */
 export interface DebugRun {
@@ -146,16 +145,13 @@ export async function debugStep(job: JobStep, options: DebugOptions, observer: O
     await observer.passed?.(step.index + 1, running.length, node);
     if (reason === undefined) continue;
     stops.push(name);
-    const stop: Stop = { step, node, reason, total: running.length, known };
+    const stop: Stop = { step, node, reason, total: running.length, known, breakAt };
     const onward = await observer.stop(found && fault ? { ...stop, fault } : stop);
-    if (onward.do === 'quit') {
+    if (onward === 'quit') {
       finished = false;
       break;
     }
-    stepping = onward.do === 'step';
-    if ('alsoAt' in onward) {
-      for (const each of nodesNamed(onward.alsoAt, seen, own, 'break')) breaks.add(each);
-    }
+    stepping = onward === 'step';
   }
   const loss = known.get(training.loss)?.data[0];
   const { step, samples, batch } = job;
@@ -165,6 +161,12 @@ export async function debugStep(job: JobStep, options: DebugOptions, observer: O
     ...{ nodes, stops, printed, fault: fault ?? null },
   };
   return { report, known, computed };
+
+  function breakAt(pattern: string): number {
+    const more = nodesNamed(pattern, seen, own, 'break');
+    for (const each of more) breaks.add(each);
+    return more.length;
+  }
 
   function whyStop(node: Node, isFault: boolean): Stop['reason'] | undefined {
     if (isFault && options.breakOnNan) return 'fault';
