@@ -113,7 +113,7 @@ const maxPool: KernelRule = (node, context) => {
   );
   const statements = (
     result: string,
-  ): string => `i = ${startIn(pool, rows)}; j = ${startIn(pool, order)}; at = 0 - 1;
+  ): string => `i = ${startIn(pool, rows)}; j = ${startIn(pool, order)}; at = 0; at--;
   let best = -3.4028234663852886e+38; let x = 0.0;
   ${find}
   return ${result};`;
