@@ -12,5 +12,6 @@ export * from './job/weights.js';
 export * from './rest/index.js';
 export * from './run/plan.js';
 export * from './run/profile.js';
+export * from './run/samples.js';
 export * from './run/wishes.js';
 export * from './validation.js';

@@ -6,9 +6,8 @@ import {
   type Graph,
   type Segments,
 } from '../../graph/index.js';
-import type { JobSpec } from '../../protocol/index.js';
+import { type JobSpec, shapesOf, type SampleShapes } from '../../protocol/index.js';
 import { DEFAULT_BUCKET_BYTES, layoutBuckets, lineThrough, type FusedBytes } from '../../scheduler/index.js';
-import { shapesOf, type SampleShapes } from './samples.js';
 
 /** A batch of one may vanish from the shapes. */
 const FEWEST_SAMPLES = 2;

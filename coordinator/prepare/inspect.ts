@@ -34,12 +34,14 @@ import {
   weightsRules,
   type WeightsField,
   type JobSpec,
+  sampleShapes,
+  shapesOf,
+  type SampleShapes,
 } from '../../protocol/index.js';
 import { InvariantError } from '../../base/index.js';
 import type { ModelFacts } from '../job/state.js';
 import { readJobModel, refuseUnsupported } from './job-model.js';
 import { planInputFrom } from './plan-input.js';
-import { sampleShapes, shapesOf, type SampleShapes } from './samples.js';
 
 /** What is learnt of a job from its model and its data. */
 export interface Inspection {

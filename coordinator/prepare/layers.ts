@@ -9,9 +9,9 @@ import {
   type StageGraphs,
   type TypedGraph,
 } from '../../graph/index.js';
+import { shapesOf, type SampleShapes } from '../../protocol/index.js';
 import type { FusedBytes, LayerProfile, Unit } from '../../scheduler/index.js';
 import { examplesIn, needsOf } from './needs.js';
-import { shapesOf, type SampleShapes } from './samples.js';
 import { workOf } from './work.js';
 
 /** Samples that the numbers are read at: enough that nothing folds away, few enough to be quick. */

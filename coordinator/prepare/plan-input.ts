@@ -1,11 +1,16 @@
 import { filesOf, openDataset, type Dataset } from '../../data/index.js';
 import { byteLengthOf, bytesPerElement, sizeOf } from '../../graph/index.js';
-import { artifactOf, dataWishes, type JobSpec, type OptimizerConfig } from '../../protocol/index.js';
+import {
+  artifactOf,
+  dataWishes,
+  type JobSpec,
+  type OptimizerConfig,
+  sampleShapes,
+} from '../../protocol/index.js';
 import type { JobBytes, LayerProfile } from '../../scheduler/index.js';
 import { readJobModel, refuseUnsupported, type JobModel } from './job-model.js';
 import { fusedBytes } from './fused.js';
 import { layerProfile } from './layers.js';
-import { sampleShapes } from './samples.js';
 
 /** What the planner needs to know of a job. */
 export interface PlanInput {

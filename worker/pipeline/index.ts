@@ -1,2 +1,2 @@
 export { StageModel } from './stage-model.js';
-export { StageRank, type StageRankOptions } from './stage-rank.js';
+export { StageRank } from './stage-rank.js';

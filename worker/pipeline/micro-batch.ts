@@ -1,6 +1,6 @@
 import type { HeldBuffer } from '../engine/index.js';
 import type { Pools } from './pools.js';
-import type { CompiledStage } from './stage-model.js';
+import type { CompiledStage } from './compiled-stage.js';
 import type { BufferName } from './stage-step.js';
 
 /**

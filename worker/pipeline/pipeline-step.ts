@@ -11,7 +11,7 @@ import { Ahead } from './ahead.js';
 import { MicroBatch } from './micro-batch.js';
 import type { MicroBatchPart } from './neighbours.js';
 import type { Pools } from './pools.js';
-import type { CompiledStage, CompiledStages } from './stage-model.js';
+import type { CompiledStage, CompiledStages } from './compiled-stage.js';
 import type { Phase } from './stage-step.js';
 import type { Transfers } from './transfers.js';
 

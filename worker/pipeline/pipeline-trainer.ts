@@ -13,7 +13,8 @@ import { partsWithHops, type MicroBatchPart } from './neighbours.js';
 import { PipelineStep, type StepContext, type StepShape } from './pipeline-step.js';
 import { Pools } from './pools.js';
 import { programOf } from './program.js';
-import type { CompiledStage, StageModel } from './stage-model.js';
+import type { CompiledStage } from './compiled-stage.js';
+import type { StageModel } from './stage-model.js';
 import type { Streams } from './transfer.js';
 import { transfersOf, type Transfers } from './transfers.js';
 

@@ -1,4 +1,3 @@
-import { InvariantError } from '../../base/index.js';
 import type { Dataset } from '../../data/index.js';
 import {
   buildEvaluationStages,
@@ -6,7 +5,6 @@ import {
   checkCounts,
   detached,
   runningStatistics,
-  sampleAxis,
   type Edge,
   type Graph,
   type StageGraphs,
@@ -14,48 +12,29 @@ import {
   type TensorType,
   type TypedGraph,
 } from '../../graph/index.js';
-import { frozenParameters, type RunPlan } from '../../protocol/index.js';
+import {
+  frozenParameters,
+  sampleShapes,
+  shapesOf,
+  type RunPlan,
+  type SampleShapes,
+} from '../../protocol/index.js';
 import type { Bucket } from '../../scheduler/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { MemoryLedger } from '../memory/index.js';
 import { settingsOf, type Settings } from '../optimizer/index.js';
-import type { FeedNames, Mask } from '../run/feeder.js';
+import { withoutValues } from '../run/bucket-values.js';
 import { leastPart, mostSizes, pipelineRanksOf } from '../run/parts.js';
-import { Programs, type Compiled } from '../run/programs.js';
-import { float32Of } from '../run/rank-memory.js';
-import { RunningStatistics, type StepStatistics } from '../statistics/index.js';
+import { Programs } from '../run/programs.js';
+import { RunningStatistics } from '../statistics/index.js';
 import { bucketsOf, type HeldBucket } from './stage-buckets.js';
+import type { CompiledStage, CompiledStages, StageDescription } from './compiled-stage.js';
+import { axesOf } from './edge-axes.js';
 import { backwardFollows } from './program.js';
 import { SCALE, StageStep, type PhaseSource, type StageSource } from './stage-step.js';
 
 /** More sizes of micro-batches than this are compiled anew when they come again. */
 const MOST_PROGRAMS = 4;
-
-/** A stage's programs for a number of samples, and what goes in and out. */
-export interface CompiledStage {
-  readonly stage: number;
-  readonly step: StageStep;
-  readonly source: StageSource;
-  /** Values that the stage takes from the data; undefined where it takes none. */
-  readonly data: FeedNames | undefined;
-  readonly masks: readonly Mask[];
-  /** Whether gradients start here: LOSS_SCALE is in the batch. */
-  readonly scaled: boolean;
-  readonly statistics: StepStatistics;
-  /** Whether its forward program is all of its work, backward pass included. */
-  readonly fused: boolean;
-  /** In the batch, of the last stage: the mean loss, and in an evaluation the model's output. */
-  readonly loss: string | undefined;
-  readonly output: string | undefined;
-  /** On which axis an edge's value has the samples; undefined where it is the same for all. @throws StageError */
-  readonly axisOf: (value: string) => number | undefined;
-}
-
-/** The stages of a pipeline rank, compiled for a number of samples, by number of the stage. */
-export interface CompiledStages extends Compiled {
-  readonly samples: number;
-  readonly stages: ReadonlyMap<number, CompiledStage>;
-}
 
 /** What a rank of a pipeline has of a model: buckets, and its stages compiled for as many samples as are asked for. */
 export class StageModel {
@@ -75,6 +54,7 @@ export class StageModel {
   /** Parameters that any stage uses. */
   private readonly used = new Set<string>();
   private readonly thawed: readonly string[];
+  private readonly samples: SampleShapes;
   /** Whether the last stage computes forward and backward in one program. */
   private readonly fuses: boolean;
   private readonly names: readonly (readonly string[])[];
@@ -94,6 +74,7 @@ export class StageModel {
     private readonly ledger = new MemoryLedger(),
   ) {
     this.#graph = graph;
+    this.samples = sampleShapes(graph, dataset);
     this.pipelineRanks = pipelineRanksOf(plan);
     this.pipelineRank = plan.ranks[rank]!.pipelineRank;
     this.names = plan.pipeline.stages.map(({ nodes }) => nodes);
@@ -135,8 +116,10 @@ export class StageModel {
 
   /** The memory has what is trained: its values are dropped here. */
   forget(): void {
-    const trained = new Set(this.trained.flatMap(({ bucket }) => bucket.places.map(({ name }) => name)));
-    this.#graph = detached(this.#graph, (name) => !trained.has(name));
+    this.#graph = withoutValues(
+      this.#graph,
+      this.trained.map(({ bucket }) => bucket),
+    );
   }
 
   /** What training has made of this rank's part of the model, in the model's order; then statistics. */
@@ -150,15 +133,6 @@ export class StageModel {
       ...(this.pipelineRank === 0 ? this.constants : []),
       ...this.statistics.tensors(),
     ]);
-  }
-
-  /** What the engine reads of the parameters that are not trained: one buffer for each bucket of `fixed`. */
-  fixedBuffers(): ArrayBuffer[] {
-    return this.fixed.map(({ length, places }) => {
-      const values = new Float32Array(length);
-      for (const { name, offset } of places) values.set(float32Of(name, this.graph.parameters), offset);
-      return values.buffer;
-    });
   }
 
   async dispose(): Promise<void> {
@@ -185,21 +159,12 @@ export class StageModel {
   }
 
   private options(samples: number) {
-    const names = this.inputNames();
-    const shapes = Object.fromEntries(
-      this.dataset.inputs.map((input, i) => [names[i]!, [samples, ...input.sampleShape]]),
-    );
-    const { loss } = this.plan;
-    return { loss, shapes, targetShape: [samples, ...this.dataset.target.sampleShape], stages: this.names };
+    return { loss: this.plan.loss, ...shapesOf(this.samples, samples), stages: this.names };
   }
 
   /** The model's inputs in the order of the data set's. */
-  private inputNames(): string[] {
-    return this.dataset.inputs.map((input, i) => {
-      const name = input.name ?? this.graph.inputs[i]?.name;
-      if (name === undefined) throw new InvariantError('the data has more inputs than the model');
-      return name;
-    });
+  private get inputNames(): readonly string[] {
+    return [...this.samples.inputs.keys()];
   }
 
   /** Whether programs of a stage take anything from the data. @param target its name, where the loss is computed */
@@ -209,7 +174,7 @@ export class StageModel {
     target: string | undefined,
   ): boolean {
     const received = new Set(receives.map(({ at }) => at));
-    const fromData = new Set([...this.inputNames(), ...(target === undefined ? [] : [target])]);
+    const fromData = new Set([...this.inputNames, ...(target === undefined ? [] : [target])]);
     return graphs.some((graph) => graph?.inputs.some((name) => fromData.has(name) && !received.has(name)));
   }
 
@@ -308,7 +273,7 @@ export class StageModel {
     const graphs = phases.flatMap(({ graph }) => graph ?? []);
     const received = new Set([...edges.receives, ...edges.receivesGradients].map(({ at }) => at));
     const types = new Map<string, TensorType>(graphs.flatMap(({ types: all }) => [...all]));
-    const inputs = this.inputNames();
+    const inputs = this.inputNames;
     const reads = (name: string) =>
       graphs.some((graph) => graph.inputs.includes(name) && !received.has(name));
     const reading = this.reads(graphs, edges.receives, about.loss === undefined ? undefined : target.name);
@@ -349,48 +314,4 @@ export class StageModel {
       axisOf: about.axisOf,
     };
   }
-}
-
-interface StageDescription {
-  readonly phases: readonly PhaseSource[];
-  readonly edges: Pick<StageSource, 'receives' | 'sends' | 'receivesGradients' | 'sendsGradients'>;
-  /** Outputs that stay in the batch. */
-  readonly results: readonly string[];
-  readonly kept: StageSource['kept'];
-  readonly gradients: ReadonlyMap<string, string>;
-  readonly masks: readonly Mask[];
-  readonly target: { readonly name: string; readonly type: TensorType };
-  readonly statistics: StageGraphs['statistics'];
-  readonly fused: boolean;
-  readonly loss: string | undefined;
-  readonly output: string | undefined;
-  readonly axisOf: (value: string) => number | undefined;
-}
-
-/**
- * How the values of edges depend on the samples, by comparing two numbers of them; found out when somebody asks.
- * @returns the axis on which a value has the samples; undefined where it is the same for all. @throws StageError
- */
-function axesOf(
-  stages: readonly Sending[],
-  samples: number,
-  buildTwice: () => readonly Sending[],
-): (value: string) => number | undefined {
-  let types: ReadonlyMap<string, TensorType> | undefined;
-  const own = typesOf(stages);
-  return (value) => {
-    types ??= typesOf(buildTwice());
-    const [type, other] = [own.get(value), types.get(value)];
-    if (!type || !other)
-      throw new InvariantError(`"${value}" does not cross a boundary for ${2 * samples} samples`);
-    return sampleAxis(value, type, samples, other, 2 * samples)?.axis;
-  };
-}
-
-interface Sending {
-  readonly sends: readonly Edge[];
-}
-
-function typesOf(stages: readonly Sending[]): ReadonlyMap<string, TensorType> {
-  return new Map(stages.flatMap(({ sends }) => sends.map(({ value, type }) => [value, type] as const)));
 }

@@ -1,30 +1,16 @@
-import { Communicator, ringArenaBytes, type RingOptions } from '../../collectives/index.js';
+import { Communicator, ringArenaBytes } from '../../collectives/index.js';
 import type { RunPlan } from '../../protocol/index.js';
-import type { ComputeThread } from '../engine/index.js';
-import type { Datasets } from '../run/datasets.js';
-import type { MemoryLedger } from '../memory/index.js';
+import { fixedBuffers } from '../run/bucket-values.js';
 import { EngineParameters } from '../run/engine-parameters.js';
 import { replicasOf, shareOf } from '../run/parts.js';
 import { RankMemory, type BucketRing, type Spread } from '../run/rank-memory.js';
-import type { CompiledRank, Connection, RankPart } from '../run/rank-part.js';
+import type { CompiledRank, Connection, RankOptions, RankPart } from '../run/rank-part.js';
 import { Update } from '../run/update.js';
-import type { TraceRecorder } from '../trace/index.js';
 import { peersOf } from './neighbours.js';
 import { PipelineEvaluator } from './pipeline-evaluator.js';
 import { PipelineTrainer } from './pipeline-trainer.js';
 import type { StageModel } from './stage-model.js';
 import { openStreams } from './streams.js';
-
-export interface StageRankOptions {
-  readonly plan: RunPlan;
-  readonly rank: number;
-  readonly model: StageModel;
-  readonly datasets: Datasets;
-  readonly thread: ComputeThread;
-  readonly ring: RingOptions;
-  readonly trace: TraceRecorder;
-  readonly ledger: MemoryLedger;
-}
 
 /** The ranks that hold a bucket together. */
 interface Holders {
@@ -41,12 +27,12 @@ export class StageRank implements CompiledRank {
   private trainer: PipelineTrainer | undefined;
 
   private constructor(
-    private readonly options: StageRankOptions,
+    private readonly options: RankOptions<StageModel>,
     private readonly holders: readonly Holders[],
   ) {}
 
   /** Compiles what a full batch takes. */
-  static async compile(options: StageRankOptions): Promise<StageRank> {
+  static async compile(options: RankOptions<StageModel>): Promise<StageRank> {
     const { model, plan, rank } = options;
     for (const samples of new Set(plan.ranks[rank]!.samples))
       if (samples > 0) await model.training.for(samples);
@@ -85,7 +71,7 @@ export class StageRank implements CompiledRank {
       rings[this.holders.findIndex(({ buckets }) => buckets.includes(bucket))]!;
     const memory = new RankMemory(arena, this.buckets, model.settings[0]!.rule, this.spread);
     memory.load(model.graph.parameters);
-    const fixed = model.fixedBuffers();
+    const fixed = fixedBuffers(model.fixed, model.graph.parameters);
     model.forget();
     this.parameters = EngineParameters.place(thread, memory, fixed, ledger); // a run may be stopped in the middle of it
     const parameters = await this.parameters;

@@ -1,5 +1,5 @@
 import { Transfer, type Streams } from './transfer.js';
-import type { CompiledStage } from './stage-model.js';
+import type { CompiledStage } from './compiled-stage.js';
 import type { BufferName, StageSource } from './stage-step.js';
 
 /** The edges of a stage as they move, for one number of samples. */

@@ -7,8 +7,8 @@ import {
 } from '../../collectives/index.js';
 import type { Tensor } from '../../graph/index.js';
 import { spansWithin, stateNames, type Shard, type UpdateRule } from '../optimizer/index.js';
-import { InvariantError } from '../../base/index.js';
 import type { Bucket } from '../../scheduler/index.js';
+import { float32Of } from './bucket-values.js';
 
 /** One bucket in the arena: what travels and what is updated. */
 export interface BucketMemory {
@@ -123,11 +123,4 @@ function countedPart({ length }: Bucket, index: number, { ringOf }: Spread): Ran
 
 function ownPart(bucket: Bucket, index: number, spread: Spread): Range {
   return spread.sharded ? countedPart(bucket, index, spread) : { start: 0, end: bucket.length };
-}
-
-/** The values of a parameter. */
-export function float32Of(name: string, tensors: ReadonlyMap<string, Tensor>): Float32Array {
-  const data = tensors.get(name)?.data;
-  if (!(data instanceof Float32Array)) throw new InvariantError(`parameter "${name}" is not float32`);
-  return data;
 }

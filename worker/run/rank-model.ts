@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { InvariantError } from '../../base/index.js';
 import type { Dataset } from '../../data/index.js';
 import {
   buildEvaluationGraph,
@@ -19,16 +18,22 @@ import {
   type Loaded,
   type Tensor,
 } from '../../graph/index.js';
-import { frozenParameters, type RunPlan } from '../../protocol/index.js';
+import {
+  frozenParameters,
+  sampleShapes,
+  shapesOf,
+  type RunPlan,
+  type SampleShapes,
+} from '../../protocol/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { layoutBuckets, type Bucket } from '../../scheduler/index.js';
 import type { MemoryLedger } from '../memory/index.js';
 import { settingsOf, type Settings } from '../optimizer/index.js';
 import { RunningStatistics, type StepStatistics } from '../statistics/index.js';
+import { withoutValues } from './bucket-values.js';
 import { leastPart } from './parts.js';
 import type { FeedNames } from './feeder.js';
 import { Programs, type Compiled } from './programs.js';
-import { float32Of } from './rank-memory.js';
 import { StepProgram } from './step-program.js';
 
 /** A full batch's two sizes of micro-batches and a short last batch's; one more for the end of a validation. */
@@ -64,6 +69,7 @@ export class RankModel {
   readonly evaluation: Programs<EvaluationStep>;
   /** Parameters that the job does not freeze. */
   private readonly thawed: readonly string[];
+  private readonly samples: SampleShapes;
 
   /**
    * @param dataset tells the shapes of a sample
@@ -73,12 +79,13 @@ export class RankModel {
   constructor(
     graph: Graph,
     private readonly plan: RunPlan,
-    private readonly dataset: Dataset,
+    dataset: Dataset,
     private readonly thread: ComputeThread,
     private readonly constants: ReadonlyMap<string, Tensor> = new Map(),
     private readonly ledger?: MemoryLedger,
   ) {
     this.#graph = detached(graph, () => true);
+    this.samples = sampleShapes(graph, dataset);
     // every rank lays its buckets out from the same graph, that of the whole batch, whatever its own share
     const names = [...graph.parameters.keys()];
     const frozen = frozenParameters(plan.frozen, names);
@@ -91,7 +98,7 @@ export class RankModel {
     const used = new Set(graph.nodes.flatMap((node) => node.inputs));
     this.fixed = layoutBuckets(whole.withoutGradient.filter((name) => used.has(name)).map(pack), Infinity);
     this.statistics = new RunningStatistics(runningStatistics(graph));
-    checkCounts(whole.statistics, plan.batch, leastPart(plan, this.dataset.length));
+    checkCounts(whole.statistics, plan.batch, leastPart(plan, dataset.length));
     this.training = new Programs(MOST_PROGRAMS, (samples) => this.compileTraining(samples));
     this.evaluation = new Programs(MOST_PROGRAMS, (samples) => this.compileEvaluation(samples));
   }
@@ -123,17 +130,7 @@ export class RankModel {
 
   /** The memory has what is trained: its values are dropped here, and with them the file they were read from. */
   forget(): void {
-    const trained = new Set(this.buckets.flatMap(({ places }) => places.map(({ name }) => name)));
-    this.#graph = detached(this.#graph, (name) => !trained.has(name));
-  }
-
-  /** What the engine reads of the parameters that are not trained: one buffer for each bucket of `fixed`. */
-  fixedBuffers(): ArrayBuffer[] {
-    return this.fixed.map(({ length, places }) => {
-      const values = new Float32Array(length);
-      for (const { name, offset } of places) values.set(float32Of(name, this.graph.parameters), offset);
-      return values.buffer;
-    });
+    this.#graph = withoutValues(this.#graph, this.buckets);
   }
 
   async dispose(): Promise<void> {
@@ -142,11 +139,7 @@ export class RankModel {
   }
 
   private options(samples: number) {
-    const names = this.inputNames();
-    const shapes = Object.fromEntries(
-      this.dataset.inputs.map((input, i) => [names[i]!, [samples, ...input.sampleShape]]),
-    );
-    return { loss: this.plan.loss, shapes, targetShape: [samples, ...this.dataset.target.sampleShape] };
+    return { loss: this.plan.loss, ...shapesOf(this.samples, samples) };
   }
 
   private trainingOptions(samples: number) {
@@ -154,12 +147,8 @@ export class RankModel {
   }
 
   /** The model's inputs in the order of the data set's. */
-  private inputNames(): string[] {
-    return this.dataset.inputs.map((input, i) => {
-      const name = input.name ?? this.graph.inputs[i]?.name;
-      if (name === undefined) throw new InvariantError('the data has more inputs than the model');
-      return name;
-    });
+  private get inputNames(): readonly string[] {
+    return [...this.samples.inputs.keys()];
   }
 
   private async compileTraining(samples: number): Promise<TrainingStep> {
@@ -168,7 +157,7 @@ export class RankModel {
       training,
       this.buckets.map((bucket) => bucket.places.map((place) => place.name)),
     );
-    const names = this.inputNames();
+    const names = this.inputNames;
     const masks = training.dropout;
     const step = await StepProgram.compile(
       this.thread,
@@ -202,7 +191,7 @@ export class RankModel {
 
   private async compileEvaluation(samples: number): Promise<EvaluationStep> {
     const { graph, target, loss, output, running } = buildEvaluationGraph(this.graph, this.options(samples));
-    const names = this.inputNames();
+    const names = this.inputNames;
     const step = await StepProgram.compile(
       this.thread,
       samples,

@@ -1,8 +1,25 @@
 import type { Arena, Failing, RingOptions, Transport } from '../../collectives/index.js';
 import type { Bytes } from '../../base/index.js';
 import type { Tensor } from '../../graph/index.js';
+import type { RunPlan } from '../../protocol/index.js';
+import type { ComputeThread } from '../engine/index.js';
+import type { MemoryLedger } from '../memory/index.js';
+import type { TraceRecorder } from '../trace/index.js';
+import type { Datasets } from './datasets.js';
 import type { Evaluation } from './evaluator.js';
 import type { StepResult } from './trainer.js';
+
+/** What a rank is made of. */
+export interface RankOptions<Model> {
+  readonly plan: RunPlan;
+  readonly rank: number;
+  readonly model: Model;
+  readonly datasets: Datasets;
+  readonly thread: ComputeThread;
+  readonly ring: RingOptions;
+  readonly trace: TraceRecorder;
+  readonly ledger: MemoryLedger;
+}
 
 /** How a rank reaches the others. */
 export interface Connection {

@@ -1,39 +1,25 @@
-import { Communicator, ringArenaBytes, type RingOptions } from '../../collectives/index.js';
+import { Communicator, ringArenaBytes } from '../../collectives/index.js';
 import type { Tensor } from '../../graph/index.js';
 import type { RunPlan } from '../../protocol/index.js';
-import type { ComputeThread } from '../engine/index.js';
-import type { MemoryLedger } from '../memory/index.js';
-import type { TraceRecorder } from '../trace/index.js';
-import type { Datasets } from './datasets.js';
+import { fixedBuffers } from './bucket-values.js';
 import { EngineParameters } from './engine-parameters.js';
 import { Evaluator } from './evaluator.js';
 import { shareOf } from './parts.js';
 import { RankMemory, type Spread } from './rank-memory.js';
 import type { RankModel } from './rank-model.js';
-import type { CompiledRank, Connection, RankPart } from './rank-part.js';
+import type { CompiledRank, Connection, RankOptions, RankPart } from './rank-part.js';
 import { placeIn, worldRing } from './rings.js';
 import { Trainer } from './trainer.js';
 import { Update } from './update.js';
-
-export interface ReplicaOptions {
-  readonly plan: RunPlan;
-  readonly rank: number;
-  readonly model: RankModel;
-  readonly datasets: Datasets;
-  readonly thread: ComputeThread;
-  readonly ring: RingOptions;
-  readonly trace: TraceRecorder;
-  readonly ledger: MemoryLedger;
-}
 
 /** A rank of a plan with one stage: it holds all of the model. */
 export class Replica implements CompiledRank {
   private parameters: Promise<EngineParameters> | undefined;
 
-  private constructor(private readonly options: ReplicaOptions) {}
+  private constructor(private readonly options: RankOptions<RankModel>) {}
 
   /** Compiles what a full batch takes. */
-  static async compile(options: ReplicaOptions): Promise<Replica> {
+  static async compile(options: RankOptions<RankModel>): Promise<Replica> {
     const { model, plan, rank } = options;
     for (const samples of new Set(plan.ranks[rank]!.samples))
       if (samples > 0) await model.training.for(samples);
@@ -53,7 +39,7 @@ export class Replica implements CompiledRank {
     opened(world);
     const memory = new RankMemory(arena, model.buckets, model.settings[0]!.rule, spreadOf(plan, world));
     memory.load(model.graph.parameters);
-    const fixed = model.fixedBuffers();
+    const fixed = fixedBuffers(model.fixed, model.graph.parameters);
     model.forget();
     this.parameters = EngineParameters.place(thread, memory, fixed, ledger); // a run may be stopped in the middle of it
     const parameters = await this.parameters;

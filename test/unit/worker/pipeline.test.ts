@@ -10,7 +10,7 @@ import { MicroBatch } from '../../../worker/pipeline/micro-batch.js';
 import { Pools } from '../../../worker/pipeline/pools.js';
 import { backwardFollows } from '../../../worker/pipeline/program.js';
 import { bucketsOf } from '../../../worker/pipeline/stage-buckets.js';
-import type { CompiledStage } from '../../../worker/pipeline/stage-model.js';
+import type { CompiledStage } from '../../../worker/pipeline/compiled-stage.js';
 import { BUFFERS, type BufferName } from '../../../worker/pipeline/stage-step.js';
 import { ruleOf, settingsOf, type Settings } from '../../../worker/optimizer/index.js';
 import { Update } from '../../../worker/run/update.js';

@@ -2,14 +2,17 @@ import { InvariantError } from '../../base/index.js';
 import type { Dataset } from '../../data/index.js';
 import type { Graph } from '../../graph/index.js';
 
-/** Shapes of one sample, by the model's input; and of its target. */
+/** Shapes of one sample, by the model's input in the order of the data's; and of its target. */
 export interface SampleShapes {
   readonly inputs: ReadonlyMap<string, readonly number[]>;
   readonly target: readonly number[];
 }
 
 /** The shapes of a data set's samples under the names of the model's inputs. */
-export function sampleShapes(graph: Graph, dataset: Dataset): SampleShapes {
+export function sampleShapes(
+  graph: Pick<Graph, 'inputs'>,
+  dataset: Pick<Dataset, 'inputs' | 'target'>,
+): SampleShapes {
   const inputs = dataset.inputs.map(({ name, sampleShape }, i): [string, readonly number[]] => {
     const input = name ?? graph.inputs[i]?.name;
     if (input === undefined) throw new InvariantError('the data has more inputs than the model');
