@@ -46,7 +46,7 @@ export class EagerTape extends Tape {
   ): string[] {
     this.checkOpen(operator);
     // as in evaluation: a mask belongs to a step of a training, and here is none
-    const drops = operator === 'Dropout';
+    const drops = operator === 'Dropout' && (rest[1] ?? '') === '';
     const [what, from, how]: [string, readonly string[], Attributes] = drops
       ? ['Identity', inputs.slice(0, 1), {}]
       : [operator, inputs, attributes];

@@ -16,6 +16,7 @@ export {
   type Pair,
   type PoolOptions,
 } from './convolution.js';
+export { custom } from './custom.js';
 export { embedding, layerNorm, linear, positions, type LinearOptions } from './dense.js';
 export { eager, type Eager, type EagerOptions, type Nested } from './eager.js';
 export { LayerError, NotAModelError, NoValueError } from './errors.js';
@@ -49,5 +50,14 @@ export {
   type LayerModel,
   type Model,
 } from './model.js';
+export {
+  checkOperator,
+  defineOperator,
+  KernelError,
+  OperatorError,
+  type KernelThis,
+  type Operator,
+  type OperatorOptions,
+} from '../custom/index.js';
 export type { Scope } from './scope.js';
 export type { Value } from './value.js';

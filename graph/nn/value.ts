@@ -37,12 +37,13 @@ export class Tape {
     inputs: readonly string[],
     attributes: Attributes,
     count: number,
+    domain = '',
   ): string[] {
     const name = this.fresh(at === '' ? operator : `${at}/${operator}`);
     const outputs = Array.from({ length: count }, (_, i) =>
       this.fresh(count === 1 ? `${name}.out` : `${name}.out${i}`),
     );
-    this.nodes.push({ name, operator, domain: '', inputs, outputs, attributes });
+    this.nodes.push({ name, operator, domain, inputs, outputs, attributes });
     return outputs;
   }
 

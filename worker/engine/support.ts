@@ -1,11 +1,11 @@
-import type { TypedGraph } from '../../graph/index.js';
-import type { DeviceKind } from '../../scheduler/index.js';
+import { customOf, type TypedGraph } from '../../graph/index.js';
+import { ALL_OPERATORS, OWN_OPERATORS, type DeviceKind } from '../../scheduler/index.js';
 import * as gpujs from './gpujs/support.js';
 import * as onnxruntime from './onnxruntime/support.js';
 import type { EngineName, Fallback } from './port.js';
 
 /**
- * The operators that an engine runs on a kind of device, `domain:Name` for those of other domains than ONNX's own. Pure:
+ * The operators that an engine runs on a kind of device, as devices list them (`Device`); `all`: all but users' own. Pure:
  * no library is loaded for the answer.
  */
 export function operatorsOf(engine: EngineName, kind: DeviceKind): readonly string[] | 'all' {
@@ -15,7 +15,7 @@ export function operatorsOf(engine: EngineName, kind: DeviceKind): readonly stri
     case 'gpujs':
       return gpujs.operatorsOf(kind);
     case 'reference':
-      return 'all';
+      return [ALL_OPERATORS, OWN_OPERATORS];
   }
 }
 
@@ -27,10 +27,24 @@ export function unsupportedNodes(
 ): readonly Fallback[] {
   switch (engine) {
     case 'onnxruntime':
-      return onnxruntime.unsupportedNodes(graph, kind);
+      return [...ownNodes(graph), ...onnxruntime.unsupportedNodes(withoutOwn(graph), kind)];
     case 'gpujs':
       return gpujs.unsupportedNodes(graph, kind);
     case 'reference':
       return [];
   }
+}
+
+function ownNodes({ nodes }: TypedGraph): readonly Fallback[] {
+  return nodes.filter(customOf).map(({ name, operator, domain }) => ({
+    node: name,
+    operator,
+    reason: `${domain}.${operator} is a user's own operator, which onnxruntime cannot run; engine gpujs can`,
+  }));
+}
+
+function withoutOwn(graph: TypedGraph): TypedGraph {
+  return graph.nodes.some(customOf)
+    ? { ...graph, nodes: graph.nodes.filter((node) => !customOf(node)) }
+    : graph;
 }

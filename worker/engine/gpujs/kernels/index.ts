@@ -1,6 +1,7 @@
-import type { Node } from '../../../../graph/index.js';
+import { customOf, type Node } from '../../../../graph/index.js';
 import type { CellRule, CellRules } from '../cell.js';
 import type { KernelRule, KernelRules } from '../kernel.js';
+import { customKernel } from './custom.js';
 import { convolutionKernels } from './convolution.js';
 import { elementwiseCells } from './elementwise.js';
 import { indexingCells } from './indexing.js';
@@ -13,6 +14,7 @@ import { scatterKernels } from './scatter.js';
 import { softmaxKernels } from './softmax.js';
 import { transposedConvolutionKernels } from './transposed-convolution.js';
 
+export { inUsersTerms } from './custom.js';
 export { indexedLengths } from './indexing.js';
 export { keepsElements } from './elementwise.js';
 
@@ -40,6 +42,7 @@ function nameOf({ operator, domain }: Pick<Node, 'operator' | 'domain'>): string
 }
 
 export function kernelRuleOf(node: Node): KernelRule | undefined {
+  if (customOf(node)) return customKernel;
   const name = nameOf(node);
   return Object.hasOwn(kernelRules, name) ? kernelRules[name] : undefined;
 }
