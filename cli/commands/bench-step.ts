@@ -103,6 +103,12 @@ function describe(model: string, result: StepBenchResult): string {
     `${result.samplesPerSecond.toFixed(1)} samples/s`,
     `limit ${formatFine(result.limitSeconds)}: its products and convolutions at ${(result.productFlops / 1e9).toFixed(1)} ` +
       `GFLOP/s of a ${result.productSize}^3 product in the same run; the step takes ${result.ratio.toFixed(2)} times that`,
+    ...(result.fallbacks.length > 0
+      ? [
+          `${result.fallbacks.length} nodes of the training graph ran on the CPU and not on the device: ` +
+            [...new Set(result.fallbacks.map(({ reason }) => reason))].join('; '),
+        ]
+      : []),
     result.measured,
   ].join('\n');
 }

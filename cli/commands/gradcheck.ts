@@ -1,6 +1,8 @@
-import type { Command } from 'commander';
+import { resolve } from 'node:path';
+import { Option, type Command } from 'commander';
+import type { CustomOperator } from '../../graph/index.js';
 import type { GradcheckResult } from '../../worker/gradcheck/index.js';
-import { UsageError } from '../errors.js';
+import { ModelFileError, UsageError } from '../errors.js';
 import { EXIT } from '../exit.js';
 import type { Session } from '../session.js';
 import { table } from '../terminal/table.js';
@@ -10,6 +12,8 @@ interface Options {
   readonly engine: string;
   readonly device: string;
   readonly rtol: string;
+  readonly fallback: 'report' | 'forbid';
+  readonly operators?: string;
 }
 
 /** `dtrain gradcheck CASE_DIR`: one model's numbers against those of another framework. */
@@ -20,7 +24,19 @@ export function registerGradcheck(program: Command, session: Session): void {
     .argument('<case-dir>', 'folder with model.onnx, case.json and case.safetensors')
     .option('--engine <name>', 'onnxruntime, or reference (float64 in plain TypeScript)', 'onnxruntime')
     .option('--device <device>', 'where the engine computes', 'cpu')
-    .option('--rtol <error>', 'largest relative error (L2) that passes', '1e-3');
+    .option(
+      '--operators <module>',
+      'a module that exports the operators which the model uses of other domains',
+    )
+    .option('--rtol <error>', 'largest relative error (L2) that passes', '1e-3')
+    .addOption(
+      new Option(
+        '--fallback <choice>',
+        "nodes that the device cannot run: compute them on the host's CPU, or refuse",
+      )
+        .choices(['report', 'forbid'])
+        .default('report'),
+    );
   withJson(command)
     .addHelpText(
       'after',
@@ -32,15 +48,27 @@ export function registerGradcheck(program: Command, session: Session): void {
         throw new UsageError(`--rtol ${options.rtol}: write a number above 0, for example 1e-3`);
       const { createEngine, engineNamed } = await import('../../worker/engine/index.js');
       const { gradcheck, loadCase } = await import('../../worker/gradcheck/index.js');
-      const engine = await createEngine(engineNamed(options.engine), { device: options.device });
+      const { device, fallback, operators } = options;
+      const own =
+        operators === undefined ? [] : await ownOperators(resolve(session.cwd, operators), operators);
+      const engine = await createEngine(engineNamed(options.engine), { device, fallback });
       try {
-        const result = await gradcheck(await loadCase(folder), engine, rtol);
+        const result = await gradcheck(await loadCase(folder, own), engine, rtol);
         session.terminal.answer(result, () => describe(result));
         if (!result.pass) session.exitCode = EXIT.failed;
       } finally {
         await engine.dispose();
       }
     });
+}
+
+/** The module runs in this process. */
+async function ownOperators(path: string, label: string): Promise<readonly CustomOperator[]> {
+  const { moduleOperators } = await import('../submit/operators.js');
+  return moduleOperators(
+    path,
+    (problem, cause) => new ModelFileError(`--operators ${label}: ${problem}`, { file: label }, cause),
+  );
 }
 
 function describe(result: GradcheckResult): string {
@@ -65,5 +93,8 @@ function describe(result: GradcheckResult): string {
   ];
   const skipped =
     result.skipped.length > 0 ? `\nnot in model.onnx, not compared: ${result.skipped.join(', ')}` : '';
-  return `${head}\n${table(['VALUE', `RELATIVE ERROR (L2), at most ${result.rtol}`], rows)}${skipped}`;
+  const fallen = result.fallbacks.map(
+    ({ node, operator, reason }) => `\nnot on the device: "${node}" (${operator}): ${reason}`,
+  );
+  return `${head}\n${table(['VALUE', `RELATIVE ERROR (L2), at most ${result.rtol}`], rows)}${skipped}${fallen.join('')}`;
 }

@@ -33,11 +33,14 @@ export interface Engine {
  * identity: one that was transferred is another one.
  */
 export interface DeviceMemory {
-  /** The buffer's contents stay as they are until `drop`: the device may have copies of them. */
-  keep(buffer: ArrayBuffer): void;
-  /** Only programs of this engine read and write the buffer until `drop`: what they write may stay on the device alone. */
+  /**
+   * From now on only programs of this engine read and write the buffer: what it holds may be copied to the device, and
+   * what programs write to it may stay there alone.
+   */
   own(buffer: ArrayBuffer): void;
-  /** Forgets the buffer and frees what stands for it. Unknown buffers are fine. */
+  /** Brings the buffer's contents up to date and forgets it. Unknown buffers are fine. */
+  release(buffer: ArrayBuffer): Promise<void>;
+  /** Forgets the buffer, whose contents nobody needs, and frees what stands for it. Unknown buffers are fine. */
   drop(buffer: ArrayBuffer): void;
 }
 

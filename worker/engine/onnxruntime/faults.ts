@@ -1,5 +1,5 @@
 import type { TypedGraph } from '../../../graph/index.js';
-import { CompileError, RunError } from '../errors.js';
+import { CompileError, DeviceLostError, RunError } from '../errors.js';
 
 /** What the library said when it was given a graph, with the node that it names. */
 export function compileError(error: unknown, graph: TypedGraph): CompileError {
@@ -8,8 +8,15 @@ export function compileError(error: unknown, graph: TypedGraph): CompileError {
 }
 
 /** What the library said when it computed, with the node that it names. */
-export function runError(error: unknown, graph: TypedGraph): RunError {
+export function runError(error: unknown, graph: TypedGraph): RunError | DeviceLostError {
   const reason = messageOf(error);
+  // Dawn's words, and CUDA's for the errors after which a context is of no use any more
+  if (
+    /device (is|was) lost|lost device|DXGI_ERROR_DEVICE|CUDA_ERROR_(ILLEGAL_ADDRESS|LAUNCH_FAILED|ECC)/i.test(
+      reason,
+    )
+  )
+    return new DeviceLostError('onnxruntime', 'its device', reason, error);
   return new RunError('onnxruntime', graph.name, reason, { cause: error, ids: nodeIn(reason, graph) });
 }
 

@@ -67,7 +67,8 @@ function webgpu(device: string, index: number): InferenceSession.ExecutionProvid
       { ids: { device } },
     );
   }
-  const config = { name: 'webgpu', validationMode: 'basic' };
+  // in its default layout onnxruntime 1.30 computes convolutions of 6 or 9 channels wrongly (docs/decisions)
+  const config = { name: 'webgpu', validationMode: 'basic', preferredLayout: 'NCHW' } as const;
   return config;
 }
 

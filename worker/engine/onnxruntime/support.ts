@@ -23,7 +23,7 @@ const LETTERS: Readonly<Partial<Record<DataType, string>>> = {
 /** Operators of the standard by the element types that they take: `OPERANDS>RESULTS`, or both alike. */
 const BY_TYPES: Readonly<Record<string, readonly string[]>> = {
   f: [
-    ...['Abs', 'GatherElements', 'Neg', 'Slice'],
+    ...['Abs', 'Neg', 'Slice'],
     ...[
       'Acos',
       'Acosh',
@@ -70,6 +70,7 @@ const BY_TYPES: Readonly<Record<string, readonly string[]>> = {
   ],
   fib: ['Expand', 'Flatten', 'Gather', 'Reshape', 'Unsqueeze'],
   fil: ['CumSum', 'GatherND', 'ScatterND', 'Trilu'],
+  'fi>f': ['GatherElements'],
   'fi>l': ['ArgMax', 'ArgMin'],
   'fi>b': ['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'],
   b: ['And', 'Not'],

@@ -1,6 +1,7 @@
 import type { Tensor } from 'onnxruntime-node';
 import {
   byteLengthOf,
+  sameShape,
   type DataType,
   type TensorData,
   type TensorType,
@@ -23,6 +24,8 @@ interface Placed {
   readonly start: Bytes;
   readonly end: Bytes;
   readonly tensor: Tensor;
+  /** Whether a program wrote it: the host's bytes are older. */
+  readonly newer: boolean;
 }
 
 /** Element types that values stay on the device with. */
@@ -30,10 +33,10 @@ const STAYING: ReadonlySet<DataType> = new Set<DataType>(['float32', 'int32']);
 
 /**
  * Values that stay on the device between runs, by the host's buffers that they stand for. Each is freed exactly once:
- * when its buffer is dropped, or a program writes over it.
+ * when its buffer is released or dropped, or when a program writes over it.
  */
 export class DeviceValues implements DeviceMemory {
-  private readonly buffers = new Map<ArrayBufferLike, { readonly owned: boolean; values: Placed[] }>();
+  private readonly buffers = new Map<ArrayBufferLike, Set<Placed>>();
   #bytes = 0;
 
   constructor(private readonly copier: Copier) {}
@@ -43,36 +46,35 @@ export class DeviceValues implements DeviceMemory {
     return this.#bytes;
   }
 
+  /** How many values stay on the device now. */
   get count(): number {
     let count = 0;
-    for (const { values } of this.buffers.values()) count += values.length;
+    for (const values of this.buffers.values()) count += values.size;
     return count;
-  }
-
-  keep(buffer: ArrayBuffer): void {
-    this.drop(buffer);
-    this.buffers.set(buffer, { owned: false, values: [] });
   }
 
   own(buffer: ArrayBuffer): void {
     this.drop(buffer);
-    this.buffers.set(buffer, { owned: true, values: [] });
+    this.buffers.set(buffer, new Set());
   }
 
-  drop(buffer: ArrayBuffer): void {
-    const known = this.buffers.get(buffer);
-    if (!known) return;
+  async release(buffer: ArrayBuffer): Promise<void> {
+    await this.bringBack(buffer, 0, buffer.byteLength);
     this.buffers.delete(buffer);
-    known.values.forEach((value) => this.free(value));
+  }
+
+  drop(buffer: ArrayBufferLike): void {
+    for (const value of this.buffers.get(buffer) ?? []) this.free(buffer, value);
+    this.buffers.delete(buffer);
   }
 
   dropAll(): void {
-    for (const buffer of [...this.buffers.keys()]) this.drop(buffer as ArrayBuffer);
+    for (const buffer of [...this.buffers.keys()]) this.drop(buffer);
   }
 
   /** Whether what a program writes to the array stays on the device. */
   stays({ dtype }: Edge, { buffer, byteLength }: TensorData): boolean {
-    return byteLength > 0 && STAYING.has(dtype) && this.buffers.get(buffer)?.owned === true;
+    return byteLength > 0 && STAYING.has(dtype) && this.buffers.has(buffer);
   }
 
   /** Bytes that reading the array adds to what is on the device. */
@@ -80,72 +82,69 @@ export class DeviceValues implements DeviceMemory {
     return this.find(edge, data) ? 0 : byteLengthOf({ ...edge.spec, dtype: edge.dtype });
   }
 
-  /** What a program reads: the value on the device, brought there if its buffer keeps it; else the host's. */
+  /** What a program reads: the value on the device, brought there if its buffer is owned; else the host's. */
   async read(edge: Edge, data: TensorData): Promise<Tensor> {
     const found = this.find(edge, data);
     if (found) return found.tensor;
-    const known = this.buffers.get(data.buffer);
-    if (known) await this.bringBack(known, data);
+    const { buffer, byteOffset, byteLength } = data;
+    await this.bringBack(buffer, byteOffset, byteOffset + byteLength);
     const host = toDevice(edge, data);
-    if (!known || data.byteLength === 0 || !STAYING.has(edge.dtype)) return host;
+    if (!this.stays(edge, data)) return host;
     const tensor = await this.copier.upload(host);
-    this.place(known, edge, data, tensor);
+    this.place(edge, data, tensor, false);
     return tensor;
   }
 
-  /** Forgets what a program is about to write over. */
-  forget({ buffer, byteOffset, byteLength }: TensorData): void {
-    const known = this.buffers.get(buffer);
-    if (!known) return;
+  /** Makes room for what a program is about to write. */
+  async forget({ buffer, byteOffset, byteLength }: TensorData): Promise<void> {
     const end = byteOffset + byteLength;
-    const over = (value: Placed) => value.start < end && byteOffset < value.end;
-    known.values.filter(over).forEach((value) => this.free(value));
-    known.values = known.values.filter((value) => !over(value));
+    for (const value of this.within(buffer, byteOffset, end)) {
+      if (byteOffset <= value.start && value.end <= end) this.free(buffer, value);
+    }
+    await this.bringBack(buffer, byteOffset, end);
   }
 
-  /** Takes what a program has written, for as long as the buffer is there. */
+  /** Takes what a program has written. */
   write(edge: Edge, data: TensorData, tensor: Tensor): void {
-    this.place(this.buffers.get(data.buffer)!, edge, data, tensor);
+    this.place(edge, data, tensor, true);
   }
 
-  private place(known: { values: Placed[] }, { spec, dtype }: Edge, data: TensorData, tensor: Tensor): void {
-    const { byteOffset: start, byteLength } = data;
-    known.values.push({ dtype, spec, start, end: start + byteLength, tensor });
+  private place({ spec, dtype }: Edge, data: TensorData, tensor: Tensor, newer: boolean): void {
+    const { buffer, byteOffset: start, byteLength } = data;
+    this.buffers.get(buffer)!.add({ dtype, spec, start, end: start + byteLength, tensor, newer });
     this.#bytes += byteLengthOf({ ...spec, dtype });
   }
 
-  private free({ tensor, spec, dtype }: Placed): void {
-    tensor.dispose();
-    this.#bytes -= byteLengthOf({ ...spec, dtype });
+  private free(buffer: ArrayBufferLike, value: Placed): void {
+    this.buffers.get(buffer)!.delete(value);
+    this.#bytes -= byteLengthOf({ ...value.spec, dtype: value.dtype });
+    value.tensor.dispose();
   }
 
-  private find({ spec, dtype }: Edge, { buffer, byteOffset }: TensorData): Placed | undefined {
-    return this.buffers
-      .get(buffer)
-      ?.values.find(
-        (value) =>
-          value.start === byteOffset &&
-          value.dtype === dtype &&
-          value.spec.dtype === spec.dtype &&
-          value.spec.shape.join() === spec.shape.join(),
-      );
+  private within(buffer: ArrayBufferLike, start: Bytes, end: Bytes): readonly Placed[] {
+    return [...(this.buffers.get(buffer) ?? [])].filter((value) => value.start < end && start < value.end);
   }
 
-  /** Another program wrote the bytes as a value of another type: they go through the host. */
-  private async bringBack(
-    known: { readonly owned: boolean; values: Placed[] },
-    data: TensorData,
-  ): Promise<void> {
-    const end = data.byteOffset + data.byteLength;
-    const over = known.values.filter((value) => value.start < end && data.byteOffset < value.end);
-    for (const value of over) {
-      if (known.owned) {
+  private find({ spec, dtype }: Edge, { buffer, byteOffset, byteLength }: TensorData): Placed | undefined {
+    const end = byteOffset + byteLength;
+    return this.within(buffer, byteOffset, end).find(
+      (value) =>
+        value.start === byteOffset &&
+        value.dtype === dtype &&
+        value.spec.dtype === spec.dtype &&
+        sameShape(value.spec.shape, spec.shape),
+    );
+  }
+
+  /** Brings to the host what is newer on the device, and forgets all of it there. */
+  private async bringBack(buffer: ArrayBufferLike, start: Bytes, end: Bytes): Promise<void> {
+    for (const value of this.within(buffer, start, end)) {
+      if (value.newer) {
         const host = await this.copier.download(value.tensor);
-        fromDevice(value.spec, host, data.buffer, value.start);
+        fromDevice(value.spec, host, buffer, value.start);
         freeCopies([host], []);
       }
-      this.free(value);
+      this.free(buffer, value);
     }
-    known.values = known.values.filter((value) => !over.includes(value));
   }
 }

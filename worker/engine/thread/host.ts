@@ -69,10 +69,10 @@ export class ThreadHost {
       case 'prepare':
         return { sequence: this.prepare(request.plan) };
       case 'hold':
-        this.held.set(request.key, request.buffer);
+        this.hold(request.key, request.buffer);
         return undefined;
       case 'take':
-        return { buffers: this.take(request.keys) };
+        return { buffers: await this.take(request.keys) };
       case 'run':
         return { segments: await this.run(request.id, request.sequence, request.buffers) };
       case 'disposeProgram': {
@@ -82,7 +82,7 @@ export class ThreadHost {
         return undefined;
       }
       case 'disposeSequence':
-        this.sequences.delete(request.sequence);
+        this.forget(request.sequence);
         return undefined;
       case 'measureRates':
         return throttled(await measureRates(this.engine, request.seconds), this.speed);
@@ -100,14 +100,25 @@ export class ThreadHost {
   private prepare(plan: SequencePlan): number {
     checkSequence(plan, (program) => this.programs.get(program));
     const id = this.nextId++;
-    this.sequences.set(id, {
-      plan,
-      departures: departures(plan),
-      resident: plan.buffers.map(({ bytes, kind }) =>
-        kind === 'resident' ? new ArrayBuffer(bytes) : undefined,
-      ),
-    });
+    const resident = plan.buffers.map(({ bytes, kind }) =>
+      kind === 'resident' ? new ArrayBuffer(bytes) : undefined,
+    );
+    for (const buffer of resident) if (buffer) this.engine.memory?.own(buffer);
+    this.sequences.set(id, { plan, departures: departures(plan), resident });
     return id;
+  }
+
+  private forget(sequence: number): void {
+    for (const buffer of this.sequences.get(sequence)?.resident ?? [])
+      if (buffer) this.engine.memory?.drop(buffer);
+    this.sequences.delete(sequence);
+  }
+
+  private hold(key: HeldBuffer, buffer: ArrayBuffer): void {
+    const before = this.held.get(key);
+    if (before) this.engine.memory?.drop(before);
+    this.held.set(key, buffer);
+    this.engine.memory?.own(buffer);
   }
 
   private async run(
@@ -139,14 +150,13 @@ export class ThreadHost {
     return timings;
   }
 
-  private take(keys: readonly HeldBuffer[]): readonly ArrayBuffer[] {
+  private async take(keys: readonly HeldBuffer[]): Promise<readonly ArrayBuffer[]> {
     const missing = keys.find((key) => !this.held.has(key));
     if (missing !== undefined) throw new BufferError(`no buffer is kept under ${missing}`);
-    return keys.map((key) => {
-      const buffer = this.held.get(key)!;
-      this.held.delete(key);
-      return buffer;
-    });
+    const buffers = keys.map((key) => this.held.get(key)!);
+    for (const buffer of buffers) await this.engine.memory?.release(buffer);
+    for (const key of keys) this.held.delete(key);
+    return buffers;
   }
 
   private release(

@@ -46,17 +46,17 @@ const plainSlice: RewriteRule = ({ node, type, f }) => {
       ? { axis, step, start: within(start, 0, length), end: within(end, 0, length) }
       : { axis, step, start: within(start, 0, length - 1), end: within(end, -1, length - 1) };
   });
-  if (type.dtype !== 'int32') {
-    const plain = cuts.every(({ start, end }, i) => start === starts[i] && end === ends[i]);
-    return plain ? undefined : [f.slice(x, cuts)];
-  }
-  // there is no Slice of integers
-  return [
-    cuts.reduce((value, { axis, start, step }) => {
-      const rows = Array.from({ length: type.shape[axis]! }, (_, i) => start + i * step); // the type says how many
-      return f.one('Gather', [value, f.int64s(rows)], { axis: attribute.int(axis) });
-    }, x),
-  ];
+  // nor does it have a Slice of integers, and one backwards from within an axis starts elsewhere
+  const picks = (cut: (typeof cuts)[number]) =>
+    type.dtype === 'int32' || (cut.step < 0 && cut.start < shape[cut.axis]! - 1);
+  const plain = cuts.every((cut, i) => !picks(cut) && cut.start === starts[i] && cut.end === ends[i]);
+  if (plain) return undefined;
+  const picked = cuts.filter(picks).reduce((value, { axis, start, step }) => {
+    const rows = Array.from({ length: type.shape[axis]! }, (_, i) => start + i * step);
+    return f.one('Gather', [value, f.int64s(rows)], { axis: attribute.int(axis) });
+  }, x);
+  const rest = cuts.filter((cut) => !picks(cut));
+  return [f.slice(picked, rest)];
 };
 
 function valuesOf(f: Formula, name: string): number[] | undefined {
@@ -71,6 +71,31 @@ const plainMaxPool: RewriteRule = ({ node, f }) => {
   return [f.builder.add(node.operator, node.inputs, attributes, { name: node.name })[0]!];
 };
 
+/** A kernel may be given so many buffers at least, on any GPU: an operand and seven results. */
+const MOST_PARTS = 7;
+
+/** A split into many, in two or more levels. */
+const deepSplit: RewriteRule = ({ node, f }) => {
+  if (node.outputs.length <= MOST_PARTS) return undefined;
+  const x = node.inputs[0]!;
+  const axis = normalizeAxis(intAttribute(node, 'axis', 0), f.rankOf(x));
+  const given = node.inputs[1] ? valuesOf(f, node.inputs[1]) : undefined;
+  const length = f.shapeOf(x)[axis]!;
+  const even = Math.ceil(length / node.outputs.length);
+  const lengths = given ?? node.outputs.map((_, i) => Math.max(0, Math.min(even, length - i * even)));
+  return splitDeep(f, x, lengths, axis);
+};
+
+function splitDeep(f: Formula, x: string, lengths: readonly number[], axis: number): string[] {
+  if (lengths.length <= MOST_PARTS) return f.split(x, lengths, axis);
+  const size = Math.ceil(lengths.length / MOST_PARTS);
+  const groups = Array.from({ length: Math.ceil(lengths.length / size) }, (_, i) =>
+    lengths.slice(i * size, (i + 1) * size),
+  );
+  const wholes = groups.map((group) => group.reduce((total, part) => total + part, 0));
+  return f.split(x, wholes, axis).flatMap((part, i) => splitDeep(f, part, groups[i]!, axis));
+}
+
 /** What the WebGPU provider lacks, or does differently from the standard, in what it has and does well. */
 const WEBGPU: Readonly<Record<string, RewriteRule>> = {
   LogSoftmax: logSoftmax,
@@ -84,6 +109,7 @@ const WEBGPU: Readonly<Record<string, RewriteRule>> = {
   },
   Slice: plainSlice,
   Softsign: ({ node: { inputs }, f }) => [f.div(inputs[0]!, f.add(f.abs(inputs[0]!), 1))],
+  Split: deepSplit,
   Sum: ({ node, f }) => [sum(f, node.inputs)],
   Xor: ({ node: { inputs }, f }) => {
     const [a, b] = inputs as [string, string];
