@@ -57,8 +57,10 @@ export async function prepareJob(job: JobFile, model: Uint8Array, cwd: string): 
   }
   const byHash = (file: string) => referenceTo(files.get(file)!.sha256);
   const modelHash = sha256(model);
+  // what it defines is in the model by now
+  const { operators: _operators, ...rest } = job.spec;
   const spec: JobSpec = {
-    ...job.spec,
+    ...rest,
     model: referenceTo(modelHash),
     ...(weights === undefined
       ? {}

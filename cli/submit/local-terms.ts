@@ -5,6 +5,7 @@ import type { JobFile } from './job-file.js';
 /** Codes of what is wrong within a model: their messages begin with a node, not with a field. */
 const OF_THE_MODEL = new Set([
   'bad_model',
+  'bad_operator',
   'unsupported_operator',
   'bad_shape',
   'bad_input_shape',

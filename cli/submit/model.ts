@@ -1,10 +1,20 @@
 import { stat } from 'node:fs/promises';
 import { extname, relative, resolve } from 'node:path';
-import { loadModel, onePiece, writeGraph, type Graph } from '../../graph/index.js';
+import {
+  checkOperators,
+  KernelError,
+  loadModel,
+  onePiece,
+  OperatorError,
+  writeGraph,
+  type Graph,
+  type Model,
+} from '../../graph/index.js';
 import { NotAModelError, toGraph } from '../../graph/nn/index.js';
 import { ModelFileError } from '../errors.js';
 import { defaultExportOf } from './module.js';
 import type { JobFile } from './job-file.js';
+import { jobOperators, moduleFault } from './operators.js';
 import { reasonOf } from './yaml-file.js';
 
 /**
@@ -27,11 +37,13 @@ export async function modelBytes(job: JobFile, cwd: string): Promise<Uint8Array>
   }
   switch (extname(path)) {
     case '.onnx':
-      return onePiece(await loadModel(path, { source: label }));
+      return checked(await loadModel(path, { source: label, operators: await jobOperators(job, cwd) }));
     case '.ts':
     case '.mts':
     case '.js':
     case '.mjs':
+      if (job.spec.operators !== undefined)
+        throw refuse('a module brings the operators that it uses itself; leave "operators" out');
       return writeGraph(await graphOf(path, refuse));
     default:
       throw refuse(`expected ${wanted}, by its name`);
@@ -43,14 +55,18 @@ async function graphOf(
   refuse: (problem: string, cause?: unknown) => ModelFileError,
 ): Promise<Graph> {
   try {
-    return toGraph(await defaultExportOf(path));
+    const graph = toGraph(await defaultExportOf(path));
+    checkOperators(graph);
+    return graph;
   } catch (error) {
     if (error instanceof NotAModelError) throw refuse(error.message, error);
-    const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
-    const place = stack
-      ?.split('\n')
-      .find((line) => line.includes(path))
-      ?.trim();
-    throw refuse(`the module does not run: ${message}${place === undefined ? '' : ` (${place})`}`, error);
+    if (error instanceof OperatorError && !(error instanceof KernelError)) throw refuse(error.message, error);
+    throw refuse(await moduleFault(path, error), error);
   }
+}
+
+/** The model with the definitions of its operators inside, each checked by finite differences. */
+function checked(model: Model): Uint8Array {
+  checkOperators(model.graph);
+  return onePiece(model);
 }

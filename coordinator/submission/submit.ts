@@ -131,6 +131,13 @@ function canonical(value: unknown): string {
 /** @throws ArtifactMissingError, RequestError `bad_reference` */
 async function artifactPaths(job: JobSpec, artifacts: ArtifactStore): Promise<ReadonlyMap<string, string>> {
   const { train, validation } = job.data;
+  if (job.operators !== undefined) {
+    throw new RequestError(
+      'bad_reference',
+      'operators: no code of a user runs here; write the definitions into the model (dtrain submit does so)',
+      { field: 'operators' },
+    );
+  }
   const fields = [
     { field: 'model', file: job.model },
     ...(job.weights === undefined

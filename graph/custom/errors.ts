@@ -22,7 +22,8 @@ export class KernelError extends OperatorError {
     readonly at: Position,
     /** What is wrong, without the place. */
     readonly reason: string,
-    source: string,
+    /** The kernel's text. */
+    readonly source: string,
   ) {
     const { line, column } = at;
     super(operator, `${kernel}, line ${line}, column ${column}: ${reason}\n${excerpt(source, at)}`, {

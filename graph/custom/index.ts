@@ -18,6 +18,7 @@ export { excerpt, KernelError, OperatorError, type Position } from './errors.js'
 export { runKernel } from './interpret.js';
 export type { BooleanExpression, NumberExpression, OperatorKernel, Statement } from './kernel.js';
 export { operatorsIn, readOperators, writeOperators } from './metadata.js';
+export { ownCellOnly } from './meaning.js';
 export { constantsOf, customOf, launchOf, withCustom, type Launch } from './node.js';
 export { parseKernel } from './parse.js';
 export { checkOperators } from './uses.js';

@@ -1,5 +1,6 @@
+import { customOf, launchOf, ownCellOnly } from '../custom/index.js';
 import type { Node, TypedGraph } from '../ir/graph.js';
-import { sizeOf } from '../ir/tensor.js';
+import { sameShape, sizeOf } from '../ir/tensor.js';
 import { isView } from '../ir/view.js';
 import { StageError } from './errors.js';
 import { sampleAxis, type SampleAxis } from './sample-axis.js';
@@ -71,6 +72,20 @@ function blocksOf(
   if (rows === 1) return 1;
   const inputs = node.inputs.flatMap((input) => layouts.get(input) ?? []);
   if (node.inputs.some((input) => undivided.has(input) && !layouts.has(input))) return undefined;
+  const custom = customOf(node);
+  // a kernel may move rows about: only where it reads nothing but its own cell do they stay where they are
+  if (custom) {
+    const { kernel } = launchOf(custom);
+    const same = node.inputs.findIndex((input, i) => {
+      const known = layouts.get(input);
+      return (
+        known?.rows === rows &&
+        sameShape(types.get(input)!.shape, types.get(value)!.shape) &&
+        ownCellOnly(kernel, i)
+      );
+    });
+    return layouts.get(node.inputs[same] ?? '')?.blocks;
+  }
   const outside = (of: string, before: number) => sizeOf(types.get(of)!.shape.slice(0, before));
   if (isView(node)) {
     // the elements stay where they are, and so the number of runs of samples among them

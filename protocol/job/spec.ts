@@ -46,6 +46,14 @@ export const JobSpecSchema = Type.Object(
       minLength: 1,
       description: 'an ONNX file, or a TypeScript/JavaScript module exporting a model',
     }),
+    operators: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'a TypeScript/JavaScript module exporting the operators that an ONNX file uses of other domains; only on the ' +
+          'command line, which writes them into the model',
+      }),
+    ),
     weights: Type.Optional(WeightsSchema),
     frozen: Type.Optional(PatternsSchema),
     data: Type.Object({ train: DatasetSchema, validation: Type.Optional(DatasetSchema) }, strict),

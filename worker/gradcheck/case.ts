@@ -5,6 +5,7 @@ import {
   formatType,
   LOSS_KINDS,
   loadModel,
+  type CustomOperator,
   runningStatistics,
   sameShape,
   type Graph,
@@ -42,16 +43,21 @@ export interface GradcheckCase extends Static<typeof CaseSchema> {
 
 /**
  * Reads a case: `model.onnx`, `case.json` and `case.safetensors`.
+ * @param operators that the model uses of other domains, beside those in its metadata
  * @throws CaseError, ModelError, WeightsError or ValidationError naming the file and what is wrong in it
  */
-export async function loadCase(folder: string): Promise<GradcheckCase> {
+export async function loadCase(
+  folder: string,
+  operators: readonly CustomOperator[] = [],
+): Promise<GradcheckCase> {
   const description = await parse(join(folder, 'case.json'));
   const weights = join(folder, 'case.safetensors');
   const { tensors } = readSafetensors(await read(weights), weights);
   const path = join(folder, 'model.onnx');
   const missing = new Set(description.parametersMissingInOnnx ?? []);
   const checked = description.parameters.filter((name) => !missing.has(name));
-  const { graph: model } = await loadModel(path, { trainable: (name) => checked.includes(name) });
+  const trainable = (name: string) => checked.includes(name);
+  const { graph: model } = await loadModel(path, { trainable, operators });
   for (const key of [...description.inputs, description.target, 'output', 'loss'])
     tensorOf(tensors, key, weights);
   for (const name of checked) {
