@@ -28,8 +28,8 @@ export function registerBenchStep(bench: Command, session: Session): void {
     .addOption(new Option('--loss <kind>', 'the loss').choices(LOSS_KINDS).makeOptionMandatory())
     .requiredOption('--batch <n>', 'samples in a step')
     .option('--input <spec>', 'name=dtype[dims]:high, for inputs of integers (repeatable)', collect, [])
-    .option('--engine <name>', 'onnxruntime or reference', 'onnxruntime')
-    .option('--device <device>', 'where the engine computes', 'cpu')
+    .option('--engine <name>', 'onnxruntime, gpujs or reference', 'onnxruntime')
+    .option('--device <device>', 'where the engine computes: cpu, webgpu:0, cuda:0, wasm:0, webgl:0', 'cpu')
     .option('--threads <n>', 'threads of the engine (default: one for each core)')
     .option('--seconds <s>', 'measure for so long', '5')
     .option('--rounds <n>', 'and so often at least', '7');

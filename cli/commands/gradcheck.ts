@@ -22,8 +22,8 @@ export function registerGradcheck(program: Command, session: Session): void {
     .command('gradcheck')
     .description("compare a model's loss, gradients and optimizer trajectory with a reference")
     .argument('<case-dir>', 'folder with model.onnx, case.json and case.safetensors')
-    .option('--engine <name>', 'onnxruntime, or reference (float64 in plain TypeScript)', 'onnxruntime')
-    .option('--device <device>', 'where the engine computes', 'cpu')
+    .option('--engine <name>', 'onnxruntime, gpujs, or reference (float64 in TypeScript)', 'onnxruntime')
+    .option('--device <device>', 'where the engine computes: cpu, webgpu:0, cuda:0, wasm:0, webgl:0', 'cpu')
     .option(
       '--operators <module>',
       'a module that exports the operators which the model uses of other domains',

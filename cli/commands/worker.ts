@@ -32,8 +32,13 @@ export function registerWorker(program: Command, session: Session): void {
       'after',
       `
 A device: KIND[:INDEX][,memory=2GiB][,threads=1][,engine=onnxruntime][,speed=0.5]
+KIND is cpu, webgpu, cuda, webgl or wasm; "dtrain devices" lists those that work here, with their engines.
 memory is the budget that the device keeps to; speed makes it slower, to rehearse an unequal cluster.
-${examples('dtrain worker --coordinator big:7701 --device cpu:0,memory=4GiB,threads=4')}`,
+A device that does not compute a small training step right does not join.
+${examples(
+  'dtrain worker --coordinator big:7701 --device cpu:0,memory=4GiB,threads=4',
+  'dtrain worker --coordinator big:7701 --device webgpu:0,memory=6GiB --device cpu:0,memory=4GiB',
+)}`,
     )
     .action(async (options: Options) => {
       const { parseDeviceSpec, startWorkerDaemon } = await import('../../worker/index.js');
@@ -53,7 +58,8 @@ ${examples('dtrain worker --coordinator big:7701 --device cpu:0,memory=4GiB,thre
             signal: session.interrupt,
           }),
         );
-        session.terminal.note(`${options.name} has joined ${options.coordinator}`);
+        const joined = worker.joined.map(({ id }) => id).join(', ');
+        session.terminal.note(`${options.name} has joined ${options.coordinator} with ${joined}`);
         return { done: worker.done };
       });
     });

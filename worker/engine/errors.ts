@@ -14,10 +14,21 @@ export class CompileError extends UserError {
   }
 }
 
-/** The engine failed while it computed: out of memory, an index out of range, a lost device. */
+/** The engine failed while it computed: out of memory, an index out of range. */
 export class RunError extends PeerError {
   constructor(engine: string, graph: string, reason: string, details?: ErrorDetails) {
     super('run_failed', `${engine} failed in graph "${graph}": ${reason}`, details);
+  }
+}
+
+/** The device is gone under its programs: its driver failed, or somebody took the GPU away. A new process may have it again. */
+export class DeviceLostError extends PeerError {
+  constructor(engine: string, device: string, reason: string, cause?: unknown) {
+    super(
+      'device_lost',
+      `${engine} lost its device: ${device} is lost: ${reason}; this process cannot compute any more, a new one may`,
+      { ids: { device }, cause },
+    );
   }
 }
 

@@ -1,4 +1,11 @@
-import { fromReport, reportOf, type Bytes, type Seconds, type Sha256 } from '../../base/index.js';
+import {
+  DtrainError,
+  fromReport,
+  reportOf,
+  type Bytes,
+  type Seconds,
+  type Sha256,
+} from '../../base/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import { OverBudgetError, StoppedError } from '../errors.js';
 import { listenForProbe, measureLink } from '../link/index.js';
@@ -219,17 +226,24 @@ export class Executor implements RankHost {
   /** From the launch to the last trace of the run. Never rejects. */
   private async follow(id: RunId, run: RankRun, plan: Uint8Array): Promise<void> {
     let overrun: OverBudgetError | undefined;
+    let lost: DtrainError | undefined;
     try {
       const { summary, weightsPath, tracePath } = await run.train(plan);
       this.send({ kind: 'finished', run: id, summary, weightsPath, tracePath });
     } catch (error) {
       if (error instanceof OverBudgetError) overrun = error;
+      if (error instanceof DtrainError && error.code === 'device_lost') lost = error;
       if (!(error instanceof StoppedError)) this.send({ kind: 'failed', run: id, error: reportOf(error) });
     }
     this.hurry();
     await run.leave();
     clearTimeout(this.impatience);
     this.impatience = undefined;
+    if (lost) {
+      // without `stopped`, which would free the device: only a new process has it again
+      this.giveUp(`${this.device.id}: ${lost.message}`);
+      return;
+    }
     if (overrun && !(await this.recovered())) {
       // likewise without `stopped`
       this.giveUp(`${overrun.message}; what it took did not come back`, overrun);

@@ -1,7 +1,7 @@
 import { formatBytes, type Bytes } from '../../../base/index.js';
 import type { TypedGraph } from '../../../graph/index.js';
 import type { DeviceKind } from '../../../scheduler/index.js';
-import { CompileError, EngineUnavailableError, RunError } from '../errors.js';
+import { CompileError, DeviceLostError, EngineUnavailableError } from '../errors.js';
 import type { Engine, EngineOptions, Program } from '../port.js';
 import { footprintOf, type Footprint } from './budget.js';
 import { inUsersTerms } from './kernels/index.js';
@@ -45,11 +45,7 @@ export class GpuJsEngine implements Engine {
   async compile(graph: TypedGraph): Promise<Program> {
     const { library } = this;
     if (library.lost !== undefined) {
-      throw new RunError(
-        this.name,
-        graph.name,
-        `${library.device} is lost: ${library.lost}; start its process again`,
-      );
+      throw new DeviceLostError(this.name, library.device, library.lost);
     }
     const plan = planOf(graph, library.backend, this.name);
     const footprint = footprintOf(plan, library.backend);

@@ -1,5 +1,5 @@
 import type { TensorData, TypedGraph } from '../../../graph/index.js';
-import { BufferError, RunError } from '../errors.js';
+import { BufferError, DeviceLostError, RunError } from '../errors.js';
 import { checkBuffers, inputSpecs, outputSpecs, type Program, type ValueSpec } from '../port.js';
 import type { CompiledChain, Library } from './library.js';
 import type { IndexCheck, Plan } from './plan.js';
@@ -80,14 +80,9 @@ export class GpuJsProgram implements Program {
     }
   }
 
-  private lostError(reason: string, cause?: unknown): RunError {
-    const { engine, graph, library } = this.parts;
-    return new RunError(
-      engine,
-      graph.name,
-      `${library.device} is lost: ${reason}; this process cannot compute any more, start it again`,
-      { ids: { device: library.device }, cause },
-    );
+  private lostError(reason: string, cause?: unknown): DeviceLostError {
+    const { engine, library } = this.parts;
+    return new DeviceLostError(engine, library.device, reason, cause);
   }
 
   /** The caller's own array where it is float32, else a copy in an array that stays. */
