@@ -1,21 +1,19 @@
 import fc from 'fast-check';
-import { GPU } from 'gpu.js';
 import t from 'tap';
 import { attribute, type Attributes } from '../../../graph/index.js';
-import type { Backend } from '../../../worker/engine/gpujs/kernel.js';
+import { Library } from '../../../worker/engine/gpujs/library.js';
 import { convolutionKernels } from '../../../worker/engine/gpujs/kernels/convolution.js';
 import { normalizationKernels } from '../../../worker/engine/gpujs/kernels/normalization.js';
 import { poolingKernels } from '../../../worker/engine/gpujs/kernels/pooling.js';
 import { productKernelRules } from '../../../worker/engine/gpujs/kernels/product.js';
 import { softmaxKernels } from '../../../worker/engine/gpujs/kernels/softmax.js';
 import { transposedConvolutionKernels } from '../../../worker/engine/gpujs/kernels/transposed-convolution.js';
-import { BACKENDS, compare, floats, worst } from './kernels.js';
+import { useSwiftShader } from '../../swiftshader.js';
+import { compare, floats, worst } from './kernels.js';
 
 /** Sums of up to some hundred terms of at most 1: float32 rounds each to 6e-8 of a partial sum. */
 const TOLERANCE = 5e-6;
 
-/** Each compiles a few kernels. */
-const RUNS = 60;
 t.setTimeout(120_000);
 
 const transpose = fc.nat({ max: 1 });
@@ -87,15 +85,24 @@ function fits(axes: readonly Axis[], autoPad: string): boolean {
   });
 }
 
-for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
-  const gpu = new GPU({ mode });
-  t.teardown(() => gpu.destroy());
+const withoutGpu = useSwiftShader();
+const opened = {
+  wasm: await Library.open('wasm', 0, 1),
+  javascript: await Library.open('javascript', 0, 1),
+  webgpu: withoutGpu ? undefined : await Library.open('webgpu', 0, 1),
+};
+t.teardown(() => Promise.all(Object.values(opened).map((library) => library?.dispose())));
 
-  t.test(`${backend}: MatMul`, (t) => {
-    fc.assert(
-      fc.property(batches, length, length, length, ([left, right], m, k, n) => {
+for (const [backend, library] of Object.entries(opened)) {
+  const skip = backend === 'webgpu' && withoutGpu;
+  const noNaN = backend === 'webgpu' && 'WGSL may compute as if there were no NaN and no infinity';
+  const RUNS = backend === 'webgpu' ? 15 : 60;
+
+  t.test(`${backend}: MatMul`, { skip }, async (t) => {
+    await fc.assert(
+      fc.asyncProperty(batches, length, length, length, async ([left, right], m, k, n) => {
         const inputs = [floats([...left, m, k], 1), floats([...right, k, n], 2)];
-        const { outputs } = compare(gpu, productKernelRules, { operator: 'MatMul', inputs }, backend);
+        const { outputs } = await compare(library!, productKernelRules, { operator: 'MatMul', inputs });
         return worst(outputs[0]!) < TOLERANCE;
       }),
       { numRuns: RUNS },
@@ -103,7 +110,7 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
     t.end();
   });
 
-  t.test(`${backend}: Gemm`, (t) => {
+  t.test(`${backend}: Gemm`, { skip }, async (t) => {
     const shapes = fc.record({
       m: length,
       k: length,
@@ -114,8 +121,8 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
       beta: fc.constantFrom(0, 1, -2),
       addend: fc.constantFrom('none', 'one', 'row', 'column', 'flat', 'matrix'),
     });
-    fc.assert(
-      fc.property(shapes, ({ m, k, n, transA, transB, alpha, beta, addend }) => {
+    await fc.assert(
+      fc.asyncProperty(shapes, async ({ m, k, n, transA, transB, alpha, beta, addend }) => {
         const shape = { none: [], one: [1, 1], row: [1, n], column: [m, 1], flat: [n], matrix: [m, n] }[
           addend
         ];
@@ -127,12 +134,11 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
           beta: attribute.float(beta),
         };
         if (addend !== 'none') inputs.push(floats(shape, 3));
-        const { outputs } = compare(
-          gpu,
-          productKernelRules,
-          { operator: 'Gemm', inputs, attributes },
-          backend,
-        );
+        const { outputs } = await compare(library!, productKernelRules, {
+          operator: 'Gemm',
+          inputs,
+          attributes,
+        });
         return worst(outputs[0]!) < TOLERANCE;
       }),
       { numRuns: RUNS },
@@ -140,7 +146,7 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
     t.end();
   });
 
-  t.test(`${backend}: large products take other forms`, (t) => {
+  t.test(`${backend}: large products take other forms`, { skip }, async (t) => {
     for (const [m, k, n] of [
       [9, 300, 301],
       [8, 260, 260],
@@ -149,7 +155,10 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
       [5, 4096, 1],
     ] as const) {
       const inputs = [floats([m, k], 4), floats([k, n], 5)];
-      const { kernels, outputs } = compare(gpu, productKernelRules, { operator: 'MatMul', inputs }, backend);
+      const { kernels, outputs } = await compare(library!, productKernelRules, {
+        operator: 'MatMul',
+        inputs,
+      });
       // a sum of k terms of size 1/3 is of size sqrt(k) / 3: the error beside that
       const error = worst(outputs[0]!) / Math.sqrt(k);
       t.ok(error < 1e-6, `${m} x ${k} x ${n} in ${kernels.length} launches: ${error}`);
@@ -157,9 +166,9 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
     t.end();
   });
 
-  t.test(`${backend}: Conv`, (t) => {
-    fc.assert(
-      fc.property(convolution, ({ axes, samples, groups, depth, width, bias, autoPad }) => {
+  t.test(`${backend}: Conv`, { skip }, async (t) => {
+    await fc.assert(
+      fc.asyncProperty(convolution, async ({ axes, samples, groups, depth, width, bias, autoPad }) => {
         fc.pre(fits(axes, autoPad));
         const inputs = [
           floats([samples, groups * depth, ...axes.map(({ length }) => length)], 6),
@@ -167,12 +176,11 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
         ];
         if (bias) inputs.push(floats([groups * width], 8));
         const attributes = { ...windowOf(axes, autoPad), group: attribute.int(groups) };
-        const { outputs } = compare(
-          gpu,
-          convolutionKernels,
-          { operator: 'Conv', inputs, attributes },
-          backend,
-        );
+        const { outputs } = await compare(library!, convolutionKernels, {
+          operator: 'Conv',
+          inputs,
+          attributes,
+        });
         return worst(outputs[0]!) < TOLERANCE;
       }),
       { numRuns: RUNS },
@@ -180,9 +188,9 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
     t.end();
   });
 
-  t.test(`${backend}: ConvTranspose`, (t) => {
-    fc.assert(
-      fc.property(convolution, ({ axes, samples, groups, depth, width, bias, autoPad }) => {
+  t.test(`${backend}: ConvTranspose`, { skip }, async (t) => {
+    await fc.assert(
+      fc.asyncProperty(convolution, async ({ axes, samples, groups, depth, width, bias, autoPad }) => {
         const extra = axes.map(({ extra, stride, dilation }) =>
           Math.min(extra, Math.max(stride, dilation) - 1),
         );
@@ -202,7 +210,7 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
           output_padding: attribute.ints(extra),
         };
         const example = { operator: 'ConvTranspose', inputs, attributes };
-        const { outputs } = compare(gpu, transposedConvolutionKernels, example, backend);
+        const { outputs } = await compare(library!, transposedConvolutionKernels, example);
         return worst(outputs[0]!) < TOLERANCE;
       }),
       { numRuns: RUNS },
@@ -210,10 +218,10 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
     t.end();
   });
 
-  t.test(`${backend}: a convolution of many channels`, (t) => {
+  t.test(`${backend}: a convolution of many channels`, { skip }, async (t) => {
     const inputs = [floats([1, 70, 6, 8], 1), floats([3, 70, 3, 3], 2)];
     const attributes = { kernel_shape: attribute.ints([3, 3]), pads: attribute.ints([1, 1, 1, 1]) };
-    const { outputs } = compare(gpu, convolutionKernels, { operator: 'Conv', inputs, attributes }, backend);
+    const { outputs } = await compare(library!, convolutionKernels, { operator: 'Conv', inputs, attributes });
     t.ok(worst(outputs[0]!) < TOLERANCE);
     t.end();
   });
@@ -235,9 +243,9 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
     ['MaxPool', 'storage_order'],
     ['AveragePool', 'count_include_pad'],
   ] as const) {
-    t.test(`${backend}: ${operator}`, (t) => {
-      fc.assert(
-        fc.property(pool, ({ axes, planes, ceil, flag: set, autoPad }) => {
+    t.test(`${backend}: ${operator}`, { skip }, async (t) => {
+      await fc.assert(
+        fc.asyncProperty(pool, async ({ axes, planes, ceil, flag: set, autoPad }) => {
           fc.pre(fits(axes, autoPad) && sees(axes));
           const inputs = [floats([...planes, ...axes.map(({ length }) => length)], 9)];
           const attributes = {
@@ -246,7 +254,7 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
             [flag]: attribute.int(set),
           };
           const example = { operator, inputs, attributes, outputs: operator === 'MaxPool' ? 2 : 1 };
-          const { outputs } = compare(gpu, poolingKernels, example, backend);
+          const { outputs } = await compare(library!, poolingKernels, example);
           return outputs.every((each) => worst(each) < TOLERANCE);
         }),
         { numRuns: RUNS },
@@ -255,28 +263,28 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
     });
   }
 
-  t.test(`${backend}: MaxPool with dilations, NaN and infinities`, (t) => {
+  t.test(`${backend}: MaxPool with dilations, NaN and infinities`, { skip: skip || noNaN }, async (t) => {
     const input = floats([1, 2, 7, 7], 3);
     const data = input.data as Float32Array;
     data.set([NaN, -Infinity, -Infinity, Infinity], 20);
     data.fill(-Infinity, 60, 80);
     const attributes = { kernel_shape: attribute.ints([2, 2]), dilations: attribute.ints([2, 3]) };
     const example = { operator: 'MaxPool', inputs: [input], attributes, outputs: 2 };
-    const { outputs } = compare(gpu, poolingKernels, example, backend);
+    const { outputs } = await compare(library!, poolingKernels, example);
     for (const each of outputs) t.equal(worst(each), 0);
     t.end();
   });
 
   const shape = fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 4 });
   for (const operator of ['Softmax', 'LogSoftmax']) {
-    t.test(`${backend}: ${operator}`, (t) => {
-      fc.assert(
-        fc.property(shape, fc.nat({ max: 3 }), fc.constantFrom(1, 100), (shape, at, size) => {
+    t.test(`${backend}: ${operator}`, { skip }, async (t) => {
+      await fc.assert(
+        fc.asyncProperty(shape, fc.nat({ max: 3 }), fc.constantFrom(1, 100), async (shape, at, size) => {
           const input = floats(shape, 10);
           const data = (input.data as Float32Array).map((x) => x * size);
           const attributes = { axis: attribute.int((at % shape.length) - shape.length) };
           const example = { operator, inputs: [{ ...input, data }], attributes };
-          const { outputs } = compare(gpu, softmaxKernels, example, backend);
+          const { outputs } = await compare(library!, softmaxKernels, example);
           return worst(outputs[0]!) < TOLERANCE;
         }),
         { numRuns: RUNS },
@@ -285,10 +293,10 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
     });
   }
 
-  t.test(`${backend}: LayerNormalization`, (t) => {
+  t.test(`${backend}: LayerNormalization`, { skip }, async (t) => {
     const scales = fc.constantFrom<'whole' | 'last' | 'all' | 'column'>('whole', 'last', 'all', 'column');
-    fc.assert(
-      fc.property(shape, fc.nat({ max: 3 }), scales, fc.boolean(), (shape, at, kind, bias) => {
+    await fc.assert(
+      fc.asyncProperty(shape, fc.nat({ max: 3 }), scales, fc.boolean(), async (shape, at, kind, bias) => {
         const axis = at % shape.length;
         const given = {
           whole: shape.slice(axis),
@@ -300,7 +308,7 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
         // an epsilon that keeps the inverse deviation of a lane of one element, or of equal ones, in size
         const attributes = { axis: attribute.int(axis), epsilon: attribute.float(0.01) };
         const example = { operator: 'LayerNormalization', inputs, attributes, outputs: 3 };
-        const { outputs } = compare(gpu, normalizationKernels, example, backend);
+        const { outputs } = await compare(library!, normalizationKernels, example);
         return outputs.every((each) => worst(each) < 4 * TOLERANCE);
       }),
       { numRuns: RUNS },
@@ -308,31 +316,38 @@ for (const [backend, mode] of Object.entries(BACKENDS) as [Backend, 'cpu'][]) {
     t.end();
   });
 
-  t.test(`${backend}: BatchNormalization with given statistics, and pools of all places`, (t) => {
-    for (const shape of [
-      [3, 5],
-      [2, 3, 7],
-      [2, 3, 4, 5],
-      [1, 1, 3, 301],
-    ]) {
-      const channels = shape[1]!;
-      const variance = floats([channels], 5);
-      const positive = { ...variance, data: (variance.data as Float32Array).map((x) => Math.abs(x) + 0.1) };
-      const inputs = [
-        floats(shape, 1),
-        floats([channels], 2),
-        floats([channels], 3),
-        floats([channels], 4),
-        positive,
-      ];
-      const example = { operator: 'BatchNormalization', inputs };
-      t.ok(worst(compare(gpu, normalizationKernels, example, backend).outputs[0]!) < TOLERANCE);
-      if (shape.length < 3) continue;
-      for (const operator of ['GlobalAveragePool', 'GlobalMaxPool']) {
-        const { outputs } = compare(gpu, poolingKernels, { operator, inputs: inputs.slice(0, 1) }, backend);
-        t.ok(worst(outputs[0]!) < TOLERANCE, `${operator} of ${shape.join('x')}`);
+  t.test(
+    `${backend}: BatchNormalization with given statistics, and pools of all places`,
+    { skip },
+    async (t) => {
+      for (const shape of [
+        [3, 5],
+        [2, 3, 7],
+        [2, 3, 4, 5],
+        [1, 1, 3, 301],
+      ]) {
+        const channels = shape[1]!;
+        const variance = floats([channels], 5);
+        const positive = { ...variance, data: (variance.data as Float32Array).map((x) => Math.abs(x) + 0.1) };
+        const inputs = [
+          floats(shape, 1),
+          floats([channels], 2),
+          floats([channels], 3),
+          floats([channels], 4),
+          positive,
+        ];
+        const example = { operator: 'BatchNormalization', inputs };
+        t.ok(worst((await compare(library!, normalizationKernels, example)).outputs[0]!) < TOLERANCE);
+        if (shape.length < 3) continue;
+        for (const operator of ['GlobalAveragePool', 'GlobalMaxPool']) {
+          const { outputs } = await compare(library!, poolingKernels, {
+            operator,
+            inputs: inputs.slice(0, 1),
+          });
+          t.ok(worst(outputs[0]!) < TOLERANCE, `${operator} of ${shape.join('x')}`);
+        }
       }
-    }
-    t.end();
-  });
+      t.end();
+    },
+  );
 }

@@ -1,5 +1,3 @@
-import type { GPU } from 'gpu.js';
-import { Input } from 'gpu.js';
 import {
   emptyData,
   evaluate,
@@ -10,10 +8,8 @@ import {
   type Attributes,
   type Tensor,
 } from '../../../graph/index.js';
-import type { Backend, Kernel, KernelContext, KernelRules } from '../../../worker/engine/gpujs/kernel.js';
-
-/** The backends that every machine has, and gpu.js's names for them. */
-export const BACKENDS = { wasm: 'webasm', javascript: 'cpu' } as const;
+import type { KernelContext, KernelRules } from '../../../worker/engine/gpujs/kernel.js';
+import type { Library } from '../../../worker/engine/gpujs/library.js';
 
 /** One node with values for its inputs; `''` stands for an input that is left out. */
 export interface Example {
@@ -34,63 +30,42 @@ export function floats(shape: readonly number[], seed: number): Tensor {
   return { dtype: 'float32', shape, data };
 }
 
-/** Runs a rule's kernels one after the other, and the reference; the outputs of both, in order. */
-export function compare(gpu: GPU, rules: KernelRules, example: Example, backend: Backend) {
+/** Runs a rule's kernels as one pipeline, and the reference; the outputs of both, in order. */
+export async function compare(library: Library, rules: KernelRules, example: Example) {
   const builder = new GraphBuilder(standardOperators);
   const names = example.inputs.map((tensor, i) => (tensor === '' ? '' : builder.input(`x${i}`, tensor)));
   const outputs = builder.add(example.operator, names, example.attributes ?? {}, {
     outputs: example.outputs ?? 1,
   });
   const graph = builder.build('one node', outputs);
-  const node = graph.nodes[0]!;
   const values = new Map(
     example.inputs.flatMap((tensor, i) => (tensor === '' ? [] : [[names[i]!, tensor] as const])),
   );
   let made = 0;
   const context: KernelContext = {
-    backend,
+    backend: library.backend,
     typeOf: (value) => graph.types.get(value)!,
     constantOf: () => undefined,
     fresh: (hint) => `${hint}:${made++}`,
   };
-  const kernels = rules[example.operator]!(node, context);
-  const flat = new Map([...values].map(([name, { data }]) => [name, data as Float32Array]));
-  for (const kernel of kernels) flat.set(kernel.output, launch(gpu, kernel, flat));
+  const kernels = rules[example.operator]!(graph.nodes[0]!, context);
+  const ours = outputs.map((name) => new Float32Array(sizeOf(graph.types.get(name)!.shape)));
+  const inputs = [...values.keys()].filter((name) => kernels.some((kernel) => kernel.inputs.includes(name)));
+  const sizes = new Map([
+    ...[...values].map(([name, { data }]) => [name, data.length] as const),
+    ...kernels.map(({ output, extents }) => [output, sizeOf(extents)] as const),
+  ]);
+  const chain = await library.compile({ kernels, inputs, constants: new Map(), outputs, sizes });
+  await chain.run(
+    inputs.map((name) => values.get(name)!.data as Float32Array),
+    ours,
+  );
+  await chain.dispose();
   const wanted = evaluate(graph, new Map([...values].map(([name, tensor]) => [name, toReference(tensor)])));
   return {
     kernels,
-    outputs: outputs.map((name) => ({ ours: flat.get(name)!, theirs: wanted.get(name)!.data })),
+    outputs: outputs.map((name, i) => ({ ours: ours[i]!, theirs: wanted.get(name)!.data })),
   };
-}
-
-interface Launch {
-  (...values: readonly Input[]): unknown;
-  destroy(): void;
-}
-
-function launch(gpu: GPU, kernel: Kernel, flat: ReadonlyMap<string, Float32Array>): Float32Array {
-  const create = gpu.createKernel.bind(gpu) as unknown as (source: string, settings: object) => Launch;
-  const run = create(kernel.source, {
-    output: [...kernel.extents],
-    constants: { ...kernel.constants },
-    loopMaxIterations: 2 ** 30,
-  });
-  const given = kernel.inputs.map((name) => {
-    const value = flat.get(name)!;
-    return new Input(value as unknown as number[], [value.length, 1, 1]);
-  });
-  const result = run(...given);
-  const cells = new Float32Array(sizeOf(kernel.extents));
-  let at = 0;
-  const copy = (part: unknown): void => {
-    if (part instanceof Float32Array) {
-      cells.set(part, at);
-      at += part.length;
-    } else for (const inner of part as readonly unknown[]) copy(inner);
-  };
-  copy(result);
-  run.destroy();
-  return cells;
 }
 
 /** The largest |ours - theirs| / (1 + |theirs|); infinite where one is not finite and the other differs. */
