@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os';
 import type { GPU as GpuJs, IKernelRunShortcut, IPipelineRunShortcut, Input as GpuJsInput } from 'gpu.js';
-import { openWebgpu } from '../adapters/index.js';
 import { EngineUnavailableError } from '../errors.js';
 import { complaints, hearComplaints } from './complaints.js';
 import { DegradedError } from './errors.js';
 import { copyRows, flattened } from './flatten.js';
 import type { Backend, Kernel } from './kernel.js';
+import { openNative, pretendNavigator, type Native } from './native.js';
 import { sampled } from './values.js';
 
 /** gpu.js's name for a backend, and the executors that a pipeline on it may have. */
@@ -47,6 +47,7 @@ export class Library {
     readonly device: string,
     /** Buffers that a kernel may read and write, and the largest of them, where the device says. */
     readonly limits: { readonly bindingBytes: number } | undefined,
+    private readonly Gpu: typeof GpuJs,
     private readonly gpu: GpuJs,
     private readonly Input: typeof GpuJsInput,
     private readonly threads: number,
@@ -78,7 +79,7 @@ export class Library {
     }
     const gpu = new GPU({ mode: MODES[backend].mode as 'cpu' });
     const limits = native && { bindingBytes: native.bindingBytes };
-    return new Library(backend, device, limits, gpu, Input, threads, native);
+    return new Library(backend, device, limits, GPU, gpu, Input, threads, native);
   }
 
   /** Why the device is gone, once it is. */
@@ -103,12 +104,15 @@ export class Library {
    */
   async compile(chain: Chain): Promise<CompiledChain> {
     complaints();
-    const pipeline = this.pipelineOf(chain);
+    // kernels in plain JavaScript stay with their gpu.js until it goes: there each program has its own
+    const gpu = this.backend === 'javascript' ? new this.Gpu({ mode: 'cpu' }) : this.gpu;
+    const made = new Map<string, IKernelRunShortcut>();
+    const pipeline = this.pipelineOf(gpu, chain, made);
     try {
-      await this.prepare(pipeline, chain);
-      this.check(pipeline);
+      await this.prepare(gpu, pipeline, chain);
+      if (this.backend !== 'javascript') this.check(pipeline);
     } catch (error) {
-      await pipeline.destroy().catch(() => undefined);
+      await this.release(pipeline, made);
       const heard = complaints();
       throw heard.length > 0 ? new DegradedError(`${messageOf(error)} (${heard.join('; ')})`) : error;
     }
@@ -117,7 +121,7 @@ export class Library {
       executor: pipeline.executorKind,
       run: (inputs, outputs) => this.run(pipeline, inputs, outputs),
       dispose: async () => {
-        if (this.chains.delete(pipeline)) await pipeline.destroy();
+        if (this.chains.delete(pipeline)) await this.release(pipeline, made);
       },
     };
   }
@@ -128,9 +132,21 @@ export class Library {
     await this.gpu.destroy();
   }
 
-  private pipelineOf({ kernels, inputs, constants, outputs }: Chain): IPipelineRunShortcut {
-    const made = new Map<string, IKernelRunShortcut>();
-    const shortcuts = kernels.map((kernel) => this.kernelOf(kernel, made));
+  /** A pipeline runs on copies of its kernels: both go. */
+  private async release(
+    pipeline: IPipelineRunShortcut,
+    made: ReadonlyMap<string, IKernelRunShortcut>,
+  ): Promise<void> {
+    await pipeline.destroy();
+    for (const kernel of made.values()) kernel.destroy();
+  }
+
+  private pipelineOf(
+    gpu: GpuJs,
+    { kernels, inputs, constants, outputs }: Chain,
+    made: Map<string, IKernelRunShortcut>,
+  ): IPipelineRunShortcut {
+    const shortcuts = kernels.map((kernel) => this.kernelOf(gpu, kernel, made));
     const known = new Map([...constants].map(([name, data]) => [name, sampled(data)]));
     const orchestrate = (...given: unknown[]): unknown[] => {
       const values = new Map<string, unknown>(known);
@@ -143,16 +159,16 @@ export class Library {
     };
     // gpu.js asks the function how many arguments it has
     Object.defineProperty(orchestrate, 'length', { value: inputs.length });
-    return this.gpu.createPipeline(orchestrate, { threads: this.threads > 1 });
+    return gpu.createPipeline(orchestrate, { threads: this.threads > 1 });
   }
 
   /** One kernel for all launches of the same text. */
-  private kernelOf(kernel: Kernel, made: Map<string, IKernelRunShortcut>): IKernelRunShortcut {
+  private kernelOf(gpu: GpuJs, kernel: Kernel, made: Map<string, IKernelRunShortcut>): IKernelRunShortcut {
     const written = this.fits(kernel) ? kernel : flattened(kernel);
     const key = `${written.extents.join('x')} ${JSON.stringify(written.constants)} ${written.source}`;
     let found = made.get(key);
     if (!found) {
-      found = this.gpu.createKernel(written.source as unknown as () => number, {
+      found = gpu.createKernel(written.source as unknown as () => number, {
         output: [...written.extents],
         constants: { ...written.constants },
         // its type does not know it; the library's default ends loops whose bounds it does not see at 1000 turns
@@ -169,18 +185,33 @@ export class Library {
     return extents.slice(1).every((extent) => extent <= 65535);
   }
 
-  /** Compiles without computing, where gpu.js lets us: its fused executors compile all before they read anything. */
-  private async prepare(pipeline: IPipelineRunShortcut, { inputs, sizes }: Chain): Promise<void> {
-    const lazy = this.backend === 'javascript' || this.backend === 'webgl';
-    if (lazy || inputs.length === 0) {
-      const zeros = inputs.map((name) => this.argument(new Float32Array(sizes.get(name)!)));
-      await pipeline(...(zeros as never[]));
-      return;
-    }
-    try {
-      await pipeline(...(inputs.map((name) => this.argument(unreadable(sizes.get(name)!))) as never[]));
-    } catch (error) {
-      if (error !== COMPILED) throw error;
+  /**
+   * Compiles and computes nothing, or next to nothing: the fused executors compile all before they read anything;
+   * plain JavaScript compiles a kernel when its turn comes, so there each is tried for one cell.
+   */
+  private async prepare(
+    gpu: GpuJs,
+    pipeline: IPipelineRunShortcut,
+    { kernels, inputs, sizes }: Chain,
+  ): Promise<void> {
+    const zeros = (name: string): GpuJsInput => this.argument(new Float32Array(sizes.get(name)!));
+    if (this.backend === 'javascript') {
+      const tried = new Set<string>();
+      for (const kernel of kernels.map(flattened)) {
+        if (tried.has(kernel.source)) continue;
+        tried.add(kernel.source);
+        const one = this.kernelOf(gpu, { ...kernel, extents: [1] }, new Map());
+        (one as unknown as (...values: unknown[]) => unknown)(...kernel.inputs.map(zeros));
+        one.destroy();
+      }
+    } else if (this.backend === 'webgl' || inputs.length === 0) {
+      await pipeline(...(inputs.map(zeros) as never[]));
+    } else {
+      try {
+        await pipeline(...(inputs.map((name) => this.argument(unreadable(sizes.get(name)!))) as never[]));
+      } catch (error) {
+        if (error !== COMPILED) throw error;
+      }
     }
   }
 
@@ -223,66 +254,6 @@ function unreadable(length: number): Float32Array {
       return undefined;
     },
   }) as unknown as Float32Array;
-}
-
-/** The WebGPU device that gpu.js made for this thread. */
-interface Native {
-  readonly index: number;
-  readonly name: string;
-  readonly bindingBytes: number;
-  readonly gpu: object;
-  lost: string | undefined;
-  destroy(): void;
-}
-
-let opened: Native | undefined;
-
-/** gpu.js has one device a thread: whoever comes second must want the same one. */
-async function openNative(index: number): Promise<Native> {
-  if (opened && opened.lost === undefined) {
-    if (opened.index === index) return opened;
-    throw new EngineUnavailableError(
-      `engine gpujs has webgpu:${opened.index} open in this process; webgpu:${index} needs a process of its own`,
-      { ids: { device: `webgpu:${index}` } },
-    );
-  }
-  const { gpu, adapter } = await openWebgpu(index);
-  let device: GPUDevice | undefined;
-  const native: Native = {
-    index,
-    name: adapter.name,
-    bindingBytes: Math.min(adapter.maxBindingBytes, adapter.maxBufferBytes),
-    gpu: {
-      requestAdapter: async () => {
-        const found = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-        if (!found) return null;
-        return {
-          limits: found.limits,
-          features: found.features,
-          info: found.info,
-          requestDevice: async (descriptor: GPUDeviceDescriptor) => {
-            const made = await found.requestDevice(descriptor);
-            device = made;
-            void made.lost.then(({ reason, message }) => {
-              native.lost ??= `${message || 'no reason given'} (${reason})`;
-            });
-            return made;
-          },
-        };
-      },
-    },
-    lost: undefined,
-    destroy: () => device?.destroy(),
-  };
-  opened = native;
-  return native;
-}
-
-/** What gpu.js looks at: its WebGPU, and how many threads there are. */
-function pretendNavigator(native: Native | undefined, threads: number): void {
-  const gpu = native?.gpu ?? opened?.gpu;
-  const value = { ...(gpu && { gpu }), hardwareConcurrency: threads };
-  Object.defineProperty(globalThis, 'navigator', { value, configurable: true, writable: true });
 }
 
 function messageOf(error: unknown): string {
