@@ -5,6 +5,7 @@ export * from './errors.js';
 export * from './glob.js';
 export * from './ids.js';
 export * from './logger.js';
+export * from './quantiles.js';
 export * from './random.js';
 export * from './units.js';
 export * from './version.js';

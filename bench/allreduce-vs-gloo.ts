@@ -8,7 +8,7 @@ import { cpus, loadavg, totalmem } from 'node:os';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { formatBytes, InvariantError } from '../base/index.js';
+import { formatBytes, InvariantError, median } from '../base/index.js';
 import { benchmarkAllReduce, busBandwidth, type WireFormat } from '../collectives/index.js';
 import { repositoryRoot } from '../test/root.js';
 
@@ -87,11 +87,6 @@ async function glooOnce(ranks: number, bytes: number, repeats: number): Promise<
 
 async function ours(ranks: number, bytes: number, wire: WireFormat, repeats: number): Promise<number[]> {
   return [...(await benchmarkAllReduce({ ranks, bytes, wire, repeats })).seconds];
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
 }
 
 interface Row {

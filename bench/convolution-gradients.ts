@@ -6,6 +6,7 @@
  */
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
+import { median } from '../base/index.js';
 import { Formula } from '../graph/formula/index.js';
 import { convolutionForms } from '../graph/gradient/index.js';
 import {
@@ -79,10 +80,6 @@ interface Row {
     readonly chosen: boolean;
     readonly milliseconds: number;
   }[];
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
 async function milliseconds(graph: TypedGraph): Promise<number> {

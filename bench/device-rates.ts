@@ -11,6 +11,7 @@ import { cpus, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
+import { lowerQuartile, median } from '../base/index.js';
 import { layerProfile } from '../coordinator/prepare/layers.js';
 import { workOf } from '../coordinator/prepare/work.js';
 import {
@@ -28,7 +29,6 @@ import type { DeviceRates } from '../scheduler/index.js';
 import { Efforts, ratesOf, secondsFor } from '../scheduler/planner/cost.js';
 import { repositoryRoot } from '../test/root.js';
 import { createEngine, measureRates, type Engine } from '../worker/engine/index.js';
-import { quartile } from '../worker/engine/rates/stopwatch.js';
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -95,7 +95,10 @@ async function classesOf(graph: TypedGraph, inputs: readonly TensorData[], runs:
     times.set(name, known);
   }
   const sum = (belongs: (operator: string) => boolean) =>
-    [...times.values()].reduce((all, each) => all + (belongs(each.operator) ? quartile(each.seconds) : 0), 0);
+    [...times.values()].reduce(
+      (all, each) => all + (belongs(each.operator) ? lowerQuartile(each.seconds) : 0),
+      0,
+    );
   const products = (operator: string) => /MatMul|Gemm/.test(operator);
   const convolutions = (operator: string) => operator.startsWith('Conv');
   return {
@@ -161,8 +164,8 @@ async function measure(engine: Engine, rates: DeviceRates, path: string, batch: 
   return {
     model: basename(path, '.onnx'),
     batch,
-    step: quartile(seconds),
-    medianStep: [...seconds].sort((a, b) => a - b)[seconds.length >> 1]!,
+    step: lowerQuartile(seconds),
+    medianStep: median(seconds),
     kernels: await classesOf(typed, inputs, Number(options.runs)),
     predicted: {
       products: batch * (work.productFlops - convolutionFlops) * each.product,

@@ -10,6 +10,7 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
+import { median } from '../base/index.js';
 import {
   attribute,
   bindGraph,
@@ -120,10 +121,6 @@ async function measure({ graph, binding, loss }: Subject): Promise<{ seconds: Se
     PHASES.map((phase, i) => [phase, (times[i + 1]! - times[i]!) / 1e3]),
   ) as Seconds;
   return { seconds, nodes: training.graph.nodes.length };
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
 /** The least-squares slope of log y over log x. */

@@ -13,6 +13,7 @@ import { cpus, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
+import { median } from '../base/index.js';
 import {
   byteLengthOf,
   buildEvaluationGraph,
@@ -52,10 +53,6 @@ const sessionOptions: ort.InferenceSession.SessionOptions = {
   executionMode: 'sequential',
   graphOptimizationLevel: 'all',
 };
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
-}
 
 /** Deterministic small numbers; ids for integers. */
 function fill({ dtype, shape }: TensorType, below: number): TensorData {

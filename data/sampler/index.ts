@@ -1,3 +1,3 @@
 export { identity, permutation } from './permutation.js';
 export { Sampler, type Position, type SamplerOptions } from './sampler.js';
-export { leastShare, sharesOf, splitBatch, type Share } from './share.js';
+export { batchSizes, leastShare, sharesOf, splitBatch, type Share } from './share.js';

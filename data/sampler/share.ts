@@ -48,6 +48,13 @@ export function sharesOf(counts: readonly number[]): Share[] {
   });
 }
 
+/** Sizes of the batches that a run meets: a full one, and an epoch's short last one where training gets that far. */
+export function batchSizes(rows: number, batch: number, steps: number): readonly number[] {
+  const full = Math.min(batch, rows);
+  const left = rows % batch;
+  return left > 0 && left !== full && steps >= Math.ceil(rows / batch) ? [full, left] : [full];
+}
+
 /**
  * The fewest samples that a rank ever has of a batch, if it has any: in the last step of an epoch too, which may be
  * short, where training gets that far.
@@ -61,8 +68,6 @@ export function leastShare(
     weights,
   }: { readonly batch: number; readonly steps: number; readonly weights: readonly number[] },
 ): number {
-  const full = Math.min(batch, rows);
-  const left = rows % batch;
-  const sizes = left > 0 && steps >= Math.ceil(rows / batch) ? [full, left] : [full];
+  const sizes = batchSizes(rows, batch, steps);
   return Math.min(...sizes.flatMap((size) => splitBatch(size, weights)).filter((count) => count > 0));
 }

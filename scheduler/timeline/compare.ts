@@ -1,4 +1,4 @@
-import type { Seconds } from '../../base/index.js';
+import { median, type Seconds } from '../../base/index.js';
 import { bubbleOf, ranksOf, type Bubble } from './bubble.js';
 import { EVENT_KINDS, type EventKind, type TraceEvent } from './event.js';
 
@@ -28,7 +28,9 @@ export function compare(simulated: readonly TraceEvent[], real: readonly TraceEv
     return { simulated: of(both[0]!), real: of(both[1]!) };
   };
   return {
-    stepSeconds: pair(({ bubble: { steps } }) => median(steps.map(({ wholeSeconds }) => wholeSeconds))),
+    stepSeconds: pair(({ bubble: { steps } }) =>
+      steps.length === 0 ? null : median(steps.map(({ wholeSeconds }) => wholeSeconds)),
+    ),
     bubble: pair(({ bubble: { steps, bubble } }) => (steps.length > 0 ? bubble : null)),
     busySeconds: Array.from({ length: ranks }, (_, rank) =>
       pair(({ bubble: { steps } }) => mean(steps.map(({ busy }) => busy[rank]!))),
@@ -51,11 +53,4 @@ function durations(events: readonly TraceEvent[], kind: EventKind): readonly Sec
 
 function mean(values: readonly number[]): number | null {
   return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-function median(values: readonly number[]): number | null {
-  if (values.length === 0) return null;
-  const sorted = [...values].sort((a, b) => a - b);
-  const [low, high] = [sorted[(sorted.length - 1) >> 1]!, sorted[sorted.length >> 1]!];
-  return (low + high) / 2;
 }

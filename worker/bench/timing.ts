@@ -1,4 +1,4 @@
-import type { Seconds } from '../../base/index.js';
+import { median, type Seconds } from '../../base/index.js';
 
 /** A measured duration: the middle, and how far the others lie from it. */
 export interface Timing {
@@ -10,7 +10,5 @@ export interface Timing {
 /** @param samples at least one; not changed */
 export function timingOf(samples: readonly Seconds[]): Timing {
   const sorted = [...samples].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-  return { medianSeconds: median, minSeconds: sorted[0]!, maxSeconds: sorted.at(-1)! };
+  return { medianSeconds: median(sorted), minSeconds: sorted[0]!, maxSeconds: sorted.at(-1)! };
 }

@@ -6,7 +6,6 @@ import {
   type Dataset,
   type LocalFile,
 } from '../../data/index.js';
-import { InvariantError } from '../../base/index.js';
 import {
   buildTrainingGraph,
   forwardNodes,
@@ -29,6 +28,8 @@ import {
   weightsPlace,
   weightsRules,
   type JobSpec,
+  sampleShapes,
+  shapesOf,
 } from '../../protocol/index.js';
 import { fillDropoutMask } from '../run/index.js';
 
@@ -103,19 +104,13 @@ function stepOf(job: JobSpec, graph: Graph, dataset: Dataset, { step, rows }: Wh
   const all = sampler.batch(sampler.positionOf(step));
   const indices = all.slice(0, rows ?? all.length);
   const samples = indices.length;
-  const names = dataset.inputs.map(({ name }, i) => {
-    const input = name ?? graph.inputs[i]?.name;
-    if (input === undefined) throw new InvariantError('the data has more inputs than the model');
-    return input;
-  });
+  const shapes = sampleShapes(graph, dataset);
+  const names = [...shapes.inputs.keys()];
   const parameters = [...graph.parameters.keys()];
   const frozen = frozenParameters(job.frozen ?? [], parameters);
   const training = buildTrainingGraph(graph, {
     loss,
-    shapes: Object.fromEntries(
-      dataset.inputs.map(({ sampleShape }, i) => [names[i]!, [samples, ...sampleShape]]),
-    ),
-    targetShape: [samples, ...dataset.target.sampleShape],
+    ...shapesOf(shapes, samples),
     parameters: parameters.filter((name) => !frozen.has(name)),
     includeOutput: true,
   });

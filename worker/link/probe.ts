@@ -6,7 +6,7 @@ import {
   DEFAULT_RING,
   type MessageTag,
 } from '../../collectives/index.js';
-import { withDeadline, type Bytes, type Seconds } from '../../base/index.js';
+import { median, withDeadline, type Bytes, type Seconds } from '../../base/index.js';
 import type { Link } from '../../scheduler/index.js';
 
 /** A probe takes less than a second over all but the slowest links; this long it may take. */
@@ -123,8 +123,4 @@ export function rateOf(bytes: Bytes, seconds: Seconds, roundTrip: Seconds): numb
 
 function tagOf(channel: string, step = 0, part = 0): MessageTag {
   return { channel, step, microBatch: 0, part };
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }

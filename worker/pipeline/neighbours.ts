@@ -1,7 +1,7 @@
 import type { RunPlan } from '../../protocol/index.js';
-import type { Share } from '../../data/index.js';
-import { batchSizes, partsOf, pipelineRanksOf, replicasOf } from '../run/parts.js';
-import { hopsDown, hopsUp, routesOf, type Hop } from './routes.js';
+import { batchSizes, type Share } from '../../data/index.js';
+import { partsOf, pipelineRanksOf, replicasOf } from '../run/parts.js';
+import { hopsOf, routesOf, type Hop } from './routes.js';
 
 /** A rank's part of a micro-batch, and whom it exchanges its samples with. */
 export interface MicroBatchPart extends Share {
@@ -45,8 +45,12 @@ export function partsWithHops(plan: Plan, rank: number, count: number): readonly
       {
         ...part,
         microBatch,
-        up: hasBefore ? hopsUp(routesOf(above[microBatch]!, parts), replica, part, producers) : [],
-        down: hasAfter ? hopsDown(routesOf(parts, below[microBatch]!), replica, part, consumers) : [],
+        up: hasBefore
+          ? hopsOf(routesOf(above[microBatch]!, parts), 'consumer', replica, part, producers)
+          : [],
+        down: hasAfter
+          ? hopsOf(routesOf(parts, below[microBatch]!), 'producer', replica, part, consumers)
+          : [],
       },
     ];
   });
@@ -60,7 +64,8 @@ export function peersOf(
 ): { readonly up: ReadonlySet<number>; readonly down: ReadonlySet<number> } {
   const up = new Set<number>();
   const down = new Set<number>();
-  for (const count of new Set([...batchSizes(plan, rows.training), ...rows.validation])) {
+  const sizes = batchSizes(rows.training, plan.batch, plan.totalSteps);
+  for (const count of new Set([...sizes, ...rows.validation])) {
     for (const part of partsWithHops(plan, rank, count)) {
       for (const { peer } of part.up) up.add(peer);
       for (const { peer } of part.down) down.add(peer);

@@ -39,6 +39,27 @@ export interface StepShape {
   /** Micro-batches in which the rank has samples, by number, with its stages compiled for as many. */
   readonly parts: ReadonlyMap<number, { readonly part: MicroBatchPart; readonly compiled: CompiledStages }>;
   readonly program: readonly Action[];
+  readonly receives: Receives;
+}
+
+/** What a rank receives in a step, by kind and stage: in which order of micro-batches. */
+export type Receives = ReadonlyMap<
+  string,
+  { readonly action: Action; readonly microBatches: readonly number[] }
+>;
+
+/** @param here whether the rank has samples in a micro-batch */
+export function receivesOf(program: readonly Action[], here: (microBatch: number) => boolean): Receives {
+  const orders = new Map<string, { readonly action: Action; readonly microBatches: number[] }>();
+  for (const action of program) {
+    const receives = action.kind === 'receive-activation' || action.kind === 'receive-gradient';
+    if (!receives || !here(action.microBatch)) continue;
+    const key = `${action.kind} ${action.stage}`;
+    const order = orders.get(key);
+    if (order) order.microBatches.push(action.microBatch);
+    else orders.set(key, { action, microBatches: [action.microBatch] });
+  }
+  return orders;
 }
 
 /** Follows a rank's program for one step: computes, sends and receives in its order, and decides nothing. */
@@ -82,16 +103,7 @@ export class PipelineStep {
 
   /** What is received is asked for in the order of the program. */
   private askAhead(): void {
-    const orders = new Map<string, { readonly action: Action; readonly microBatches: number[] }>();
-    for (const action of this.shape.program) {
-      const receives = action.kind === 'receive-activation' || action.kind === 'receive-gradient';
-      if (!receives || !this.shape.parts.has(action.microBatch)) continue;
-      const key = `${action.kind} ${action.stage}`;
-      const order = orders.get(key);
-      if (order) order.microBatches.push(action.microBatch);
-      else orders.set(key, { action, microBatches: [action.microBatch] });
-    }
-    for (const [key, { action, microBatches }] of orders) {
+    for (const [key, { action, microBatches }] of this.shape.receives) {
       this.ahead.set(key, new Ahead(microBatches, (microBatch) => this.receive(action, microBatch)));
     }
   }

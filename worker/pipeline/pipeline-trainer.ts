@@ -10,7 +10,13 @@ import type { StepResult } from '../run/trainer.js';
 import type { Update } from '../run/update.js';
 import { TraceRecorder } from '../trace/index.js';
 import { partsWithHops, type MicroBatchPart } from './neighbours.js';
-import { PipelineStep, type StepContext, type StepShape } from './pipeline-step.js';
+import {
+  PipelineStep,
+  receivesOf,
+  type Receives,
+  type StepContext,
+  type StepShape,
+} from './pipeline-step.js';
 import { Pools } from './pools.js';
 import { programOf } from './program.js';
 import type { CompiledStage } from './compiled-stage.js';
@@ -32,6 +38,11 @@ export interface PipelineTrainerOptions {
   readonly ledger: MemoryLedger;
 }
 
+interface BatchShape {
+  readonly parts: readonly MicroBatchPart[];
+  readonly receives: Receives;
+}
+
 /**
  * Synchronous training of one rank of a pipeline: its stages' part of every micro-batch in which it has samples, in the
  * order of its schedule, gradients added up; when a bucket's last gradient is there it is reduced over its ring. The
@@ -43,7 +54,8 @@ export class PipelineTrainer {
   private readonly program: readonly Action[];
   private readonly gradients: Gradients;
   private readonly pools: ReadonlyMap<number, Pools>;
-  private readonly parts = new Map<number, readonly MicroBatchPart[]>();
+  /** By samples of the batch: what the rank has of each micro-batch, and what it receives for them. */
+  private readonly parts = new Map<number, BatchShape>();
   private readonly transfers = new WeakMap<CompiledStage, Transfers>();
   /** Buckets that each stage adds gradients to. */
   private writes: ReadonlyMap<number, readonly number[]> = new Map();
@@ -105,18 +117,21 @@ export class PipelineTrainer {
   private async shapeOf(step: number): Promise<StepShape> {
     const { plan, rank, model } = this.options;
     const indices = this.sampler.batch(this.sampler.positionOf(step)).slice(); // the sampler's view goes with the epoch
-    let parts = this.parts.get(indices.length);
-    if (!parts) {
-      parts = partsWithHops(plan, rank, indices.length);
-      this.parts.set(indices.length, parts);
+    let batch = this.parts.get(indices.length);
+    if (!batch) {
+      const parts = partsWithHops(plan, rank, indices.length);
+      const here = new Set(parts.map(({ microBatch }) => microBatch));
+      batch = { parts, receives: receivesOf(this.program, (microBatch) => here.has(microBatch)) };
+      this.parts.set(indices.length, batch);
     }
+    // not kept: programs of sizes that were not used for long are given up
     const compiled = new Map<number, StepShape['parts'] extends ReadonlyMap<number, infer P> ? P : never>();
-    for (const part of parts) {
+    for (const part of batch.parts) {
       const stages = await model.training.for(part.end - part.start);
       compiled.set(part.microBatch, { part, compiled: stages });
       for (const [stage, each] of stages.stages) this.prepare(stage, each);
     }
-    return { step, indices, parts: compiled, program: this.program };
+    return { step, indices, parts: compiled, program: this.program, receives: batch.receives };
   }
 
   /** Makes sure that there are buffers for a stage of this size. */

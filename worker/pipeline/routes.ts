@@ -39,30 +39,24 @@ export function routesOf(producers: readonly Share[], consumers: readonly Share[
   return routes;
 }
 
-/** The routes that end at a consumer, as it sees them. @param ranks of the producers */
-export function hopsUp(
+/**
+ * The routes that end at a replica, as it sees them.
+ * @param role which end of them it is
+ * @param replica its index among those of its stage
+ * @param ranks of the replicas at the other end
+ */
+export function hopsOf(
   routes: readonly Route[],
-  consumer: number,
+  role: 'producer' | 'consumer',
+  replica: number,
   own: Share,
   ranks: readonly number[],
 ): readonly Hop[] {
+  const far = role === 'producer' ? 'consumer' : 'producer';
   return routes
-    .filter((route) => route.consumer === consumer)
-    .map((route) => hop(route, own, ranks[route.producer]!));
-}
-
-/** The routes that begin at a producer, as it sees them. @param ranks of the consumers */
-export function hopsDown(
-  routes: readonly Route[],
-  producer: number,
-  own: Share,
-  ranks: readonly number[],
-): readonly Hop[] {
-  return routes
-    .filter((route) => route.producer === producer)
-    .map((route) => hop(route, own, ranks[route.consumer]!));
-}
-
-function hop({ start, end, first }: Route, own: Share, peer: number): Hop {
-  return { peer, from: start - own.start, to: end - own.start, first };
+    .filter((route) => route[role] === replica)
+    .map((route) => {
+      const { start, end, first } = route;
+      return { peer: ranks[route[far]]!, from: start - own.start, to: end - own.start, first };
+    });
 }

@@ -1,9 +1,8 @@
-import type { Bytes, Seconds } from '../../base/index.js';
+import { lowerQuartile, type Bytes, type Seconds } from '../../base/index.js';
 import { byteLengthOf, isFloat, type TypedGraph } from '../../graph/index.js';
+import { ALIGNMENT_BYTES } from '../../scheduler/index.js';
 import type { BufferPlan, ComputeThread, SegmentTiming, Slot, ValueSpec } from '../engine/index.js';
 
-/** What engines like values to start at. */
-const ALIGNMENT = 64;
 /** Of float32 values: neither grows nor vanishes, and is no number that a processor takes longer for. */
 const FILLING = 0.5;
 
@@ -55,7 +54,7 @@ function layOut(inputs: readonly ValueSpec[], outputs: readonly ValueSpec[]): Va
   let bytes = 0;
   const place = (spec: ValueSpec): Slot => {
     const byteOffset = bytes;
-    bytes += Math.ceil(byteLengthOf(spec) / ALIGNMENT) * ALIGNMENT;
+    bytes += Math.ceil(byteLengthOf(spec) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
     return { buffer: 0, byteOffset };
   };
   const slots = { inputs: inputs.map(place), outputs: outputs.map(place) };
@@ -75,9 +74,4 @@ function filled(layout: ValuesLayout, inputs: readonly ValueSpec[]): ArrayBuffer
 
 function secondsOf({ computeSeconds, restSeconds }: SegmentTiming): Seconds {
   return computeSeconds + restSeconds;
-}
-
-/** @param values at least one; not changed */
-function lowerQuartile(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[(values.length - 1) >> 2]!;
 }

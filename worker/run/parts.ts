@@ -1,4 +1,4 @@
-import { sharesOf, splitBatch, type Share } from '../../data/index.js';
+import { batchSizes, sharesOf, splitBatch, type Share } from '../../data/index.js';
 import type { RunPlan } from '../../protocol/index.js';
 
 type Ranks = Pick<RunPlan, 'ranks'>;
@@ -40,17 +40,10 @@ export function partsOf(plan: Ranks, pipelineRank: number, count: number): reado
   });
 }
 
-/** Sizes of the batches that a run meets: a full one, and an epoch's short last one where training gets that far. */
-export function batchSizes(plan: Pick<RunPlan, 'batch' | 'totalSteps'>, rows: number): readonly number[] {
-  const full = Math.min(plan.batch, rows);
-  const left = rows % plan.batch;
-  return left > 0 && left !== full && plan.totalSteps >= Math.ceil(rows / plan.batch) ? [full, left] : [full];
-}
-
 /** The fewest samples that any rank ever has of a micro-batch, if it has any. */
 export function leastPart(plan: Ranks & Pick<RunPlan, 'batch' | 'totalSteps'>, rows: number): number {
   const pipelineRanks = Array.from({ length: pipelineRanksOf(plan) }, (_, pipelineRank) => pipelineRank);
-  const counts = batchSizes(plan, rows).flatMap((size) =>
+  const counts = batchSizes(rows, plan.batch, plan.totalSteps).flatMap((size) =>
     pipelineRanks.flatMap((each) =>
       partsOf(plan, each, size)
         .flat()
@@ -68,7 +61,7 @@ export function mostSizes(
 ): number {
   const { pipelineRank } = plan.ranks[rank]!;
   const replica = replicasOf(plan, pipelineRank).indexOf(rank);
-  const sizes = batchSizes(plan, rows).map((count) => {
+  const sizes = batchSizes(rows, plan.batch, plan.totalSteps).map((count) => {
     const own = partsOf(plan, pipelineRank, count).map((parts) => parts[replica]!);
     return new Set(own.map(({ start, end }) => end - start)).size;
   });

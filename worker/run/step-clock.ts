@@ -1,4 +1,4 @@
-import type { Seconds } from '../../base/index.js';
+import { median, type Seconds } from '../../base/index.js';
 
 /** Steps that the rate shown is averaged over. */
 const WINDOW = 20;
@@ -44,17 +44,12 @@ export class StepClock {
   }
 
   get medianStepSeconds(): Seconds {
-    return median(this.steps);
+    return this.steps.length === 0 ? 0 : median(this.steps);
   }
 
   get medianComputeSeconds(): Seconds {
-    return median(this.computes);
+    return this.computes.length === 0 ? 0 : median(this.computes);
   }
 }
 
 const MOST_KEPT = 10_000;
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? 0;
-}

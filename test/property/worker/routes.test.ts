@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { sharesOf } from '../../../data/index.js';
-import { hopsDown, hopsUp, routesOf } from '../../../worker/pipeline/routes.js';
+import { hopsOf, routesOf } from '../../../worker/pipeline/routes.js';
 import { slicesOf } from '../../../worker/pipeline/slices.js';
 import { partsWithHops, peersOf } from '../../../worker/pipeline/neighbours.js';
 import { leastPart, mostSizes, partsOf, replicasOf } from '../../../worker/run/parts.js';
@@ -51,12 +51,12 @@ t.test('both ends of a route see the same samples', async () => {
       const ranks = (count: number, first: number) => Array.from({ length: count }, (_, i) => first + i);
       const [above, below] = [ranks(producers.length, 0), ranks(consumers.length, 100)];
       const sent = producers.flatMap((own, i) =>
-        hopsDown(routes, i, own, below).map((hop) =>
+        hopsOf(routes, 'producer', i, own, below).map((hop) =>
           [i, hop.peer - 100, own.start + hop.from, own.start + hop.to, hop.first].join(),
         ),
       );
       const received = consumers.flatMap((own, i) =>
-        hopsUp(routes, i, own, above).map((hop) =>
+        hopsOf(routes, 'consumer', i, own, above).map((hop) =>
           [hop.peer, i, own.start + hop.from, own.start + hop.to, hop.first].join(),
         ),
       );

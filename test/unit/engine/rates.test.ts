@@ -2,7 +2,7 @@ import t from 'tap';
 import type { TypedGraph } from '../../../graph/index.js';
 import type { Engine, Program } from '../../../worker/engine/index.js';
 import { throttled } from '../../../worker/engine/rates/index.js';
-import { largestWithin, quartile, timeInTurn } from '../../../worker/engine/rates/stopwatch.js';
+import { largestWithin, timeInTurn } from '../../../worker/engine/rates/stopwatch.js';
 
 t.test('a throttled device tells what is left to it', (t) => {
   const rates = { flops: 100, convolutionFlops: 50, memoryBandwidthBytesPerSecond: 10, launchSeconds: 1e-6 };
@@ -13,13 +13,6 @@ t.test('a throttled device tells what is left to it', (t) => {
     launchSeconds: 2e-6,
   });
   t.same(throttled(rates, 1), rates);
-  t.end();
-});
-
-t.test('the lower quartile', (t) => {
-  t.equal(quartile([3]), 3);
-  t.equal(quartile([9, 1, 5, 7]), 1);
-  t.equal(quartile([9, 1, 5, 7, 3]), 3);
   t.end();
 });
 

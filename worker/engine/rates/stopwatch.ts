@@ -1,4 +1,4 @@
-import { InvariantError, type Seconds } from '../../../base/index.js';
+import { InvariantError, lowerQuartile, type Seconds } from '../../../base/index.js';
 import { emptyData, sizeOf, type TypedGraph } from '../../../graph/index.js';
 import type { Engine } from '../port.js';
 
@@ -53,12 +53,7 @@ export async function timeInTurn(
       }
     }
   }
-  return times.map((of) => quartile(of));
-}
-
-/** @param values at least one; not changed */
-export function quartile(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[(values.length - 1) >> 2]!;
+  return times.map((of) => lowerQuartile(of));
 }
 
 /** Compiles a graph of float32 inputs, and fills those with numbers between 1/2 and 1. */
