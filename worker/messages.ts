@@ -28,7 +28,7 @@ export interface StepNumbers {
 }
 
 export interface RunSummary {
-  /** Bytes of the executor's resident set at its highest. */
+  /** The executor's resident set at its highest; with memory of the device's own, what the engine counted there. */
   readonly peakBytes: number;
   readonly accountedBytes: number;
   readonly medianStepSeconds: number;

@@ -24,6 +24,11 @@ export interface Engine {
   compile(graph: TypedGraph): Promise<Program>;
   /** Where values stay on the device between runs; absent where programs compute in the host's memory. */
   readonly memory?: DeviceMemory | undefined;
+  /**
+   * The most bytes of its device that it has counted for programs and values since this was called last; absent where
+   * it computes in the host's memory.
+   */
+  takeMostBytes?(): Bytes | undefined;
   /** Disposes all programs. Idempotent. */
   dispose(): Promise<void>;
 }

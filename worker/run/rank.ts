@@ -149,6 +149,8 @@ export class RankRun {
 
   private async follow(plan: RunPlan): Promise<RankResult> {
     const peak = new PeakMemory();
+    const { thread, device } = this.host;
+    if (device.ownMemory) await thread.takeMostBytes(); // what earlier runs took
     this.predictedBytes = plan.ranks[this.id.rank]!.accountedBytes;
     const paths = await this.unlessStopped(this.fetchAll(plan));
     this.enter('compiling');
@@ -166,10 +168,12 @@ export class RankRun {
     this.enter('saving');
     const weightsPath = await this.save(part, 'weights');
     await part.barrier();
-    this.host.report(memoryNote(this.id, plan, peak.bytes()));
+    // of a budget of the device's own memory, what the engine counted there; of the host's, what the process took
+    const peakBytes = (device.ownMemory ? await thread.takeMostBytes() : undefined) ?? peak.bytes();
+    this.host.report(memoryNote(this.id, plan, peakBytes));
     return {
       summary: {
-        peakBytes: peak.bytes(),
+        peakBytes,
         accountedBytes: this.predictedBytes,
         medianStepSeconds: clock.medianStepSeconds,
         medianComputeSeconds: clock.medianComputeSeconds,

@@ -15,6 +15,7 @@ export class GpuJsEngine implements Engine {
   readonly name = 'gpujs';
   private readonly programs = new Set<Program>();
   private allocated: Bytes = 0;
+  private most: Bytes = 0;
 
   private constructor(
     private readonly library: Library,
@@ -52,12 +53,19 @@ export class GpuJsEngine implements Engine {
     this.checkMemory(graph, plan, footprint);
     const chain = plan.launches.length > 0 ? await this.compileChain(graph, plan) : undefined;
     this.allocated += footprint.total;
+    this.most = Math.max(this.most, this.allocated);
     const onDispose = (): void => {
       if (this.programs.delete(program)) this.allocated -= footprint.total;
     };
     const program = new GpuJsProgram({ engine: this.name, graph, plan, chain, library, onDispose });
     this.programs.add(program);
     return program;
+  }
+
+  takeMostBytes(): Bytes {
+    const { most } = this;
+    this.most = this.allocated;
+    return most;
   }
 
   async dispose(): Promise<void> {

@@ -19,6 +19,8 @@ export interface DeviceLimits {
 export class DeviceBudget {
   private readonly peaks = new WeakMap<TypedGraph, Bytes>();
 
+  private most: Bytes = 0;
+
   constructor(private readonly limits: DeviceLimits) {}
 
   /** @throws DeviceMemoryError naming the value that is too large, or what the graph needs */
@@ -45,7 +47,16 @@ export class DeviceBudget {
    */
   checkRun(name: string, graph: TypedGraph, staying: Bytes, missing: Bytes): void {
     const { memoryBytes = Infinity } = this.limits;
-    if (staying + missing + this.peak(graph) > memoryBytes) throw this.tooMuch(name, graph, staying, missing);
+    const needed = staying + missing + this.peak(graph);
+    if (needed > memoryBytes) throw this.tooMuch(name, graph, staying, missing);
+    this.most = Math.max(this.most, needed);
+  }
+
+  /** The most that a run needed since this was called last. */
+  takeMost(): Bytes {
+    const { most } = this;
+    this.most = 0;
+    return most;
   }
 
   private tooMuch(name: string, graph: TypedGraph, staying: Bytes, missing: Bytes): DeviceMemoryError {

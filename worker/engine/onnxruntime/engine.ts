@@ -1,3 +1,4 @@
+import type { Bytes } from '../../../base/index.js';
 import { env, type InferenceSession } from 'onnxruntime-node';
 import type { DataType, TypedGraph } from '../../../graph/index.js';
 import { noSuchAdapter, webgpuAdapters } from '../adapters/index.js';
@@ -100,6 +101,10 @@ export class OnnxRuntimeEngine implements Engine {
   /** Where values stay between runs; undefined on the CPU. */
   get memory(): (DeviceMemory & Pick<DeviceValues, 'bytes' | 'count'>) | undefined {
     return this.gpu?.values;
+  }
+
+  takeMostBytes(): Bytes | undefined {
+    return this.gpu?.budget.takeMost();
   }
 
   async compile(graph: TypedGraph): Promise<Program> {

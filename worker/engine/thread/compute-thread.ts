@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { fromReport, withDeadline, type Seconds } from '../../../base/index.js';
+import { fromReport, withDeadline, type Bytes, type Seconds } from '../../../base/index.js';
 import { emptyData, type TypedGraph } from '../../../graph/index.js';
 import { ComputeThreadError } from '../errors.js';
 import type { DeviceRates } from '../../../scheduler/index.js';
@@ -117,6 +117,11 @@ export class ComputeThread {
   /** What the engine does in a second, as throttled, found out in about `seconds`. */
   measureRates(seconds: Seconds = 0.7): Promise<DeviceRates> {
     return this.ask('measureRates', { seconds });
+  }
+
+  /** The most bytes of its device that the engine counted since this was asked last; undefined where it does not count. */
+  async takeMostBytes(): Promise<Bytes | undefined> {
+    return (await this.ask('takeMostBytes', {})).bytes;
   }
 
   disposeProgram(program: ProgramId): Promise<undefined> {

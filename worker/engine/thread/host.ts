@@ -86,6 +86,8 @@ export class ThreadHost {
         return undefined;
       case 'measureRates':
         return throttled(await measureRates(this.engine, request.seconds), this.speed);
+      case 'takeMostBytes':
+        return { bytes: this.engine.takeMostBytes?.() };
       case 'close':
         this.sequences.clear();
         this.held.clear();

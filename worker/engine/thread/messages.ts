@@ -61,6 +61,8 @@ export interface Operations {
   };
   readonly disposeProgram: { readonly asks: { readonly program: ProgramId }; readonly answers: undefined };
   readonly disposeSequence: { readonly asks: { readonly sequence: number }; readonly answers: undefined };
+  /** The most bytes of the device that the engine counted since this was asked last; undefined where it does not count. */
+  readonly takeMostBytes: { readonly asks: object; readonly answers: { readonly bytes: Bytes | undefined } };
   readonly measureRates: { readonly asks: { readonly seconds: Seconds }; readonly answers: DeviceRates };
   readonly close: { readonly asks: object; readonly answers: undefined };
 }
