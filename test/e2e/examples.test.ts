@@ -42,7 +42,7 @@ t.test('a model module that is wrong says where', async (t) => {
 });
 
 t.test('every job file among the examples fits the schema', async (t) => {
-  for (const name of ['demo', 'tabular', 'pytorch']) {
+  for (const name of ['demo', 'own-operator', 'tabular', 'pytorch']) {
     t.ok(await readJobFile(join(repositoryRoot, 'examples', name, 'job.yaml'), repositoryRoot), name);
   }
 });
