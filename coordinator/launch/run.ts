@@ -1,12 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import {
-  fromReport,
-  reportOf,
-  type Clock,
-  type DtrainError,
-  type Logger,
-  type Sha256,
-} from '../../base/index.js';
+import { reportOf, type Clock, type DtrainError, type Logger, type Sha256 } from '../../base/index.js';
 import {
   artifactOf,
   encodeRunPlan,
@@ -14,7 +7,6 @@ import {
   PeersSchema,
   StopSchema,
   type JobLogRow,
-  type RankFailed,
   type RankFinished,
   type RunPlan,
   type StepReport,
@@ -34,6 +26,7 @@ import {
   type Verdict,
 } from './machine.js';
 import { WeightParts } from './parts.js';
+import { failureOf, ownFailure } from './failure.js';
 import { isOverBudget, overrunOf } from './overrun.js';
 import type { Failure } from './rank.js';
 
@@ -349,29 +342,5 @@ export class LaunchRun {
         this.options.logger.error({ err: error }, 'a job was not taken back into the queue');
       })
       .then(this.finish);
-  }
-}
-
-/** What went wrong here, of the device that it names. */
-function ownFailure(error: unknown): Failure {
-  const report = reportOf(error);
-  const { device } = report.ids;
-  return { ...report, device: typeof device === 'string' ? device : null };
-}
-
-function failureOf({ device, family, code, message, idsJson }: RankFailed, host: string): Failure {
-  const known = family === 'user' || family === 'bug' ? family : 'peer';
-  return {
-    ...reportOf(fromReport({ family: known, code, message, ids: idsOf(idsJson) })),
-    device: device === '' ? host : device,
-  };
-}
-
-function idsOf(json: string): Record<string, unknown> {
-  try {
-    const ids: unknown = JSON.parse(json);
-    return typeof ids === 'object' && ids !== null ? (ids as Record<string, unknown>) : {};
-  } catch {
-    return {};
   }
 }

@@ -17,56 +17,7 @@ import { deviceFrom, described, refusalOf, type JoinedDevice } from './hello.js'
 import { HEARTBEAT_SECONDS, LEASE_SECONDS, Leases, SWEEP_SECONDS } from './lease.js';
 import { Links } from './links.js';
 import { LinkProber, type ProbedHost } from './prober.js';
-
-/** The way to one daemon: the server's end of its `Join` stream. */
-export interface Channel {
-  send(message: ToWorker): void;
-  /** Ends the stream; nothing is sent afterwards. */
-  end(): void;
-}
-
-/** Who runs on a device. */
-export interface Tenant {
-  readonly jobId: string;
-  readonly epoch: number;
-  readonly rank: number;
-}
-
-interface Member {
-  readonly workerId: string;
-  readonly name: string;
-  readonly channel: Channel;
-}
-
-interface Seat {
-  device: JoinedDevice;
-  readonly member: Member;
-  lost: boolean;
-  tenant: Tenant | undefined;
-  beat: RankBeat | undefined;
-}
-
-/** A message about a rank, from the daemon that hosts it. */
-export type RankMessage = Extract<
-  FromWorker['message'],
-  { case: 'ready' | 'step' | 'finished' | 'failed' | 'stopped' | 'checkpoint' | 'log' }
->;
-
-/** What a profile run on a device came to. */
-export type ProfileMessage = Extract<FromWorker['message'], { case: 'profiled' | 'profileFailed' }>;
-
-export interface MemberEvents {
-  /** The tenant's own daemon says something about it. */
-  rank(tenant: Tenant, device: string, message: RankMessage): void;
-  /** How many steps the tenant has done. */
-  beat(tenant: Tenant, step: number): void;
-  /** A device with a tenant is gone: its executor died, its daemon's session ended. */
-  lost(tenant: Tenant, failure: Failure): void;
-  /** A daemon answers a profile run, if that is still waited for. */
-  profiled?(host: string, message: ProfileMessage): void;
-  /** Devices came, went or became free. */
-  changed(): void;
-}
+import type { Channel, Member, MemberEvents, RankMessage, Seat, Tenant } from './seat.js';
 
 /**
  * The daemons that have joined and their devices, with who runs on each.
