@@ -101,8 +101,8 @@ async function debug(session: Session, file: string, options: Options): Promise<
       address === undefined && onTerminal
         ? new Prompt(stdin, session.terminal.streams.stdout, session.interrupt)
         : undefined;
-    const inspected = address && (await attach(session, address, deadline));
     const idle = options.break.length === 0 && options.breakOnNan !== true;
+    const inspected = address && (await attach(session, address, deadline, idle ? 'step' : 'continue'));
     const questions = { breaks: options.break, prints: options.print, phase: options.phase };
     let run: DebugRun;
     try {
@@ -158,12 +158,13 @@ async function attach(
   session: Session,
   address: ReturnType<typeof inspectorAddress>,
   deadline: number,
+  onward: 'step' | 'continue',
 ): Promise<InspectorObserver> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeAllListeners(signal);
   session.terminal.note(
     `waiting for a debugger on ${address.host}:${address.port || 'a free port'}: chrome://inspect, or an editor`,
   );
-  const observer = await InspectorObserver.open(address, deadline);
+  const observer = await InspectorObserver.open(address, deadline, onward);
   session.terminal.note('attached; each stop is in stoppedAtNode: node, inputs, outputs, value(NAME)');
   return observer;
 }

@@ -32,11 +32,18 @@ interface Shown extends Described {
  * attached stands still. The inspector stays open to the end of the process, so that the debugger's windows do.
  */
 export class InspectorObserver implements Observer {
+  private constructor(private readonly onward: Onward) {}
+
   /**
    * Opens the inspector and blocks this thread until a debugger has attached and lets the program run.
+   * @param onward whether a resumed run goes on to the next node or to the next break
    * @throws DebuggerError when none has after `deadline`, or the address cannot be listened on
    */
-  static async open(address: InspectorAddress, deadline: Seconds): Promise<InspectorObserver> {
+  static async open(
+    address: InspectorAddress,
+    deadline: Seconds,
+    onward: 'step' | 'continue',
+  ): Promise<InspectorObserver> {
     try {
       inspector.open(address.port, address.host);
     } catch (cause) {
@@ -52,7 +59,7 @@ export class InspectorObserver implements Observer {
       );
     }
     await waitForDebugger(url, deadline);
-    return new InspectorObserver();
+    return new InspectorObserver(onward);
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- the debugger blocks the thread; there is nothing to await
@@ -61,7 +68,7 @@ export class InspectorObserver implements Observer {
       const value = known.get(name);
       return value && shown([{ name, value }])[name];
     });
-    return 'continue';
+    return this.onward;
   }
 }
 

@@ -1,4 +1,4 @@
-import { createInterface, type Interface } from 'node:readline/promises';
+import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { matchesGlob, UserError } from '../../base/index.js';
 import {
@@ -26,15 +26,24 @@ const HELP = `  n, next        compute the next node
 /** A prompt on a terminal: the run stands still until it is told how to go on. */
 export class Prompt implements Observer {
   private readonly reader: Interface;
-  private closed = false;
+  /** What was typed, also ahead of the question. */
+  private readonly lines: AsyncIterator<string, undefined>;
+  private readonly stopped: Promise<never>;
 
   constructor(
     input: Readable,
     private readonly output: Writable,
-    private readonly interrupt: AbortSignal,
+    interrupt: AbortSignal,
   ) {
-    this.reader = createInterface({ input, output, prompt: '' });
-    this.reader.on('close', () => (this.closed = true));
+    const reader = createInterface({ input, output, prompt: 'debug> ' });
+    this.reader = reader;
+    this.lines = reader[Symbol.asyncIterator]();
+    this.stopped = new Promise((_, reject) => {
+      const stop = (): void => reject(new InterruptedError());
+      reader.once('SIGINT', stop); // while a line is edited, Ctrl-C is a key
+      interrupt.addEventListener('abort', stop, { once: true });
+    });
+    this.stopped.catch(() => undefined); // it may come when nobody asks
   }
 
   printed(value: Described): void {
@@ -115,14 +124,9 @@ export class Prompt implements Observer {
 
   /** The next line; the end of the input means quit. @throws InterruptedError on Ctrl-C */
   private async ask(): Promise<string> {
-    if (this.closed) return 'quit';
-    try {
-      const ended = new Promise<string>((resolve) => this.reader.once('close', () => resolve('quit')));
-      return await Promise.race([this.reader.question('debug> ', { signal: this.interrupt }), ended]);
-    } catch (error) {
-      if (error instanceof UserError) throw error;
-      throw new InterruptedError();
-    }
+    this.reader.prompt();
+    const { value } = await Promise.race([this.lines.next(), this.stopped]);
+    return value ?? 'quit';
   }
 
   private write(text: string): void {

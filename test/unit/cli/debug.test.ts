@@ -77,6 +77,15 @@ t.test('the prompt: quit, and the end of the input', async (t) => {
   }
 });
 
+t.test('what is typed ahead of the questions is not lost; Ctrl-C at the prompt ends with 130', async (t) => {
+  const cwd = t.testdir(mlpJob());
+  const ahead = await typed(cwd, ['n\nn\nc']);
+  t.equal(ahead.code, 0);
+  t.equal([...ahead.out.matchAll(/^node \d+ of/gm)].length, 3);
+  const { code } = await typed(cwd, ['\x03']);
+  t.equal(code, 130);
+});
+
 t.test('a wrong name at the prompt is told, and the prompt comes back', async (t) => {
   const { code, out } = await typed(t.testdir(mlpJob()), ['b nowhere', 'c']);
   t.equal(code, 0);
