@@ -29,6 +29,7 @@ export class Prompt implements Observer {
   /** What was typed, also ahead of the question. */
   private readonly lines: AsyncIterator<string, undefined>;
   private readonly stopped: Promise<never>;
+  private closed = false;
 
   constructor(
     input: Readable,
@@ -37,6 +38,7 @@ export class Prompt implements Observer {
   ) {
     const reader = createInterface({ input, output, prompt: 'debug> ' });
     this.reader = reader;
+    reader.once('close', () => (this.closed = true));
     this.lines = reader[Symbol.asyncIterator]();
     this.stopped = new Promise((_, reject) => {
       const stop = (): void => reject(new InterruptedError());
@@ -124,7 +126,7 @@ export class Prompt implements Observer {
 
   /** The next line; the end of the input means quit. @throws InterruptedError on Ctrl-C */
   private async ask(): Promise<string> {
-    this.reader.prompt();
+    if (!this.closed) this.reader.prompt();
     const { value } = await Promise.race([this.lines.next(), this.stopped]);
     return value ?? 'quit';
   }
