@@ -162,6 +162,10 @@ t.test('a budget of device memory counts values, not what is in the memory of th
       ]),
     );
   const [host, own] = [item(cpu), item(gpu)];
+  t.ok(
+    item({ ...cpu, engine: 'gpujs' }).get('activations')! > host.get('activations')!,
+    'an engine of its own',
+  );
   t.equal(own.get('parameters'), host.get('parameters')! / 2);
   t.equal(own.get('activations'), host.get('activations'));
   for (const what of ['runtime', 'optimizer state', 'data set', 'copies of outputs']) {
