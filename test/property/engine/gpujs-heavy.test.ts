@@ -91,7 +91,9 @@ const opened = {
   javascript: await Library.open('javascript', 0, 1),
   webgpu: withoutGpu ? undefined : await Library.open('webgpu', 0, 1),
 };
-t.teardown(() => Promise.all(Object.values(opened).map((library) => library?.dispose())));
+t.teardown(async () => {
+  for (const library of Object.values(opened)) await library?.dispose();
+});
 
 for (const [backend, library] of Object.entries(opened)) {
   const skip = backend === 'webgpu' && withoutGpu;
