@@ -4,5 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const { operatorsDocument } = await import(join(root, process.argv[2] ?? 'dist', 'graph/document/index.js'));
-writeFileSync(join(root, 'docs/operators.md'), operatorsDocument());
+const built = join(root, process.argv[2] ?? 'dist');
+const { operatorsDocument } = await import(join(built, 'graph/document/index.js'));
+const { operatorsOf } = await import(join(built, 'worker/engine/gpujs/support.js'));
+writeFileSync(join(root, 'docs/operators.md'), operatorsDocument(operatorsOf('wasm')));

@@ -17,21 +17,25 @@ with one without a gradient on the way from a parameter to the loss, is refused 
 - **stops**: the result does not depend smoothly on the inputs. The gradient is zero and ends there, as in PyTorch.
 - **none**: the operator may stand where no parameter depends on its result (preparing inputs, for instance).
 
-Each engine that is named runs the operator in a training step; \`reference\` is the float64 evaluator that the others are
-checked against. \`Dropout\` becomes a product with a mask, and \`BatchNormalization\` is trained with the statistics of each
-device's share ([job-file.md](job-file.md) has the choice). \`If\`, \`Loop\` and \`Scan\` are unrolled where their condition or
-length is known once shapes are bound; functions of the model are inlined. Older names are read as today's: \`Upsample\` as
-\`Resize\`, \`Scatter\` as \`ScatterElements\`.
+Each engine that is named runs the operator in a training step ([engines.md](engines.md)); \`reference\` is the float64
+evaluator that the others are checked against. \`Dropout\` becomes a product with a mask, and \`BatchNormalization\` is
+trained with the statistics of each device's share ([job-file.md](job-file.md) has the choice). \`If\`, \`Loop\` and
+\`Scan\` are unrolled where their condition or length is known once shapes are bound; functions of the model are inlined.
+Older names are read as today's: \`Upsample\` as \`Resize\`, \`Scatter\` as \`ScatterElements\`.
 
 | operator | opsets | gradient | engines |
 |---|---|---|---|
 `;
 
-/** docs/operators.md: what is known of every operator, sorted by domain and name. */
-export function operatorsDocument(): string {
+/**
+ * docs/operators.md: what is known of every operator, sorted by domain and name.
+ * @param gpujs operators that engine gpujs has kernels for, `domain:Name` for other domains than ai.onnx
+ */
+export function operatorsDocument(gpujs: readonly string[]): string {
+  const others = new Set(gpujs);
   const rows = [...standardOperators.all()]
     .sort((a, b) => compare(a.domain, b.domain) || compare(a.operator, b.operator))
-    .map(row);
+    .map((definition) => row(definition, others));
   return `${HEAD}${rows.join('\n')}\n`;
 }
 
@@ -39,10 +43,12 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function row({ operator, domain }: OperatorDefinition): string {
+function row({ operator, domain }: OperatorDefinition, gpujs: ReadonlySet<string>): string {
   const name = domain === '' ? operator : `${domain}.${operator}`;
   const gradient = gradientOf(operator, domain);
-  const engines = gradient === 'written out' ? 'those of its parts' : 'onnxruntime, reference';
+  const everywhere = gpujs.has(domain === '' ? operator : `${domain}:${operator}`);
+  const own = everywhere ? 'onnxruntime, gpujs, reference' : 'onnxruntime, reference';
+  const engines = gradient === 'written out' ? 'those of its parts' : own;
   return `| \`${name}\` | ${domain === '' ? opsetsOf(operator) : '1'} | ${gradient} | ${engines} |`;
 }
 
