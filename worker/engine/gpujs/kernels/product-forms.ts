@@ -1,7 +1,7 @@
 import { sizeOf } from '../../../../graph/index.js';
 import type { Kernel, KernelContext } from '../kernel.js';
 import { accumulate, FOUR_LANES } from './accumulate.js';
-import { startOf, transposed, type Addend, type Product } from './factor.js';
+import { startOf, transposed, type Addend, type Factor, type Product } from './factor.js';
 import { added, coordinates, integers, times } from './integers.js';
 
 /*
@@ -12,7 +12,8 @@ import { added, coordinates, integers, times } from './integers.js';
  * them lane by lane, and computes what does not differ once, as a scalar. Quads: each of the four cells computes the
  * sums of all four, of which nothing differs between the lanes, and then picks its own. So an element of `a` is loaded
  * once for four products, and no index is made in a vector. Packed: the same with the four columns of `b` side by side
- * and the rows in the inner loop of cells, so that large factors are read through once for a few columns.
+ * and the rows in the inner loop of cells, so that large factors are read through once for a few columns. In plain
+ * JavaScript a cell is plain, with large factors laid out along the sum.
  */
 
 /** Elements of `b` that are read faster where they lie (they stay in the cache) than packed. */
@@ -32,6 +33,7 @@ export function productKernels(product: Product, context: KernelContext): readon
   if (n === 1 && m > 1 && product.addend === undefined) return productKernels(turned(product), context);
   const onGpu = context.backend === 'webgpu' || context.backend === 'webgl';
   if (onGpu && m * n * sizeOf(batch) < FEW_CELLS && k >= LONG_SUM) return inParts(product, context);
+  if (context.backend === 'javascript') return alongMemory(product, context);
   if (context.backend !== 'wasm') return [plain(product, context)];
   if (n % 4 === 0 && (k * n <= CACHED || m < ROWS_TO_PACK)) return [quads(product, context)];
   return m < ROWS_TO_PACK || k < ROWS_TO_PACK || n < 4 ? [plain(product, context)] : packed(product, context);
@@ -90,6 +92,31 @@ function plain(product: Product, { backend }: KernelContext): Kernel {
     extents: batches === 1 ? [n, m] : [n, m, batches],
     constants: {},
   };
+}
+
+/**
+ * Plain, with each large factor that is read across its rows laid out along the sum before: a column whose elements lie
+ * a power of two apart finds few places in the cache.
+ */
+function alongMemory(product: Product, context: KernelContext): readonly Kernel[] {
+  const { m, k, n, a, b } = product;
+  const kernels: Kernel[] = [];
+  // `row` and `column` as of rows that are as long as the sum
+  const laid = (factor: Factor, rows: number, uses: number): Factor => {
+    const repeated = factor.batch.every((stride) => stride === 0);
+    if (factor.column === 1 || k * rows <= CACHED || uses < ROWS_TO_PACK || !repeated) return factor;
+    const value = context.fresh('rows');
+    kernels.push({
+      source: `function (a) { return a[${added(times('this.thread.x', factor.column), times('this.thread.y', factor.row))}]; }`,
+      inputs: [factor.value],
+      output: value,
+      extents: [k, rows],
+      constants: {},
+    });
+    return { ...factor, value, row: k, column: 1 };
+  };
+  const turnedProduct = { ...product, a: laid(a, m, n), b: transposed(laid(transposed(b), n, m)) };
+  return [...kernels, plain(turnedProduct, context)];
 }
 
 /** Sums over parts of k as more batches, then the sum of the parts. */
