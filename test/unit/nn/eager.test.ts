@@ -10,7 +10,9 @@ import {
   type Tensor,
 } from '../../../graph/index.js';
 import {
+  custom,
   define,
+  defineOperator,
   eager,
   embedding,
   fn,
@@ -95,6 +97,34 @@ t.test('a model of several inputs, with ids and shared modules', async (t) => {
     t.ok(close(y.data, expected.output.data));
     const gradients = y.times(y).mean().backward();
     t.ok(close(gradients.get('table.weight')!.data, expected.gradients.get('table.weight')!));
+  });
+});
+
+t.test("a user's own operator", async (t) => {
+  const cube = defineOperator({
+    domain: 'test.ops',
+    name: 'Dropout', // of another domain: not the one that passes values on
+    inputs: ['x'],
+    output: 'x',
+    forward: function (x) {
+      const v = x[this.thread.x]!;
+      return v * v * v;
+    },
+    gradient: {
+      x: function (dy, x) {
+        const v = x[this.thread.x]!;
+        return 3 * dy[this.thread.x]! * v * v;
+      },
+    },
+  });
+  const net = define({ input: tensor(2), layers: sequential(linear(3), fn((x) => custom(cube, x))) }); // prettier-ignore
+  const input = toReference({ dtype: 'float32', shape: [2, 2], data: wave(4, 1) });
+  const expected = traced(model(net), { input }, filled([2, 3], 0));
+  eager(({ tensor, run }) => {
+    const y = run(net, { input: tensor(wave(4, 1), [2, 2]) });
+    t.ok(close(y.data, expected.output.data));
+    const gradients = y.times(y).mean().backward();
+    t.ok(close(gradients.get('0.weight')!.data, expected.gradients.get('0.weight')!));
   });
 });
 
