@@ -12,6 +12,10 @@ for (const name of ['onnxruntime', 'reference'] as const) {
   void t.test(name, (t) => engineConformance(t, () => createEngine(name, { threads: 1 })));
 }
 
+void t.test('onnxruntime on webgpu', { skip: useSwiftShader() }, (t) =>
+  engineConformance(t, () => createEngine('onnxruntime', { device: 'webgpu', threads: 1 })),
+);
+
 /** All values are float32 on its devices. */
 const GPUJS: EngineTraits = {
   computes: ['float32', 'int64', 'int32', 'bool'],

@@ -21,7 +21,7 @@ export class DeviceBudget {
 
   private most: Bytes = 0;
 
-  constructor(private readonly limits: DeviceLimits) {}
+  constructor(readonly limits: DeviceLimits) {}
 
   /** @throws DeviceMemoryError naming the value that is too large, or what the graph needs */
   checkGraph(graph: TypedGraph): void {

@@ -40,6 +40,18 @@ export class Copier {
     return y!;
   }
 
+  /** Whether the device still computes: after an error it may be gone, and everything on it. */
+  async answers(): Promise<boolean> {
+    try {
+      const there = await this.upload(new Tensor('float32', Float32Array.of(7), [1]));
+      const back = await this.download(there);
+      there.dispose();
+      return back.data[0] === 7;
+    } catch {
+      return false;
+    }
+  }
+
   async dispose(): Promise<void> {
     for (const session of this.sessions.values()) await (await session).release();
     this.sessions.clear();

@@ -1,11 +1,13 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Bytes } from '../../../base/index.js';
 import type { TensorData, TypedGraph } from '../../../graph/index.js';
-import { BufferError } from '../errors.js';
+import { BufferError, DeviceLostError } from '../errors.js';
 import { checkBuffers, type Fallback, type Program, type ValueSpec } from '../port.js';
 import type { DeviceBudget } from './budget.js';
 import { freeCopies, fromDevice } from './edge.js';
-import { runError } from './faults.js';
+import type { Copier } from './copier.js';
+import { messageOf, runError } from './faults.js';
+import { checkIndices, indexRanges, type IndexRange } from './indices.js';
 import type { Locations } from './session.js';
 import type { DeviceValues, Edge } from './values.js';
 
@@ -19,6 +21,7 @@ export interface DeviceParts {
   readonly session: InferenceSession;
   readonly inputs: readonly ValueSpec[];
   readonly outputs: readonly ValueSpec[];
+  readonly copier: Copier;
   readonly values: DeviceValues;
   readonly budget: DeviceBudget;
   readonly open: (locations: Locations) => Promise<InferenceSession>;
@@ -34,6 +37,7 @@ export class DeviceProgram implements Program {
   readonly inputs: readonly ValueSpec[];
   readonly outputs: readonly ValueSpec[];
   private readonly reads: readonly Edge[];
+  private readonly indices: ReadonlyMap<string, IndexRange>;
   private readonly writes: readonly Edge[];
   private readonly names: readonly string[];
   private session: InferenceSession | undefined;
@@ -44,6 +48,7 @@ export class DeviceProgram implements Program {
   constructor(private readonly parts: DeviceParts) {
     const { lowered, inputs, outputs } = parts;
     const edge = (name: string, spec: ValueSpec): Edge => ({ spec, dtype: lowered.types.get(name)!.dtype });
+    this.indices = indexRanges(parts.graph);
     this.fallbacks = parts.fallbacks;
     this.inputs = inputs;
     this.outputs = outputs;
@@ -64,12 +69,19 @@ export class DeviceProgram implements Program {
       for (const output of outputs) await values.forget(output);
       const session = await this.sessionFor(stays);
       const feeds: Record<string, Tensor> = {};
-      for (const [i, edge] of this.reads.entries())
+      for (const [i, edge] of this.reads.entries()) {
+        const range = this.indices.get(edge.spec.name);
+        if (range) checkIndices(edge.spec.name, range, inputs[i]!);
         feeds[edge.spec.name] = await values.read(edge, inputs[i]!);
+      }
       const results = await session.run(feeds, this.names);
       this.take(results, outputs, stays);
     } catch (error) {
-      throw error instanceof BufferError ? error : runError(error, graph);
+      if (error instanceof BufferError) throw error;
+      if (error instanceof RangeError) throw runError(error, graph);
+      if (await this.parts.copier.answers()) throw runError(error, graph);
+      const { device } = this.parts.budget.limits;
+      throw new DeviceLostError('onnxruntime', device, `${messageOf(error)}; it answers no more`, error);
     }
   }
 

@@ -1,7 +1,6 @@
 import { MessageChannel } from 'node:worker_threads';
 import { Tensor } from 'onnxruntime-node';
 import { dataFromBytes, byteLengthOf, type TensorData, type TensorType } from '../../../graph/index.js';
-import { BufferError } from '../errors.js';
 import type { Edge } from './values.js';
 
 const { port1: nowhere, port2: closed } = new MessageChannel();
@@ -44,13 +43,13 @@ export function fromDevice(
   } else (target as Float32Array).set(data as Float32Array);
 }
 
-/** @throws BufferError for a value beyond 32 bits */
+/** @throws RangeError for a value beyond 32 bits */
 function narrowed(name: string, values: BigInt64Array): Int32Array {
   const narrow = new Int32Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!;
     if (BigInt.asIntN(32, value) !== value) {
-      throw new BufferError(`input "${name}" has ${value} at ${i}: on this device integers have 32 bits`);
+      throw new RangeError(`input "${name}" holds ${value} at ${i}: on this device indices have 32 bits`);
     }
     narrow[i] = Number(value);
   }

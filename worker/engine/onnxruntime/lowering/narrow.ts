@@ -86,8 +86,16 @@ class Narrowing {
   constructor(private readonly source: TypedGraph) {
     this.types = new Map(source.types);
     this.constants = new Map(source.constants);
+    const moved = new Set(
+      source.nodes.flatMap((node) =>
+        node.operator !== 'Identity' && this.canNarrow(node)
+          ? node.inputs.filter((_, i) => !WIDE[node.operator]?.includes(i))
+          : [],
+      ),
+    );
+    // what nothing moves or compares keeps its 64 bits
     for (const name of [...source.inputs, ...source.parameters.keys()])
-      if (source.types.get(name)!.dtype === 'int64') this.setType(name, 'int32');
+      if (source.types.get(name)!.dtype === 'int64' && moved.has(name)) this.setType(name, 'int32');
   }
 
   take(node: Node): void {
@@ -114,6 +122,7 @@ class Narrowing {
 
   private canNarrow(node: Node): boolean {
     if (node.domain !== '' || !MOVING.has(node.operator)) return false;
+    if (node.operator === 'Identity') return this.types.get(node.inputs[0]!)!.dtype === 'int32';
     if (node.operator === 'Cast') return SMALL.has(this.source.types.get(node.inputs[0]!)!.dtype);
     return node.inputs.every((name, i) => {
       const constant = this.source.constants.get(name);
