@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeRunPlan, type RunPlan } from '../../../protocol/index.js';
 import { resolveDevices, parseDeviceSpec } from '../../../worker/index.js';
-import { ComputeThread } from '../../../worker/engine/index.js';
+import { ComputeThread, type ThreadOptions } from '../../../worker/engine/index.js';
 import type { Phase, RankMessage, StepNumbers } from '../../../worker/messages.js';
 import { RankRun, type RankHost, type RankResult } from '../../../worker/run/index.js';
 
@@ -20,6 +20,8 @@ export interface RankHooks {
   fetch?(rank: number, sha256: string): Promise<string>;
   /** Each message of a rank; `threads` are those of all ranks. */
   report?(rank: number, message: RankMessage, run: RankRun, threads: readonly ComputeThread[]): void;
+  /** What a rank computes with; default: onnxruntime on the CPU. */
+  engine?(rank: number): Pick<ThreadOptions, 'engine' | 'device'>;
   /** Whether ranks are told of each other when all are ready. Default true. */
   readonly connect?: boolean;
 }
@@ -56,7 +58,10 @@ export async function runRanks(
   };
   const ranks = await Promise.allSettled(
     plan.ranks.map(async (_, rank) => {
-      const thread = await ComputeThread.start({ engine: 'onnxruntime', threads: 1 });
+      const thread = await ComputeThread.start({
+        ...(hooks.engine?.(rank) ?? { engine: 'onnxruntime' }),
+        threads: 1,
+      });
       threads[rank] = thread;
       let phase: Phase | undefined;
       const host: RankHost = {
