@@ -20,5 +20,5 @@ export async function exportsOf(path: string): Promise<Readonly<Record<string, u
   const value = exported['default'];
   // a module in a folder that is CommonJS by its package.json arrives wrapped once more
   const wrapped = typeof value === 'object' && value !== null && '__esModule' in value && 'default' in value;
-  return wrapped ? (value as unknown as Readonly<Record<string, unknown>>) : exported;
+  return wrapped ? { ...value } : exported;
 }

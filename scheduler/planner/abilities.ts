@@ -6,11 +6,16 @@ import { maximumOf, sparseMaxima } from './maxima.js';
 /** What decides on which units a device can run, whatever its memory. */
 type Limits = Pick<Device, 'operators' | 'maxBufferBytes'>;
 
-/** Devices with one key have the same abilities. */
+/** Devices with one key have the same abilities; '' is that of those which run everything but users' own operators. */
 export function abilityKey({ operators, maxBufferBytes }: Limits): string {
   return operators || maxBufferBytes !== undefined
     ? `${operators?.join() ?? '*'}|${maxBufferBytes ?? ''}`
     : '';
+}
+
+/** Whether a model has operators that its user has defined: then no device runs all models. */
+export function usesOwnOperators({ units }: LayerProfile): boolean {
+  return units.some(({ operators = [] }) => operators.some(isOwnOperator));
 }
 
 /** What a device can run of a model. */

@@ -1,6 +1,13 @@
 import { CannotRunError } from '../errors.js';
 import type { RejectedPlan } from '../plan.js';
-import { Abilities, abilityKey, cannotRun, obstaclesOf, type Obstacle } from './abilities.js';
+import {
+  Abilities,
+  abilityKey,
+  cannotRun,
+  obstaclesOf,
+  usesOwnOperators,
+  type Obstacle,
+} from './abilities.js';
 import type { PlanRequest } from './request.js';
 
 /** More devices than this are not named one by one. */
@@ -16,7 +23,8 @@ type Lacking = readonly (readonly [string, readonly Obstacle[]])[];
  */
 export function refuseImpossible({ layers, devices }: Asked): void {
   const kinds = new Map(devices.map((device) => [abilityKey(device), device]));
-  if (kinds.has('')) return;
+  const own = usesOwnOperators(layers);
+  if (kinds.has('') && !own) return;
   const abilities = [...kinds.values()].map((device) => new Abilities(layers, device));
   const nobody = layers.units.findIndex((_, unit) =>
     abilities.every((each) => each.samples(unit, unit + 1) < 1),
@@ -26,7 +34,9 @@ export function refuseImpossible({ layers, devices }: Asked): void {
   throw refusalOf(
     lackingAmong({ layers: alone, devices }, 1),
     'no device can run the whole model',
-    'a cpu device with engine=onnxruntime runs every operator that can be trained',
+    own
+      ? 'a device with engine=gpujs (cpu:0,engine=gpujs; wasm:0; webgpu:0,engine=gpujs) runs operators of your own'
+      : 'a cpu device with engine=onnxruntime runs every operator that can be trained',
   );
 }
 
@@ -39,7 +49,9 @@ export function impossibleTogether(asked: Micro, advice: string | undefined): Ca
     lackingAmong(asked, samplesAtOnce(asked)),
     'no plan of this model, however much memory the devices had',
     advice ??
-      'a cpu device with engine=onnxruntime runs every operator that can be trained, and values of any size',
+      (usesOwnOperators(asked.layers)
+        ? 'devices with engine=gpujs run operators of your own'
+        : 'a cpu device with engine=onnxruntime runs every operator that can be trained, and values of any size'),
   );
 }
 

@@ -3,7 +3,7 @@ import { footprintOf, type Footprint } from '../account.js';
 import type { Device, Link, Topology } from '../device.js';
 import type { StageCosts } from '../pipeline/index.js';
 import { splitShares } from '../shares.js';
-import { Abilities, abilityKey } from './abilities.js';
+import { Abilities, abilityKey, usesOwnOperators } from './abilities.js';
 import { Balancer } from './balance.js';
 import { CalibratedEfforts } from './calibrate.js';
 import {
@@ -95,6 +95,7 @@ export class StageModel {
   readonly #efforts: CalibratedEfforts;
   readonly #speeds = new Map<string, number>();
   readonly #abilities = new Map<string, Abilities>();
+  #usesOwn: boolean | undefined;
   readonly #footprints = new Map<string, Footprint>();
   /** Of the first units, on the reference, a sample. */
   readonly #prices: Float64Array;
@@ -170,7 +171,8 @@ export class StageModel {
 
   #abilitiesOf(device: Device): Abilities | undefined {
     const key = abilityKey(device);
-    if (key === '') return undefined;
+    this.#usesOwn ??= usesOwnOperators(this.layers);
+    if (key === '' && !this.#usesOwn) return undefined;
     let known = this.#abilities.get(key);
     if (!known) this.#abilities.set(key, (known = new Abilities(this.layers, device)));
     return known;

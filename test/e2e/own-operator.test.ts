@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { readModel, writeGraph } from '../../graph/index.js';
-import { custom, linear, model, sequential, tensor } from '../../graph/nn/index.js';
+import { custom, linear, model, sequential, tensor, type Layer } from '../../graph/nn/index.js';
 import { ModelProtoSchema } from '../../graph/onnx/gen/onnx_pb.js';
 import type { JobRecord } from '../../protocol/index.js';
 import { repositoryRoot } from '../root.js';
@@ -20,9 +20,8 @@ const JOB = readFileSync(join(examples, 'own-operator/job.yaml'), 'utf8')
 
 /** As an exporter writes it: a node of another domain, and nothing that says what it is. */
 const plainModel = (() => {
-  const alpha = { apply: linear(16).apply };
-  const wave = {
-    apply: (...[x, scope]: Parameters<typeof alpha.apply>) =>
+  const wave: Layer = {
+    apply: (x, scope) =>
       custom(
         snake,
         x,
@@ -71,8 +70,8 @@ t.test('the example trains with an operator of its own on gpu.js, and its result
     'model.onnx': plainModel,
     'moons.csv': moons,
     'ops.ts': operatorsModule,
-    'job.yaml': `operators: ./ops.ts\n${JOB.replace('model.ts', 'model.onnx').replace('epochs: 40', 'epochs: 30')}`,
-    'without.yaml': JOB.replace('model.ts', 'model.onnx'),
+    'job.yaml': `operators: ./ops.ts\n${JOB.replace('model: model.ts', 'model: model.onnx').replace('epochs: 40', 'epochs: 30')}`,
+    'without.yaml': JOB.replace('model: model.ts', 'model: model.onnx'),
   });
   const planned = await cluster.dtrain(['plan', 'job.yaml', '--json'], folder);
   t.equal(planned.code, 0, planned.stderr);
@@ -110,7 +109,7 @@ t.test('what cannot be run or trusted is refused at submit', async (t) => {
   const wicked = snakeModule.replace('const i = this.thread.x;', 'const i = this.thread.x; process.exit(7);');
   const withOperators = {
     'model.onnx': plainModel,
-    'job.yaml': `operators: ops.ts\n${JOB.replace('model.ts', 'model.onnx')}`,
+    'job.yaml': `operators: ops.ts\n${JOB.replace('model: model.ts', 'model: model.onnx')}`,
   };
   await refused(
     { ...withOperators, 'ops.ts': wicked },
@@ -119,7 +118,7 @@ t.test('what cannot be run or trusted is refused at submit', async (t) => {
   );
   await refused({ ...withOperators, 'ops.ts': 'export const three = 3;' }, /ops\.ts: it exports no operator/);
   await refused(
-    { 'model.onnx': plainModel, 'job.yaml': JOB.replace('model.ts', 'model.onnx') },
+    { 'model.onnx': plainModel, 'job.yaml': JOB.replace('model: model.ts', 'model: model.onnx') },
     /my\.ops\.Snake, which dtrain does not know.*own-operators\.md/,
   );
   t.equal((await cluster.stop()).code, 0);

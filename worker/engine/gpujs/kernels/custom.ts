@@ -1,4 +1,12 @@
-import { constantsOf, customOf, excerpt, launchOf, sizeOf, type Node } from '../../../../graph/index.js';
+import {
+  constantsOf,
+  customOf,
+  excerpt,
+  launchOf,
+  sizeOf,
+  type Node,
+  type TensorType,
+} from '../../../../graph/index.js';
 import { UnsupportedFormError } from '../errors.js';
 import type { KernelRule } from '../kernel.js';
 import { printKernel, type PrintedKernel } from './custom-source.js';
@@ -7,7 +15,8 @@ import { printKernel, type PrintedKernel } from './custom-source.js';
 const MOST_ELEMENTS = 2 ** 24;
 
 /** A node of a user's operator: one launch of its kernel, a thread for each cell. */
-export const customKernel: KernelRule = (node, { typeOf }) => {
+export const customKernel: KernelRule = (node, context) => {
+  const typeOf = (value: string) => context.typeOf(value);
   const types = node.inputs.map((name) => (name === '' ? undefined : typeOf(name)));
   const output = node.outputs[0]!;
   const size = sizeOf(typeOf(output).shape);
@@ -29,7 +38,7 @@ export const customKernel: KernelRule = (node, { typeOf }) => {
 export function inUsersTerms(
   node: Node,
   message: string,
-  typeOf: Parameters<KernelRule>[1]['typeOf'],
+  typeOf: (value: string) => TensorType,
 ): string | undefined {
   const custom = customOf(node);
   if (!custom) return undefined;
