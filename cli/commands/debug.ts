@@ -6,7 +6,7 @@ import { inspectorAddress, InspectorObserver } from '../debug/inspector.js';
 import { Printer } from '../debug/printer.js';
 import { Prompt } from '../debug/prompt.js';
 import { comparisonText, faultText, summaryText } from '../debug/text.js';
-import { UsageError } from '../errors.js';
+import { InterruptedError, UsageError } from '../errors.js';
 import { EXIT } from '../exit.js';
 import type { Session } from '../session.js';
 import { readJobFile, type JobFile } from '../submit/job-file.js';
@@ -123,9 +123,10 @@ async function debug(session: Session, file: string, options: Options): Promise<
       const { compareWith } = await import('../../worker/debug/index.js');
       const checking = new Progress(session.terminal, session.clock, `on ${engine.name}`);
       const { graph } = step.training;
-      comparison = await compareWith(engine, graph, run.computed, run.known, tolerance, (done, total) =>
-        checking.update(done, total, 'nodes'),
-      ).finally(() => checking.stop());
+      comparison = await compareWith(engine, graph, run.computed, run.known, tolerance, (done, total) => {
+        checking.update(done, total, 'nodes');
+        if (session.interrupt.aborted) throw new InterruptedError();
+      }).finally(() => checking.stop());
     }
     answer(session, job, step, run, comparison, options);
   } finally {
