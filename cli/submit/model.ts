@@ -2,7 +2,6 @@ import { stat } from 'node:fs/promises';
 import { extname, relative, resolve } from 'node:path';
 import {
   checkOperators,
-  KernelError,
   loadModel,
   onePiece,
   OperatorError,
@@ -60,7 +59,8 @@ async function graphOf(
     return graph;
   } catch (error) {
     if (error instanceof NotAModelError) throw refuse(error.message, error);
-    if (error instanceof OperatorError && !(error instanceof KernelError)) throw refuse(error.message, error);
+    // what the check has found; what the module itself throws is of another copy of dtrain/nn
+    if (error instanceof OperatorError) throw refuse(error.message, error);
     throw refuse(await moduleFault(path, error), error);
   }
 }

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { extname, relative, resolve } from 'node:path';
-import { isOperator, KernelError, type CustomOperator, type Operator } from '../../graph/index.js';
+import { isOperator, type KernelError, type CustomOperator, type Operator } from '../../graph/index.js';
 import { ModelFileError } from '../errors.js';
 import type { JobFile } from './job-file.js';
 import { exportsOf } from './module.js';
@@ -62,7 +62,7 @@ function operatorsIn(value: unknown): readonly Operator[] {
 /** Why a user's module does not run, with the line of the module where it says which. */
 export async function moduleFault(path: string, error: unknown): Promise<string> {
   const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
-  if (error instanceof KernelError) {
+  if (isKernelError(error)) {
     const line = await lineOf(path, error);
     return `${line === undefined ? '' : `line ${line}: `}${message}`;
   }
@@ -71,6 +71,11 @@ export async function moduleFault(path: string, error: unknown): Promise<string>
     .find((each) => each.includes(path))
     ?.trim();
   return `the module does not run: ${message}${place === undefined ? '' : ` (${place})`}`;
+}
+
+/** Modules have a copy of the model API of their own, whose errors are of other classes. */
+function isKernelError(error: unknown): error is KernelError {
+  return error instanceof Error && 'kernel' in error && 'code' in error && error.code === 'bad_operator';
 }
 
 /** Characters of a kernel by which its line is found in the file, at most and at least. */
