@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import type { HostDevices } from '../../worker/index.js';
 import { UpCluster } from './cluster.js';
 import { dtrain } from './process.js';
 
@@ -56,12 +57,34 @@ t.test('daemons without the other side say whom they miss', async (t) => {
   });
   t.equal(device.code, 2);
   t.match(device.stderr, /tpu/);
+  const missing = await dtrain(['worker', '--coordinator', '127.0.0.1:9', '--device', 'webgpu:9'], {
+    seconds: 60,
+  });
+  t.equal(missing.code, 2, 'a GPU that is not there is told before anybody is joined');
+  t.match(missing.stderr, /there is no device "webgpu:9"/);
 });
 
 t.test('without a coordinator, devices shows what this host has', async (t) => {
-  const ended = await dtrain(['devices', '--json'], { seconds: 60 });
+  const ended = await dtrain(['devices', '--json'], { seconds: 180 });
   t.equal(ended.code, 0, ended.stderr);
-  const { devices } = JSON.parse(ended.stdout) as { devices: { id: string; flops: number }[] };
+  const { devices, unavailable } = JSON.parse(ended.stdout) as HostDevices;
   t.match(devices[0]?.id, /cpu:0$/);
   t.ok(devices[0]!.flops > 0);
+  t.match(
+    devices.find(({ id }) => id.endsWith('wasm:0')),
+    {
+      kind: 'wasm',
+      engine: 'gpujs',
+      engines: [{ engine: 'gpujs' }],
+      memoryBytes: Number,
+      description: String,
+    },
+  );
+  const known = [...devices, ...unavailable].map(({ id }) => id.replace(/^.*\//, ''));
+  for (const kind of ['webgpu', 'cuda', 'webgl'])
+    t.ok(
+      known.some((id) => id.startsWith(kind)),
+      `${kind} is listed, or why it is not`,
+    );
+  for (const { reason, advice } of unavailable) t.ok(reason.length > 0 && advice.length > 0, reason);
 });

@@ -218,3 +218,39 @@ t.test('starting can be ended at any time', async (t) => {
     t.same(fixture.scratches(), []);
   }
 });
+
+t.test('a device that does not work is left out, and a daemon that has no other does not join', async (t) => {
+  const fixture = await setUp(t);
+  const cpu = 'cpu:0,memory=512MiB,threads=1';
+  const daemon = await fixture.daemon({ devices: [cpu, 'webgl:0'] });
+  if (daemon.skipped.length === 0) return; // webgl works here
+  t.match(daemon.skipped, [
+    { device: 'host/webgl:0', reason: /host\/webgl:0: the executor did not start: .*gl/ },
+  ]);
+  t.strictSame(
+    fixture.coordinator.hellos[0]!.devices.map(({ id }) => id),
+    ['host/cpu:0'],
+  );
+  await daemon.close();
+  await t.rejects(fixture.daemon({ devices: ['webgl:0'] }), {
+    family: 'user',
+    code: 'no_device',
+    message: /no device is left: host\/webgl:0: .*gl/,
+  });
+  t.same(fixture.executors(), []);
+});
+
+t.test('what gpu.js on WebAssembly computes is what a rank hands over', async (t) => {
+  const fixture = await setUp(t);
+  const { coordinator } = fixture;
+  await fixture.daemon({ devices: ['wasm:0,memory=768MiB,threads=1'] });
+  const { kind, engine, operators, ownMemory } = coordinator.hellos[0]!.devices[0]!;
+  t.match({ kind, engine, ownMemory }, { kind: 'wasm', engine: 'gpujs', ownMemory: false });
+  t.ok(operators.includes('MatMul') && !operators.includes('LSTM'));
+  const plan = fixture.plan('job_w', 5);
+  const there = { ...plan, ranks: plan.ranks.map((rank) => ({ ...rank, device: 'host/wasm:0' })) };
+  await coordinator.train(there, 'host/wasm:0');
+  const { weightsSha256, steps } = await coordinator.heard('finished');
+  t.equal(steps, 5);
+  t.same([...readSafetensors(coordinator.artifacts.get(weightsSha256)!).tensors.keys()], ['weight', 'bias']);
+});

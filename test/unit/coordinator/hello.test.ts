@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import t from 'tap';
 import { version } from '../../../base/index.js';
 import { refusalOf } from '../../../coordinator/membership/index.js';
+import { deviceFrom, described } from '../../../coordinator/membership/hello.js';
 import { DeviceSchema, HelloSchema } from '../../../protocol/index.js';
 
 const device = (change: object = {}) =>
@@ -47,3 +48,22 @@ for (const [what, greeting, code, message] of [
 ] as const) {
   t.match(refusalOf(greeting, new Set(['new'])), { code, message }, what);
 }
+
+const gpu = device({
+  id: 'old/webgpu:0',
+  kind: 'webgpu',
+  engine: 'gpujs',
+  description: 'a GPU',
+  ownMemory: true,
+  operators: ['Add', 'MatMul'],
+  maxBufferBytes: 2 ** 27,
+});
+t.match(
+  refusalOf(hello({ devices: [device({ maxBufferBytes: NaN })] }), new Set()),
+  { code: 'bad_hello', message: /NaN bytes/ },
+  'no size of values',
+);
+const abilities = { ownMemory: true, operators: ['Add', 'MatMul'], maxBufferBytes: 2 ** 27 };
+t.match(deviceFrom('old', gpu), { ...abilities, description: 'a GPU' }, 'the planner is told what it can do');
+t.match(described(deviceFrom('old', gpu)!), abilities, 'and so is who asks');
+t.notOk('operators' in deviceFrom('old', device())!, 'one that says nothing can do all');

@@ -65,3 +65,31 @@ t.test('what is not trained has no gradient to compute', async (t) => {
       .every(({ name, trained }) => trained === last.includes(name)),
   );
 });
+
+t.test('every unit says what a device has to be able to do for it', async (t) => {
+  const graph = load('gpt');
+  const shapes = { inputs: new Map([['input', [16]]]), target: [16] };
+  const { units, examples } = layerProfile(
+    graph,
+    shapes,
+    'cross_entropy',
+    [...graph.parameters.keys()],
+    fused,
+  );
+  const all = new Set(units.flatMap(({ operators }) => operators ?? []));
+  t.ok(['MatMul', 'Softmax', 'LayerNormalization', 'LogSoftmax'].every((operator) => all.has(operator)));
+  t.strictSame(Object.keys(examples ?? {}).sort(), [...all].sort());
+  const table = units.find(({ parameters }) => parameters.some(({ name }) => name === 'te.weight'))!;
+  const bytes = byteLengthOf(graph.parameters.get('te.weight')!);
+  t.strictSame(
+    table.largest?.fixed,
+    { value: 'te.weight', base: bytes, perSample: 0 },
+    'weights are as they are',
+  );
+  for (const { largest, nodes } of units.slice(0, -1)) {
+    const { growing } = largest!;
+    t.ok(growing && growing.perSample > 0 && growing.base === 0, `${nodes[0]}: values grow with the samples`);
+  }
+  const scores = units.find(({ operators }) => operators?.includes('Softmax'))!;
+  t.ok(scores.largest!.growing!.perSample >= 4 * 16 * 16, 'the scores of a sample are 16 x 16 for each head');
+});
