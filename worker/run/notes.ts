@@ -1,6 +1,7 @@
 import { formatBytes } from '../../base/index.js';
 import { fixedStatistics, runningStatistics, type Graph } from '../../graph/index.js';
 import type { RunPlan } from '../../protocol/index.js';
+import type { Fallback } from '../engine/index.js';
 import type { RankMessage, RunId } from '../messages.js';
 
 /** A line for the job's log. */
@@ -18,6 +19,22 @@ export function memoryNote(run: RunId, plan: RunPlan, peakBytes: number): Note {
     message:
       `${device}: its executor held at most ${formatBytes(peakBytes)} of a budget of ${formatBytes(budgetBytes)}${verdict}; ` +
       `accounted for ${formatBytes(accountedBytes)}`,
+  };
+}
+
+/** Nodes that a rank's device cannot run, each kind once; undefined where there are none. */
+export function fallbackNote(run: RunId, plan: RunPlan, fallbacks: readonly Fallback[]): Note | undefined {
+  if (fallbacks.length === 0) return undefined;
+  const nodes = [...new Set(fallbacks.map(({ node }) => node))];
+  const reasons = [...new Set(fallbacks.map(({ reason }) => reason))];
+  const more = nodes.length > 8 ? ` and ${nodes.length - 8} more` : '';
+  return {
+    kind: 'log',
+    run,
+    level: 'warn',
+    message:
+      `${plan.ranks[run.rank]!.device}: ${nodes.length} node${nodes.length === 1 ? '' : 's'} ran on the CPU and not on the ` +
+      `device (${reasons.join('; ')}): ${nodes.slice(0, 8).join(', ')}${more}`,
   };
 }
 

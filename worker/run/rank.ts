@@ -20,7 +20,7 @@ import { StageModel, StageRank } from '../pipeline/index.js';
 import { describeOnly, hashIn, openDatasets, runArtifacts, type Datasets } from './datasets.js';
 import type { Evaluation } from './evaluator.js';
 import type { Phase, RankMessage, RunId, RunSummary } from '../messages.js';
-import { memoryNote, normalizationNote } from './notes.js';
+import { fallbackNote, memoryNote, normalizationNote } from './notes.js';
 import { PeakMemory } from './peak-memory.js';
 import { RankModel } from './rank-model.js';
 import type { CompiledRank, RankPart } from './rank-part.js';
@@ -151,6 +151,7 @@ export class RankRun {
     const peak = new PeakMemory();
     const { thread, device } = this.host;
     if (device.ownMemory) await thread.takeMostBytes(); // what earlier runs took
+    thread.takeFallbacks();
     this.predictedBytes = plan.ranks[this.id.rank]!.accountedBytes;
     const paths = await this.unlessStopped(this.fetchAll(plan));
     this.enter('compiling');
@@ -171,6 +172,8 @@ export class RankRun {
     // of a budget of the device's own memory, what the engine counted there; of the host's, what the process took
     const peakBytes = (device.ownMemory ? await thread.takeMostBytes() : undefined) ?? peak.bytes();
     this.host.report(memoryNote(this.id, plan, peakBytes));
+    const fallen = fallbackNote(this.id, plan, thread.takeFallbacks());
+    if (fallen) this.host.report(fallen);
     return {
       summary: {
         peakBytes,

@@ -64,9 +64,9 @@ export class DeviceProgram implements Program {
     checkBuffers(this.inputs, inputs, 'input');
     checkBuffers(this.outputs, outputs, 'output');
     const stays = this.writes.map((edge, i) => values.stays(edge, outputs[i]!));
+    for (const output of outputs) await values.forget(output);
     this.checkBudget(inputs);
     try {
-      for (const output of outputs) await values.forget(output);
       const session = await this.sessionFor(stays);
       const feeds: Record<string, Tensor> = {};
       for (const [i, edge] of this.reads.entries()) {

@@ -14,6 +14,7 @@ import type {
   SegmentTiming,
   ThreadOptions,
 } from './messages.js';
+import type { Fallback } from '../port.js';
 import type { ProgramId, SequencePlan } from './sequence.js';
 
 /** Called with the buffers that a segment hands back, in the order of segments, before the run's promise resolves. */
@@ -36,6 +37,7 @@ interface Pending {
 export class ComputeThread {
   private readonly pending = new Map<number, Pending>();
   private nextId = 1;
+  private readonly fallbacks: Fallback[] = [];
   private nextKey: HeldBuffer = 1;
   private death: ComputeThreadError | undefined;
   private readonly exited: Promise<void>;
@@ -72,8 +74,15 @@ export class ComputeThread {
   }
 
   /** @throws CompileError (as a DtrainError with its code) naming the node where the engine says which */
-  compile(graph: TypedGraph): Promise<CompiledProgram> {
-    return this.ask('compile', { graph: withoutValues(graph) });
+  async compile(graph: TypedGraph): Promise<CompiledProgram> {
+    const compiled = await this.ask('compile', { graph: withoutValues(graph) });
+    this.fallbacks.push(...compiled.fallbacks);
+    return compiled;
+  }
+
+  /** Nodes that do not run on the device, of all that was compiled since this was called last. */
+  takeFallbacks(): readonly Fallback[] {
+    return this.fallbacks.splice(0);
   }
 
   /**

@@ -64,7 +64,8 @@ export class ThreadHost {
         const program = await this.engine.compile(request.graph);
         const id = this.nextId++;
         this.programs.set(id, program);
-        return { program: id, inputs: program.inputs, outputs: program.outputs };
+        const { inputs, outputs, fallbacks } = program;
+        return { program: id, inputs, outputs, fallbacks };
       }
       case 'prepare':
         return { sequence: this.prepare(request.plan) };

@@ -1,6 +1,6 @@
 import type { Bytes, ErrorReport, Seconds } from '../../../base/index.js';
 import type { TypedGraph } from '../../../graph/index.js';
-import type { EngineName, EngineOptions, ValueSpec } from '../port.js';
+import type { EngineName, EngineOptions, Fallback, ValueSpec } from '../port.js';
 import type { DeviceRates } from '../../../scheduler/index.js';
 import type { ProgramId, SequencePlan } from './sequence.js';
 
@@ -20,6 +20,7 @@ export interface CompiledProgram {
   readonly program: ProgramId;
   readonly inputs: readonly ValueSpec[];
   readonly outputs: readonly ValueSpec[];
+  readonly fallbacks: readonly Fallback[];
 }
 
 /** When one segment ran, and how long it took. */
