@@ -113,7 +113,7 @@ t.test('what cannot be run or trusted is refused at submit', async (t) => {
   };
   await refused(
     { ...withOperators, 'ops.ts': wicked },
-    /^job\.yaml:1: operators: ops\.ts: line 13: operator my\.ops\.Snake: forward, line 1, column \d+: this does nothing/,
+    /^job\.yaml:1: operators: ops\.ts: line 12: operator my\.ops\.Snake: forward, line 1, column \d+: this does nothing/,
     /process\.exit\(7\)/,
   );
   await refused({ ...withOperators, 'ops.ts': 'export const three = 3;' }, /ops\.ts: it exports no operator/);
