@@ -22,7 +22,7 @@ for (const name of engineNames) {
       t.ok(result.outputError! < 1e-5, `${folder}: output ${result.outputError}`);
       t.ok(result.lossError! < 1e-5, `${folder}: loss ${result.lossError}`);
       t.ok(result.worstGradient!.error < 1e-5, `${folder}: ${JSON.stringify(result.worstGradient)}`);
-      t.ok(result.trajectoryError! < 2e-4, `${folder}: trajectory ${result.trajectoryError}`);
+      t.ok(result.trajectoryError! < 5e-4, `${folder}: trajectory ${result.trajectoryError}`);
       t.ok(Object.keys(result.gradients).length > 0);
     }
   });
