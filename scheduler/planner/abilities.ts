@@ -3,6 +3,9 @@ import { isOwnOperator, runsOperator, type Device } from '../device.js';
 import type { LayerProfile, Unit, ValueBytes } from './layers.js';
 import { maximumOf, sparseMaxima } from './maxima.js';
 
+/** Of layers and of reasons no more are told. */
+const MOST_LISTED = 3;
+
 /** What decides on which units a device can run, whatever its memory. */
 type Limits = Pick<Device, 'operators' | 'maxBufferBytes'>;
 
@@ -50,8 +53,10 @@ export interface Obstacle {
   readonly device: Device;
   /** Index of the unit. */
   readonly unit: number;
-  /** For people, without the device. */
+  /** For people, without device and layer. */
   readonly reason: string;
+  /** The layer's, for people. */
+  readonly layer: string;
   /** Samples of a micro-batch that it could do: 0 where none. */
   readonly samples: number;
   /** A node of the model, or of its training step, that shows it. */
@@ -69,33 +74,34 @@ export function obstaclesOf(layers: LayerProfile, device: Device, samples: numbe
   const known = operators && new Set(operators);
   const found = new Map<string, Obstacle>();
   layers.units.forEach((unit, index) => {
-    const add = (key: string, obstacle: Omit<Obstacle, 'device' | 'unit'>) => {
+    const add = (key: string, obstacle: Omit<Obstacle, 'device' | 'unit' | 'layer'>) => {
       const before = found.get(key);
-      if (!before || obstacle.samples < before.samples) found.set(key, { device, unit: index, ...obstacle });
+      if (before && before.samples <= obstacle.samples) return;
+      found.set(key, { device, unit: index, layer: layerName(unit), ...obstacle });
     };
     for (const operator of unit.operators ?? []) {
       if (runsOperator(known, operator)) continue;
       const example = layers.examples?.[operator];
       const first = example === undefined ? '' : ` (first in node "${example}")`;
       const mend = isOwnOperator(operator) ? ', which devices with engine=gpujs run' : '';
-      const reason = `${layerName(unit)}: operator ${operator}${first}${mend}`;
+      const reason = `operator ${operator}${first}${mend}`;
       add(`operator ${operator}`, { samples: 0, operator, reason, node: example ?? unit.nodes[0] ?? '' });
     }
     for (const value of [unit.largest?.fixed, unit.largest?.growing]) {
       if (!value || value.base + value.perSample * samples <= maxBufferBytes) continue;
       const most = mostSamples({ ...unit, operators: [] }, undefined, maxBufferBytes);
-      const reason = tooLarge(unit, value, maxBufferBytes, most, samples);
+      const reason = tooLarge(value, maxBufferBytes, most, samples);
       add('value', { samples: most, reason, node: unit.nodes[0] ?? '' });
     }
   });
   return [...found.values()];
 }
 
-function tooLarge(unit: Unit, value: ValueBytes, limit: Bytes, most: number, samples: number): string {
+function tooLarge(value: ValueBytes, limit: Bytes, most: number, samples: number): string {
   const count = most < 1 ? 1 : samples;
   const bytes = formatBytes(value.base + value.perSample * count);
   const of = value.perSample === 0 ? '' : ` with ${count} sample${count === 1 ? '' : 's'}`;
-  return `${layerName(unit)}: value "${value.value}" of ${bytes}${of} exceeds its largest binding of ${formatBytes(limit)}`;
+  return `value "${value.value}" of ${bytes}${of} exceeds its largest binding of ${formatBytes(limit)}`;
 }
 
 /** `layer "/conv1/Conv"`, or the first node and the last. */
@@ -104,7 +110,15 @@ function layerName({ nodes }: Unit): string {
   return nodes.length > 1 ? `layer "${first}" to "${nodes.at(-1)}"` : `layer "${first}"`;
 }
 
-/** `webgpu:0 cannot run layer X: operator LSTM; ...`, one sentence a device, with what it lacks. */
+/** `webgpu:0 cannot run layer X: operator LSTM; layer Y: value ...`: the first few layers, with the first few reasons. */
 export function cannotRun(id: string, obstacles: readonly Obstacle[]): string {
-  return `${id} cannot run ${obstacles.map(({ reason }) => reason).join('; ')}`;
+  const layers = new Map<string, string[]>();
+  for (const { layer, reason } of obstacles) layers.set(layer, [...(layers.get(layer) ?? []), reason]);
+  const named = [...layers].map(([layer, reasons]) => `${layer}: ${listed(reasons, ', ')}`);
+  return `${id} cannot run ${listed(named, '; ')}`;
+}
+
+function listed(all: readonly string[], separator: string): string {
+  const more = all.length - MOST_LISTED;
+  return more > 0 ? `${all.slice(0, MOST_LISTED).join(separator)} and ${more} more` : all.join(separator);
 }
