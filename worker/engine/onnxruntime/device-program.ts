@@ -4,12 +4,12 @@ import type { TensorData, TypedGraph } from '../../../graph/index.js';
 import { BufferError, DeviceLostError } from '../errors.js';
 import { checkBuffers, type Fallback, type Program, type ValueSpec } from '../port.js';
 import type { DeviceBudget } from './budget.js';
-import { freeCopies, fromDevice } from './edge.js';
+import { freeCopies, fromDevice, type Edge } from './edge.js';
 import type { Copier } from './copier.js';
 import { messageOf, runError } from './faults.js';
 import { checkIndices, indexRanges, type IndexRange } from './indices.js';
 import type { Locations } from './session.js';
-import type { DeviceValues, Edge } from './values.js';
+import type { DeviceValues } from './values.js';
 
 /** What a program on a device is made of. */
 export interface DeviceParts {

@@ -1,7 +1,19 @@
 import { MessageChannel } from 'node:worker_threads';
 import { Tensor } from 'onnxruntime-node';
-import { dataFromBytes, byteLengthOf, type TensorData, type TensorType } from '../../../graph/index.js';
-import type { Edge } from './values.js';
+import {
+  dataFromBytes,
+  byteLengthOf,
+  type TensorData,
+  type TensorType,
+  type DataType,
+} from '../../../graph/index.js';
+import type { ValueSpec } from '../port.js';
+
+/** A value at a program's edge, and the type that it has on the device. */
+export interface Edge {
+  readonly spec: ValueSpec;
+  readonly dtype: DataType;
+}
 
 const { port1: nowhere, port2: closed } = new MessageChannel();
 closed.close();

@@ -7,15 +7,9 @@ import {
   type TensorType,
 } from '../../../graph/index.js';
 import type { Bytes } from '../../../base/index.js';
-import type { DeviceMemory, ValueSpec } from '../port.js';
-import { freeCopies, fromDevice, toDevice } from './edge.js';
+import type { DeviceMemory } from '../port.js';
+import { freeCopies, fromDevice, toDevice, type Edge } from './edge.js';
 import type { Copier } from './copier.js';
-
-/** A value at a program's edge, and the type that it has on the device. */
-export interface Edge {
-  readonly spec: ValueSpec;
-  readonly dtype: DataType;
-}
 
 /** A value on the device that stands for a part of a host's buffer. */
 interface Placed {
