@@ -4,6 +4,7 @@ import type { KernelRule, KernelRules } from '../kernel.js';
 import { customKernel } from './custom.js';
 import { convolutionKernels } from './convolution.js';
 import { elementwiseCells } from './elementwise.js';
+import { groupNormalizationKernels } from './group-normalization.js';
 import { indexingCells } from './indexing.js';
 import { movementCells } from './movement.js';
 import { normalizationKernels } from './normalization.js';
@@ -11,6 +12,7 @@ import { poolingKernels } from './pooling.js';
 import { productKernelRules } from './product.js';
 import { reductionKernels } from './reduction.js';
 import { scatterKernels } from './scatter.js';
+import { selectionCells, selectionKernels } from './selection.js';
 import { softmaxKernels } from './softmax.js';
 import { transposedConvolutionKernels } from './transposed-convolution.js';
 
@@ -23,16 +25,19 @@ const cellRules: CellRules = {
   ...elementwiseCells,
   ...movementCells,
   ...indexingCells,
+  ...selectionCells,
 };
 
 /** Operators that need launches of their own. */
 const kernelRules: KernelRules = {
   ...convolutionKernels,
+  ...groupNormalizationKernels,
   ...normalizationKernels,
   ...poolingKernels,
   ...productKernelRules,
   ...reductionKernels,
   ...scatterKernels,
+  ...selectionKernels,
   ...softmaxKernels,
   ...transposedConvolutionKernels,
 };
