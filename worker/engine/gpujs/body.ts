@@ -42,7 +42,9 @@ export class Body {
     const found = this.known.get(expression);
     if (found !== undefined) return found;
     const name = `n${this.names++}`;
-    this.lines.push(integers(this.backend, name), `${name} = ${expression};`);
+    // a sum of numbers alone would be a float in WGSL
+    const written = /[a-z]/.test(expression) ? expression : `Math.floor(${expression})`;
+    this.lines.push(integers(this.backend, name), `${name} = ${written};`);
     this.known.set(expression, name);
     return name;
   }
