@@ -96,6 +96,8 @@ const TOLD_ITEMS = 32;
 export interface Overrun {
   readonly device: string;
   readonly budgetBytes: Bytes;
+  /** Whether that is what the process may have of the host's memory, the device having its own. */
+  readonly ofHost?: boolean;
   readonly measuredBytes: Bytes;
   /** What the plan counted for its rank; 0 where no plan was read yet. */
   readonly predictedBytes: Bytes;
@@ -106,13 +108,17 @@ export interface Overrun {
 /** An executor takes more memory than its device has for it. */
 export class OverBudgetError extends UserError {
   constructor(overrun: Overrun) {
-    const { device, budgetBytes, measuredBytes, predictedBytes } = overrun;
+    const { device, budgetBytes, measuredBytes, predictedBytes, ofHost = false } = overrun;
     const held = overrun.held.slice(0, TOLD_ITEMS);
+    const took = `${device}: its executor took ${formatBytes(measuredBytes)}`;
     super(
-      'over_budget',
-      `${device}: its executor took ${formatBytes(measuredBytes)} of a budget of ${formatBytes(budgetBytes)} ` +
-        `(the plan counted ${formatBytes(predictedBytes)})${listed(overrun.held)}; ` +
-        'give the device more memory, or the job a smaller batch',
+      ofHost ? 'host_memory' : 'over_budget',
+      ofHost
+        ? `${took} of the host's memory, of which it may have ${formatBytes(budgetBytes)}${listed(overrun.held)}; ` +
+            'start its worker with fewer devices, or give the job a smaller batch'
+        : `${took} of a budget of ${formatBytes(budgetBytes)} ` +
+            `(the plan counted ${formatBytes(predictedBytes)})${listed(overrun.held)}; ` +
+            'give the device more memory, or the job a smaller batch',
       { ids: { device, budgetBytes, measuredBytes, predictedBytes, held } },
     );
   }

@@ -368,8 +368,8 @@ export class WorkerDaemon {
     const report = reportOf(error);
     const post = this.posts.get(device)!;
     // before the device is told lost: that has no numbers, and would be taken for the reason
-    if (report.code === 'over_budget' && post.run && !post.run.failed)
-      this.tell(toFromWorker.failed(post.run.id, device, report));
+    const ofMemory = report.code === 'over_budget' || report.code === 'host_memory';
+    if (ofMemory && post.run && !post.run.failed) this.tell(toFromWorker.failed(post.run.id, device, report));
     post.run = undefined;
     this.options.logger.warn({ device, code: report.code }, `${report.message}; starting another`);
     this.tell(toFromWorker.deviceLost(device, report));

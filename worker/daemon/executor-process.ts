@@ -212,14 +212,16 @@ export class ExecutorProcess {
   private watchMemory(): void {
     this.clock.after(MEMORY_SECONDS, () => {
       if (this.over || this.closing) return;
-      const { id: device, hostBytes: budgetBytes } = this.device;
+      const { id: device, hostBytes: budgetBytes, ownMemory: ofHost } = this.device;
       const measuredBytes = this.phase === 'idle' ? undefined : residentBytes(this.child.pid);
       if (measuredBytes === undefined || judge(measuredBytes, budgetBytes) !== 'exit') {
         this.watchMemory();
         return;
       }
       const predictedBytes = this.launched ? accountedIn(this.launched) : 0;
-      this.kill(new OverBudgetError({ device, budgetBytes, measuredBytes, predictedBytes, held: [] }));
+      this.kill(
+        new OverBudgetError({ device, budgetBytes, ofHost, measuredBytes, predictedBytes, held: [] }),
+      );
     });
   }
 

@@ -130,8 +130,8 @@ export class Executor implements RankHost {
   }
 
   private overBudget(measuredBytes: Bytes, { predictedBytes, held }: RankRun): OverBudgetError {
-    const { id: device, hostBytes: budgetBytes } = this.device;
-    return new OverBudgetError({ device, budgetBytes, measuredBytes, predictedBytes, held });
+    const { id: device, hostBytes: budgetBytes, ownMemory: ofHost } = this.device;
+    return new OverBudgetError({ device, budgetBytes, ofHost, measuredBytes, predictedBytes, held });
   }
 
   /**

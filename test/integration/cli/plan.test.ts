@@ -54,6 +54,29 @@ function plan(folder: string, ...more: readonly string[]) {
   return spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8', timeout: 60_000 });
 }
 
+t.test('a device on paper may lack operators, and take no large value', async (t) => {
+  const gpu = (more: string) => `
+devices:
+  - { id: a/webgpu:0, host: a, kind: webgpu, engine: gpujs, memory: 2GiB, flops: 100e9, ${more} }
+`;
+  const lacking = plan(folderOf(t, { 'cluster.yaml': gpu('operators: [Conv, Gemm, Relu]') }), '--json');
+  t.equal(lacking.status, 2, lacking.stderr);
+  t.match(JSON.parse(lacking.stdout), {
+    error: {
+      code: 'cannot_run',
+      message: /a\/webgpu:0 cannot run layer .*operator/,
+      devices: ['a/webgpu:0'],
+    },
+  });
+  const small = plan(folderOf(t, { 'cluster.yaml': gpu('maxBufferBytes: 1KiB') }));
+  t.equal(small.status, 2);
+  t.match(small.stderr, /exceeds its largest binding of 1.00 KiB/);
+  const odd = plan(folderOf(t, { 'cluster.yaml': gpu('maxBufferBytes: lots') }));
+  t.match(odd.stderr, /cluster.yaml:3.*maxBufferBytes.*"lots" is not a size/);
+  const fine = plan(folderOf(t, { 'cluster.yaml': gpu('maxBufferBytes: 128MiB') }), '--json');
+  t.equal(fine.status, 0, fine.stderr);
+});
+
 t.test('a job is planned for a cluster on paper', async (t) => {
   const folder = folderOf(t);
   const { stdout, status, stderr } = plan(folder, '--json');
