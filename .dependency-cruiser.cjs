@@ -58,6 +58,7 @@ module.exports = {
     only('zeromq', 'collectives/transport/zeromq.ts'),
     within('onnxruntime-node', 'worker/engine/onnxruntime/'),
     only('gpu\\.js', 'worker/engine/gpujs/library.ts'),
+    only('webgpu', 'worker/engine/adapters/webgpu.ts'),
     only('koffi', 'collectives/transport/mapping.ts'),
     only('bullmq', 'coordinator/queue/bullmq.ts'),
   ],
