@@ -70,14 +70,13 @@ t.test('onnxruntime on the CPU and gpu.js in WebAssembly train one model', async
 });
 
 const vulkan = swiftShader();
-t.test(
-  'onnxruntime on the CPU and gpu.js on WebGPU train one model',
-  { skip: vulkan === undefined && 'SwiftShader is not installed (deploy/setup.sh --test)' },
-  async (t) => {
+const skip = vulkan === undefined && 'SwiftShader is not installed (deploy/setup.sh --test)';
+for (const engine of ['gpujs', 'onnxruntime']) {
+  t.test(`onnxruntime on the CPU and ${engine} on WebGPU train one model`, { skip }, async (t) => {
     Object.assign(process.env, vulkan!.env);
     const cluster = await UpCluster.start([
       'cpu:0,memory=768MiB,threads=1',
-      'webgpu:0,memory=256MiB,threads=1,engine=gpujs',
+      `webgpu:0,memory=256MiB,threads=1,engine=${engine}`,
     ]);
     t.teardown(() => cluster.stop());
     const job = (parallelism: string) => mlpJob(`batch: 8\nsteps: 4\nparallelism: ${parallelism}`);
@@ -87,5 +86,5 @@ t.test(
     near(t, staged.losses, alone.losses);
     const shared = await train(cluster, t, job('{ pipeline: 1, data: 2, shares: [3, 1] }'));
     near(t, shared.losses, alone.losses);
-  },
-);
+  });
+}
