@@ -165,7 +165,7 @@ t.test('one whose main thread stands still is watched from outside', async (t) =
   });
   const run = { jobId: 'job_a', epoch: 1, rank: 0 };
   const plan = encodeRunPlan(wide(fixture, 'job_a', 6));
-  Object.assign(device, { memoryBytes: 8 * MIB }); // the process itself was told of more
+  Object.assign(device, { memoryBytes: 8 * MIB, hostBytes: 8 * MIB }); // the process itself was told of more
   clock.advance(0.5);
   t.ok(isAlive(executor.pid!), 'idle, it is let be');
   executor.send({ kind: 'launch', run, plan });
