@@ -64,6 +64,7 @@ export function registerUp(program: Command, session: Session): void {
             signal: session.interrupt,
           }),
         );
+        for (const { reason } of worker.skipped) session.terminal.note(`left out: ${reason}`);
         announce(session, coordinator.httpUrl, coordinator.grpcAddress);
         return { done: worker.done };
       });

@@ -58,6 +58,7 @@ ${examples(
             signal: session.interrupt,
           }),
         );
+        for (const { reason } of worker.skipped) session.terminal.note(`left out: ${reason}`);
         const joined = worker.joined.map(({ id }) => id).join(', ');
         session.terminal.note(`${options.name} has joined ${options.coordinator} with ${joined}`);
         return { done: worker.done };

@@ -150,7 +150,7 @@ export class WorkerDaemon {
       await supervisor.start();
     } catch (error) {
       if (!(error instanceof ExecutorError)) throw error;
-      this.options.logger.error({ device: id, code: error.code }, `${error.message}; it does not join`);
+      this.options.logger.info({ device: id, code: error.code }, `${error.message}; it does not join`);
       this.skipped.push({ device: id, reason: error.message });
       this.posts.delete(id);
       this.locks.get(id)?.release();
