@@ -64,8 +64,8 @@ t.test('input that cannot be used: exit 2, with what would be accepted', async (
   for (const [words, message] of [
     [['gradcheck', '/nonexistent'], /case\.json cannot be read/],
     [['gradcheck', folderOf('tabular'), '--rtol', 'x'], /--rtol x: write a number above 0/],
-    [['gradcheck', folderOf('tabular'), '--engine', 'gpujs'], /"gpujs".*onnxruntime/],
-    [['gradcheck', folderOf('tabular'), '--device', 'webgpu'], /"webgpu".*cpu/],
+    [['gradcheck', folderOf('tabular'), '--engine', 'tensorflow'], /"tensorflow".*onnxruntime/],
+    [['gradcheck', folderOf('tabular'), '--device', 'abacus'], /"abacus".*cpu/],
     [['gradcheck'], /missing required argument/],
     [['bench', 'step', '--model', '/nonexistent.onnx', '--loss', 'mse', '--batch', '4'], /nonexistent\.onnx/],
     [['bench', 'step', '--model', 'x', '--loss', 'hinge', '--batch', '4'], /cross_entropy, mse/],
