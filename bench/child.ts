@@ -31,6 +31,7 @@ export async function run(program: string, words: readonly string[], limit: Seco
 /** In a line: why a program failed. */
 export function failureOf({ code, stderr }: Ended, limit: Seconds): string {
   if (code === 'SIGKILL') return `took more than ${limit} s`;
-  const last = stderr.trim().split('\n').at(-1) ?? '';
-  return `${last.slice(0, 200)} (exit ${code})`;
+  // what an error ends with is often a bracket alone
+  const last = stderr.split('\n').findLast((line) => line.trim().length > 10) ?? '';
+  return `${last.trim().slice(0, 200)} (exit ${code})`;
 }

@@ -7,7 +7,7 @@
  * usage: node dist/bench/gpu-suite.js --fixtures FOLDER --out FOLDER [--engines onnxruntime@webgpu,gpujs@webgpu]
  *        [--budget 8GiB] [--limit 300] [--quick]
  *   FOLDER/models holds gradcheck cases, FOLDER/bench the benchmark models. --quick leaves out the large model and
- *   takes two rounds: to try the suite on a software driver. Prints a summary; OUT/gpu.json has everything.
+ *   the job, and takes one round: to try the suite on a software driver. Prints a summary; OUT/gpu.json has everything.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -51,6 +51,15 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+interface DevicesAnswer {
+  readonly devices: readonly {
+    readonly id: string;
+    readonly engine: string;
+    readonly description?: string;
+  }[];
+  readonly unavailable?: readonly { readonly id: string; readonly reason: string }[];
 }
 
 interface Checked {
@@ -160,7 +169,11 @@ const smi = await run(
 );
 console.log(`GPU: ${smi.code === 0 ? smi.stdout.trim() : 'nvidia-smi does not answer'}`);
 const devices = await dtrain('devices', '--json');
-console.log(`devices: ${devices.code === 0 ? devices.stdout.trim() : failureOf(devices, limit)}`);
+const found = parsed(devices.stdout) as DevicesAnswer | undefined;
+console.log(`devices:${found ? '' : ` ${failureOf(devices, limit)}`}`);
+for (const { id, engine, description } of found?.devices ?? [])
+  console.log(`  ${id} (${engine}): ${description ?? ''}`);
+for (const { id, reason } of found?.unavailable ?? []) console.log(`  not to be had: ${id}: ${reason}`);
 console.log('gradcheck:');
 const cases = await checkAll();
 console.log('steps:');
@@ -168,7 +181,9 @@ const models = await benchModels();
 const timed = await steps(models);
 const torch = await torchSteps();
 console.log('memory:');
-const memory = await memoryBesideBudget(cli, out, options.budget, limit);
+const memory = options.quick
+  ? { lines: ['left out: a software driver would take minutes'] }
+  : await memoryBesideBudget(cli, out, options.budget, limit);
 for (const line of memory.lines) console.log(`  ${line}`);
 const everything = {
   gpu: smi.stdout.trim(),
