@@ -6,8 +6,11 @@ import {
   EngineUnavailableError,
 } from '../../../worker/engine/index.js';
 import { useSwiftShader } from '../../swiftshader.js';
+import { withoutWebgl } from '../../webgl.js';
 import { engineConformance, type EngineTraits } from './suite.js';
 
+// GPUs in software compile slowly
+t.setTimeout(180_000);
 for (const name of ['onnxruntime', 'reference'] as const) {
   void t.test(name, (t) => engineConformance(t, () => createEngine(name, { threads: 1 })));
 }
@@ -22,8 +25,12 @@ const GPUJS: EngineTraits = {
   largestInteger: 2n ** 24n,
 };
 
-for (const device of ['cpu', 'wasm', 'webgpu']) {
-  const skip = device === 'webgpu' && useSwiftShader();
+for (const { device, skip } of [
+  { device: 'cpu', skip: false },
+  { device: 'wasm', skip: false },
+  { device: 'webgpu', skip: useSwiftShader() },
+  { device: 'webgl', skip: withoutWebgl() },
+] as const) {
   void t.test(`gpujs on ${device}`, { skip }, (t) =>
     engineConformance(t, () => createEngine('gpujs', { device, threads: 1 }), GPUJS),
   );

@@ -5,6 +5,7 @@ import { createEngine } from '../../../worker/engine/index.js';
 import { gradcheck, loadCase } from '../../../worker/gradcheck/index.js';
 import { repositoryRoot } from '../../root.js';
 import { useSwiftShader } from '../../swiftshader.js';
+import { withoutWebgl } from '../../webgl.js';
 
 const MODELS = join(repositoryRoot, 'test/fixtures/models');
 const CASES = readdirSync(MODELS);
@@ -15,6 +16,7 @@ t.setTimeout(300_000);
 for (const { device, cases, skip } of [
   { device: 'wasm', cases: CASES, skip: false },
   { device: 'webgpu', cases: FEW, skip: useSwiftShader() },
+  { device: 'webgl', cases: ['tabular', 'mlp'], skip: withoutWebgl() },
 ] as const) {
   t.test(`PyTorch's numbers on gpujs, ${device}`, { skip }, async (t) => {
     const engine = await createEngine('gpujs', { device, threads: 1 });

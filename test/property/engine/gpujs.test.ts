@@ -17,9 +17,10 @@ import { ALL_TRIALS } from '../graph/all-trials.js';
 import { Draw, type Trial } from '../graph/draw.js';
 import { distance } from '../graph/onnxruntime.js';
 import { useSwiftShader } from '../../swiftshader.js';
+import { withoutWebgl } from '../../webgl.js';
 
 /** Relative. WGSL promises sine and cosine to 2^-11 alone. */
-const TOLERANCE = { cpu: 1e-4, wasm: 1e-4, webgpu: 1e-3 };
+const TOLERANCE = { cpu: 1e-4, wasm: 1e-4, webgpu: 1e-3, webgl: 1e-3 };
 
 /** Operators of which some forms are refused: element types that it cannot hold, operands that it must know, training written out before. */
 const PARTLY = new Set(['BatchNormalization', 'Cast', 'CumSum', 'IsNaN', 'Mean', 'Mod', 'Range', 'Trilu']);
@@ -50,7 +51,7 @@ function graphOf(key: string, trial: Trial): { graph: TypedGraph; feeds: Map<str
 async function compare(
   t: Test,
   engine: Engine,
-  kind: 'cpu' | 'wasm' | 'webgpu',
+  kind: keyof typeof TOLERANCE,
   key: string,
   trial: Trial,
 ): Promise<boolean> {
@@ -84,6 +85,7 @@ const DEVICES = [
   { kind: 'cpu', runs: 12, skip: false },
   { kind: 'wasm', runs: 12, skip: false },
   { kind: 'webgpu', runs: 3, skip: useSwiftShader() },
+  { kind: 'webgl', runs: 1, skip: withoutWebgl() },
 ] as const;
 
 t.setTimeout(300_000);

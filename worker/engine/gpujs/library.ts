@@ -173,6 +173,8 @@ export class Library {
         constants: { ...written.constants },
         // its type does not know it; the library's default ends loops whose bounds it does not see at 1000 turns
         ...{ loopMaxIterations: 2 ** 31 - 1 },
+        // else a context without float textures packs values into bytes, and small kernels may count in fewer bits
+        ...(this.backend === 'webgl' && { precision: 'single', tactic: 'precision' }),
       });
       made.set(key, found);
     }

@@ -8,8 +8,11 @@ import type { Backend } from '../kernel.js';
  * something counts it up. The translation to WebAssembly walks a function twice and takes the number for an integer
  * expression the second time, so there even loop counters become floats; `this.output.x` it takes for a whole number
  * both times. Integer counters and indices make a product in WebAssembly about three times as fast.
+ *
+ * GLSL takes no float for an integer variable, and gpu.js does not convert: there integers are floats, exact to 2^24.
  */
 export function integers(backend: Backend, ...names: readonly string[]): string {
+  if (backend === 'webgl') return names.map((name) => `let ${name} = 0;`).join(' ');
   const first = backend === 'wasm' ? 'this.output.x' : '0';
   return names.map((name) => `let ${name} = ${first}; ${name}++;`).join(' ');
 }
