@@ -8,7 +8,10 @@ const PROBE = "const { GPU } = require('gpu.js'); console.log(GPU.isHeadlessGLSu
  * @returns why a test on WebGL must be skipped (for tap's `skip`), or false where there is a context
  */
 export function withoutWebgl(): string | false {
-  const { stdout, status } = spawnSync(process.execPath, ['-e', PROBE], { encoding: 'utf8', timeout: 30_000 });
+  const { stdout, status } = spawnSync(process.execPath, ['-e', PROBE], {
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
   if (status === 0 && stdout.trim().endsWith('true')) return false;
   return 'no WebGL: package gl is not built, or there is no display (docs/devices.md)';
 }
