@@ -5,7 +5,7 @@ import { readSafetensors } from '../../../graph/index.js';
 import { ListenForProbeSchema, MeasureLinkSchema } from '../../../protocol/index.js';
 import { DaemonFixture } from './daemon-fixture.js';
 
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
 async function setUp(t: Tap): Promise<DaemonFixture> {
   const fixture = await DaemonFixture.start();

@@ -298,7 +298,12 @@ const REFUSED: readonly (readonly [string, NodeInit[], FunctionInit[], RegExp])[
     [],
     /refers to the attribute "a" of a function, and is in none/,
   ],
-  ['a custom operator', [call('g', ['x'], ['y'])], [], /node "g:y" is pkg\.test\.g.*local function/],
+  [
+    'a custom operator',
+    [call('g', ['x'], ['y'])],
+    [],
+    /node "g:y" is pkg\.test\.g.*own-operators\.md.*function/,
+  ],
   [
     'ai.onnx.ml',
     [{ ...node('Scaler', ['x'], ['y']), domain: 'ai.onnx.ml' }],
