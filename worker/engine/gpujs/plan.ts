@@ -136,7 +136,11 @@ class Planner {
       return;
     }
     // updates of nothing
-    if (node.operator.startsWith('Scatter') && sizeOf(this.typeOf(node.inputs[1]!).shape) === 0) {
+    if (
+      node.domain === '' &&
+      node.operator.startsWith('Scatter') &&
+      sizeOf(this.typeOf(node.inputs[1]!).shape) === 0
+    ) {
       this.aliases.set(node.outputs[0]!, this.rootOf(node.inputs[0]!));
       return;
     }
