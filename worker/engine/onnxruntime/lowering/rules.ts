@@ -64,6 +64,14 @@ function valuesOf(f: Formula, name: string): number[] | undefined {
   return tensor && Array.from<number | bigint, number>(tensor.data, Number);
 }
 
+/** Features without a spatial axis get one: the library takes two axes for channels last, whose pairs it then mixes up. */
+const spatialBatchNormalization: RewriteRule = ({ node, type, f }) => {
+  if (type.shape.length !== 2 || node.outputs.length > 1) return undefined;
+  const [x, ...statistics] = node.inputs as [string, ...string[]];
+  const inputs = [f.reshape(x, [...type.shape, 1]), ...statistics];
+  return [f.reshape(f.one(node.operator, inputs, node.attributes), type.shape)];
+};
+
 /** The order in which indices are counted means nothing where they are not asked for. */
 const plainMaxPool: RewriteRule = ({ node, f }) => {
   if (intAttribute(node, 'storage_order', 0) === 0 || node.outputs[1]) return undefined;
@@ -98,6 +106,7 @@ function splitDeep(f: Formula, x: string, lengths: readonly number[], axis: numb
 
 /** What the WebGPU provider lacks, or does differently from the standard, in what it has and does well. */
 const WEBGPU: Readonly<Record<string, RewriteRule>> = {
+  BatchNormalization: spatialBatchNormalization,
   LogSoftmax: logSoftmax,
   MaxPool: plainMaxPool,
   Mean: ({ node, f }) => [f.div(sum(f, node.inputs), node.inputs.length)],
