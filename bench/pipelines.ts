@@ -2,7 +2,8 @@
  * Plans against runs: for models and layouts (stages, replicas, schedules, recomputation, optimizer sharded or not), the
  * step and the peak memory that the plan predicted beside what was measured, and the bubble of the simulated and of the real
  * timeline beside the published formula. A whole cluster on this host for each number of devices; devices are throttled so
- * that they do not compete for its cores. Every layout runs twice: the second plan uses what was learned from the first.
+ * that they do not compete for its cores. The first job of a model has it timed; every layout runs twice, and the second plan
+ * uses what was learned from the first.
  *
  * usage: node dist/bench/pipelines.js [--models FOLDER] [--only TEXT] [--once]
  *   FOLDER holds gpt-small.onnx and resnet20.onnx; without it the small fixtures of the tests are trained alone
@@ -188,6 +189,7 @@ function jobsIn(folder: string, models: string | undefined): readonly { name: st
         data: { train },
         loss: 'cross_entropy',
         steps: STEPS,
+        profile: true,
         output: `out-${name}`,
       };
       writeFileSync(file, JSON.stringify(job));

@@ -70,7 +70,10 @@ function withRanges(known: ModelTiming | undefined, fresh: ModelTiming | undefin
     : undefined;
 }
 
-/** Ranges that lie in units of the rank's stages at least by half take so many times as long. */
+/**
+ * Ranges in units of the rank's stages take so many times as long, those that lie there in part by that part
+ * (geometrically): where two plans cut the model in different places, each has its say.
+ */
 function scaledWithin(
   known: ModelTiming | undefined,
   units: readonly (readonly [number, number])[],
@@ -82,13 +85,13 @@ function scaledWithin(
   return {
     ...known,
     ranges: known.ranges.map((range) => {
-      if (2 * inside(range.from, range.to) < range.to - range.from) return range;
+      const times = by ** (inside(range.from, range.to) / (range.to - range.from));
       const { forward, backwardInput, backwardWeight } = range;
       return {
         ...range,
-        forward: forward * by,
-        backwardInput: backwardInput * by,
-        backwardWeight: backwardWeight * by,
+        forward: forward * times,
+        backwardInput: backwardInput * times,
+        backwardWeight: backwardWeight * times,
       };
     }),
   };

@@ -72,13 +72,14 @@ export class Profiler {
   /**
    * Has the model timed where it is not known yet: on one device of each kind, hosts at once and the devices of a host
    * one after the other. Resolves when that is done, or after 20 s: what comes later is kept for the next job.
-   * Nothing is timed for a job that wishes none or may be over sooner. Never rejects.
+   * Nothing is timed for a job that wishes none, or that may be over sooner and does not ask for it. Never rejects.
    * @param free devices that run nothing, and go on doing so
    */
   async profile(job: JobSpec, model: ModelFacts, free: readonly Device[], totalSteps: number): Promise<void> {
     const graph = graphKey(job, model);
     if (graph === undefined || job.profile === false || free.length === 0) return;
-    if (lowerBound(model.layers, free, job.batch) * totalSteps < SHORTEST_JOB_SECONDS) return;
+    const short = lowerBound(model.layers, free, job.batch) * totalSteps < SHORTEST_JOB_SECONDS;
+    if (short && job.profile !== true) return;
     const ids = new Set(free.map(({ id }) => id));
     const unlike: JoinedDevice[] = [];
     for (const device of this.port.devices()) {

@@ -95,7 +95,10 @@ export const JobSpecSchema = Type.Object(
     logEverySteps: Type.Optional(count('steps between rows of metrics.jsonl; default 1')),
     validateEverySteps: Type.Optional(count('default: at the end of each epoch')),
     profile: Type.Optional(
-      Type.Boolean({ description: 'time the model on the devices before it is planned; default true' }),
+      Type.Boolean({
+        description:
+          'time the model on the devices before it is planned; default: where the job may take more than 20 s',
+      }),
     ),
     output: Type.Optional(Type.String({ minLength: 1, description: 'folder for the results' })),
   },

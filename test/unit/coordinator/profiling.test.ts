@@ -8,6 +8,7 @@ import { planQuestion } from '../../../coordinator/dispatch/index.js';
 import { fold, type ModelFacts } from '../../../coordinator/job/index.js';
 import type { JoinedDevice } from '../../../coordinator/membership/index.js';
 import { Profiler, Timings } from '../../../coordinator/profiling/index.js';
+import { learned } from '../../../coordinator/profiling/learn.js';
 import {
   decodeProfileTask,
   encodeModelProfile,
@@ -16,7 +17,7 @@ import {
   type ModelProfile,
   type ProfileTask,
 } from '../../../protocol/index.js';
-import { makePlan } from '../../../scheduler/index.js';
+import { makePlan, type ModelTiming, type Plan } from '../../../scheduler/index.js';
 import { FakeClock } from './fake-clock.js';
 import { heavy, job, submitted } from './samples.js';
 
@@ -153,6 +154,8 @@ t.test('jobs that are short, wish no profile or are of an earlier version do not
   await profiler.profile(job, facts, [], LONG);
   t.equal(asked.length, 0);
   t.strictSame(profiler.calibrated(job, facts, devices), devices);
+  void profiler.profile({ ...job, profile: true }, facts, devices, 1);
+  t.equal(asked.length, 1, 'a short one is timed if it asks for it');
 });
 
 t.test('a device that does not answer, fails, lies or leaves holds nobody up for long', async (t) => {
@@ -252,4 +255,36 @@ t.test('a job that is over tells of its devices', async (t) => {
   t.ok(Math.abs(planned().predictedStepSeconds / once - 1.1) < 0.01, 'what was known moves half of the way');
   run(once * 1000);
   t.ok(planned().predictedStepSeconds < once * 1.1 * Math.sqrt(5.01), 'and never far at once');
+});
+
+t.test('a stage tells of parts that were timed in other ranges by as much of them as it has', (t) => {
+  const stage = (device: string, from: number, to: number) => ({
+    units: [from, to],
+    replicas: [{ device, samplesPerStep: 8, samplesPerMicroBatch: [2], predictedBusySeconds: 1 }],
+  });
+  const plan = {
+    stages: [stage('a/cpu:0', 0, 3), stage('b/cpu:0', 3, 5)],
+    schedule: { kind: '1f1b', microBatches: 4, stagesPerRank: 1 },
+  } as unknown as Plan;
+  const summary = {
+    peakBytes: 1,
+    accountedBytes: 1,
+    medianStepSeconds: 4,
+    medianComputeSeconds: 4,
+    steps: 10,
+  };
+  const [first] = learned(plan, [summary, summary]);
+  const each = { forward: 1, backwardInput: 1, backwardWeight: 1 };
+  const known: ModelTiming = {
+    samples: 2,
+    whole: null,
+    ranges: [
+      { from: 0, to: 2, ...each },
+      { from: 2, to: 4, ...each },
+      { from: 4, to: 5, ...each },
+    ],
+  };
+  const forwards = first!.update(known)!.ranges.map(({ forward }) => forward);
+  t.match(forwards, [2, Math.SQRT2, 1], 'half of the way for the first, a quarter for the second');
+  t.end();
 });
