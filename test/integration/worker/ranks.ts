@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeRunPlan, type RunPlan } from '../../../protocol/index.js';
 import { resolveDevices, parseDeviceSpec } from '../../../worker/index.js';
-import { ComputeThread, type ThreadOptions } from '../../../worker/engine/index.js';
+import type { ComputeThread, ThreadOptions } from '../../../worker/engine/index.js';
+import { keepThread, threadFor } from './threads.js';
 import type { Phase, RankMessage, StepNumbers } from '../../../worker/messages.js';
 import { RankRun, type RankHost, type RankResult } from '../../../worker/run/index.js';
 
@@ -58,10 +59,8 @@ export async function runRanks(
   };
   const ranks = await Promise.allSettled(
     plan.ranks.map(async (_, rank) => {
-      const thread = await ComputeThread.start({
-        ...(hooks.engine?.(rank) ?? { engine: 'onnxruntime' }),
-        threads: 1,
-      });
+      const options = { ...(hooks.engine?.(rank) ?? { engine: 'onnxruntime' as const }), threads: 1 };
+      const thread = await threadFor(options);
       threads[rank] = thread;
       let phase: Phase | undefined;
       const host: RankHost = {
@@ -85,7 +84,7 @@ export async function runRanks(
         return await run.train(encodeRunPlan(plan));
       } finally {
         await run.leave();
-        await thread.close();
+        keepThread(options, thread);
       }
     }),
   );
