@@ -1,6 +1,20 @@
-import { attribute, intAttribute, normalizeAxis, type Node, type Tensor } from '../../../../graph/index.js';
-import type { Formula } from '../../../../graph/formula/index.js';
+import {
+  attribute,
+  intAttribute,
+  intsAttribute,
+  normalizeAxis,
+  sameShape,
+  sizeOf,
+  type Node,
+  type Tensor,
+} from '../../../../graph/index.js';
+import { sortedAxes, type Formula } from '../../../../graph/formula/index.js';
 import type { RewriteRule } from '../../../../graph/passes/index.js';
+import {
+  centredLayerNormalization,
+  instanceNormalization,
+  spatialBatchNormalization,
+} from './normalizations.js';
 
 /** x - max - log(sum(exp(x - max))). */
 const logSoftmax: RewriteRule = ({ node, f }) => {
@@ -64,14 +78,6 @@ function valuesOf(f: Formula, name: string): number[] | undefined {
   return tensor && Array.from<number | bigint, number>(tensor.data, Number);
 }
 
-/** Features without a spatial axis get one: the library takes two axes for channels last, whose pairs it then mixes up. */
-const spatialBatchNormalization: RewriteRule = ({ node, type, f }) => {
-  if (type.shape.length !== 2 || node.outputs.length > 1) return undefined;
-  const [x, ...statistics] = node.inputs as [string, ...string[]];
-  const inputs = [f.reshape(x, [...type.shape, 1]), ...statistics];
-  return [f.reshape(f.one(node.operator, inputs, node.attributes), type.shape)];
-};
-
 /** The order in which indices are counted means nothing where they are not asked for. */
 const plainMaxPool: RewriteRule = ({ node, f }) => {
   if (intAttribute(node, 'storage_order', 0) === 0 || node.outputs[1]) return undefined;
@@ -104,14 +110,70 @@ function splitDeep(f: Formula, x: string, lengths: readonly number[], axis: numb
   return f.split(x, wholes, axis).flatMap((part, i) => splitDeep(f, part, groups[i]!, axis));
 }
 
+/** Conditions are counted as integers: the library's And reads the wrong elements of operands that it broadcasts. */
+const counted = (f: Formula, value: string) => f.cast(value, 'int32');
+
+const broadcastAnd: RewriteRule = ({ node, f }) => {
+  const [a, b] = node.inputs as [string, string];
+  if (sameShape(f.shapeOf(a), f.shapeOf(b))) return undefined;
+  return [f.cast(f.mul(counted(f, a), counted(f, b)), 'bool')];
+};
+
+/** Operands that are scalars or of one shape: of others, four of one beside one of the other do not compile. */
+const plainPow: RewriteRule = ({ node, type, f }) => {
+  const inputs = node.inputs.map((operand) => {
+    const shape = f.shapeOf(operand);
+    if (sameShape(shape, type.shape) || shape.length === 0) return operand;
+    return sizeOf(shape) === 1 ? f.reshape(operand, []) : f.expandTo(operand, type.shape);
+  });
+  if (inputs.every((operand, i) => operand === node.inputs[i])) return undefined;
+  return [f.reshape(f.one('Pow', inputs), type.shape)];
+};
+
+/** An addend without axes gets one: of more than eight rows the library ends the process. */
+const plainGemm: RewriteRule = ({ node, f }) => {
+  const [a, b, addend] = node.inputs as [string, string, string?];
+  if (!addend || f.rankOf(addend) > 0) return undefined;
+  return [f.one('Gemm', [a, b, f.reshape(addend, [1])], node.attributes)];
+};
+
+/** max + log(sum(exp(x - max))): the library leaves the maximum in, and has infinity from 89 on. */
+const reduceLogSumExp: RewriteRule = ({ node, type, f }) => {
+  const [x, operand] = node.inputs as [string, string?];
+  const given = operand ? valuesOf(f, operand) : intsAttribute(node, 'axes');
+  const unknown = operand !== undefined && operand !== '' && given === undefined;
+  if (unknown || (!given?.length && intAttribute(node, 'noop_with_empty_axes', 0) === 1)) return undefined;
+  const axes = sortedAxes(given, f.rankOf(x));
+  // nothing is left of a difference of infinities
+  const most = f.clip(f.reduce('ReduceMax', x, axes), -LARGEST, LARGEST);
+  return [f.reshape(f.add(f.log(f.sum(f.exp(f.sub(x, most)), axes)), most), type.shape)];
+};
+
+/** The largest float32. */
+const LARGEST = (2 - 2 ** -23) * 2 ** 127;
+
+/** From the positive side: of -10000 nothing is left of x + sqrt(x^2 + 1), which drivers take the logarithm of. */
+const oddAsinh: RewriteRule = ({ node, f }) => {
+  const x = node.inputs[0]!;
+  const positive = f.one('Asinh', [f.abs(x)]);
+  return [f.where(f.less(x, 0), f.neg(positive), positive)];
+};
+
 /** What the WebGPU provider lacks, or does differently from the standard, in what it has and does well. */
 const WEBGPU: Readonly<Record<string, RewriteRule>> = {
+  And: broadcastAnd,
+  Asinh: oddAsinh,
   BatchNormalization: spatialBatchNormalization,
+  Gemm: plainGemm,
+  InstanceNormalization: instanceNormalization,
+  LayerNormalization: centredLayerNormalization,
   LogSoftmax: logSoftmax,
   MaxPool: plainMaxPool,
   Mean: ({ node, f }) => [f.div(sum(f, node.inputs), node.inputs.length)],
   OneHot: oneHot,
-  Or: ({ node: { inputs }, f }) => [f.not(f.and(f.not(inputs[0]!), f.not(inputs[1]!)))],
+  Or: ({ node: { inputs }, f }) => [f.cast(f.add(counted(f, inputs[0]!), counted(f, inputs[1]!)), 'bool')],
+  Pow: plainPow,
+  ReduceLogSumExp: reduceLogSumExp,
   Sign: ({ node: { inputs }, type: { dtype }, f }) => {
     const x = inputs[0]!;
     return [f.sub(f.cast(f.greater(x, 0), dtype), f.cast(f.less(x, 0), dtype))];
@@ -122,7 +184,7 @@ const WEBGPU: Readonly<Record<string, RewriteRule>> = {
   Sum: ({ node, f }) => [sum(f, node.inputs)],
   Xor: ({ node: { inputs }, f }) => {
     const [a, b] = inputs as [string, string];
-    return [f.not(f.equal(f.cast(a, 'int32'), f.cast(b, 'int32')))];
+    return [f.not(f.equal(counted(f, a), counted(f, b)))];
   },
 };
 
