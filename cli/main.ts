@@ -1,6 +1,5 @@
-import { CommanderError } from 'commander';
-import { EXIT, exitCodeOf } from './exit.js';
-import { createProgram } from './program.js';
+import { EXIT } from './exit.js';
+import { run } from './run.js';
 import { createSession } from './session.js';
 
 /** The process: signals in, one exit code out. */
@@ -32,14 +31,6 @@ const session = createSession(
   process.argv.includes('--json'),
   interrupt.signal,
 );
-try {
-  await createProgram(session).parseAsync(process.argv);
-  if (session.exitCode !== EXIT.done) process.exitCode = session.exitCode;
-} catch (error) {
-  process.exitCode = exitCodeOf(error);
-  // commander has printed its own message; help and version are no errors
-  if (!(error instanceof CommanderError)) session.terminal.fail(error);
-  else if (error.exitCode !== 0) session.terminal.answerError(error);
-}
+process.exitCode = await run(process.argv.slice(2), session);
 // what is left open at the end (a connection, a child that does not answer) must not keep the process
 setTimeout(() => process.exit(), LINGER_MS).unref();

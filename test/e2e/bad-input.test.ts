@@ -43,7 +43,7 @@ const CASES: [name: string, files: Files, code: RegExp, message: RegExp][] = [
 for (const [name, files, code, message] of CASES) {
   t.test(`${name} is refused at submit`, async (t) => {
     const folder = t.testdir(files);
-    const ended = await cluster.dtrain(['submit', 'job.yaml', '--follow', '--json'], folder);
+    const ended = await cluster.ask(['submit', 'job.yaml', '--follow', '--json'], folder);
     t.equal(ended.code, 2, ended.stderr);
     const { error } = JSON.parse(ended.stdout) as { error: { code: string; message: string } };
     t.match(error.code, code);
@@ -52,19 +52,6 @@ for (const [name, files, code, message] of CASES) {
     t.notOk(existsSync(join(folder, 'out')), 'no output folder was left');
   });
 }
-
-t.test('a budget that is too small says by how much, and what would do', async (t) => {
-  const small = await UpCluster.start(['cpu:0,memory=100MiB,threads=1']);
-  const folder = t.testdir(mlpJob());
-  const ended = await small.dtrain(['submit', 'job.yaml', '--follow', '--json'], folder);
-  t.equal(ended.code, 2, ended.stderr);
-  const { error } = JSON.parse(ended.stdout) as {
-    error: { code: string; message: string; shortBytes?: number };
-  };
-  t.equal(error.code, 'budget_too_small');
-  t.match(error.message, /host\/cpu:0.*short by.*memory=\d+MiB/);
-  t.equal((await small.stop()).code, 0);
-});
 
 t.test('operators that dtrain does not know are all listed, with their nodes', async (t) => {
   const unknown = Buffer.from(fixtureModel('mlp').toString('latin1').replaceAll('Relu', 'Rulu'), 'latin1');

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { command, type Answered } from './in-process.js';
 import { descendants, dtrain, Dtrain, type Ended, type ProcessInfo } from './process.js';
 
 /** Two devices, small enough for any machine that runs the tests. */
@@ -45,6 +46,11 @@ export class UpCluster {
   /** Runs a client command against it. */
   dtrain(args: readonly string[], cwd?: string): Promise<Ended> {
     return dtrain(args, this.client(cwd));
+  }
+
+  /** Likewise in this process, which is sooner done. */
+  ask(args: readonly string[], cwd?: string): Promise<Answered> {
+    return command(args, this.client(cwd));
   }
 
   /** A client command that goes on for a while. */

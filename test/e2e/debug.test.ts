@@ -3,6 +3,7 @@ import { writeGraph } from '../../graph/index.js';
 import { flatten, fn, linear, model, sequential, tensor } from '../../graph/nn/index.js';
 import { InspectorClient } from './inspector-client.js';
 import { mlpJob } from './jobs.js';
+import { command } from './in-process.js';
 import { Dtrain, dtrain } from './process.js';
 
 t.setTimeout(120_000);
@@ -61,11 +62,11 @@ t.test('a step without a terminal: breaks and prints in one document', async (t)
 
 t.test('the first infinity: its node is named, its inputs are shown, exit 1', async (t) => {
   const cwd = t.testdir(logarithm());
-  const { code, stdout } = await dtrain(['debug', 'job.yaml', '--rows', '2', '--break-on-nan'], { cwd });
+  const { code, stdout } = await command(['debug', 'job.yaml', '--rows', '2', '--break-on-nan'], { cwd });
   t.equal(code, 1);
   t.match(stdout, /first infinity: node "1\/Log" \(Log, forward\)/);
   t.match(stdout, /inputs\n {4}.*float32\[2,784\].*zeros \d+/);
-  const json = await dtrain(['debug', 'job.yaml', '--rows', '2', '--json'], { cwd });
+  const json = await command(['debug', 'job.yaml', '--rows', '2', '--json'], { cwd });
   t.equal(json.code, 0, 'without --break-on-nan it is told, and the step goes on');
   const report = JSON.parse(json.stdout) as Report;
   t.match(report.fault, { kind: 'infinity', node: { name: '1/Log' } });
@@ -75,12 +76,12 @@ t.test('the first infinity: its node is named, its inputs are shown, exit 1', as
 t.test('every node beside onnxruntime', async (t) => {
   const words = ['debug', 'job.yaml', '--rows', '4', '--against', 'onnxruntime', '--json'];
   const cwd = t.testdir(mlpJob());
-  const { code, stdout, stderr } = await dtrain(words, { cwd });
+  const { code, stdout, stderr } = await command(words, { cwd });
   t.equal(code, 0, stderr);
   const { against, nodes } = JSON.parse(stdout) as Report;
   t.match(against, { engine: 'onnxruntime', first: null, notRun: [] });
   t.ok(against!.compared >= nodes.length);
-  const strict = await dtrain([...words, '--tolerance', '1e-12'], { cwd });
+  const strict = await command([...words, '--tolerance', '1e-12'], { cwd });
   t.equal(strict.code, 1);
   t.match(JSON.parse(strict.stdout), {
     against: { first: { node: String, error: Number, ours: {}, theirs: {} } },
@@ -98,7 +99,7 @@ t.test('input that cannot be used: exit 2, with what would be accepted', async (
     [['--against', 'abacus'], 'engine_unavailable', /abacus/],
     [['--set', 'data.train.features=gone.npy'], 'data_unreadable', /data\.train\.features: gone\.npy/],
   ] as const) {
-    const ended = await dtrain(['debug', 'job.yaml', '--json', ...words], { cwd });
+    const ended = await command(['debug', 'job.yaml', '--json', ...words], { cwd });
     t.equal(ended.code, 2, words.join(' '));
     const { error } = JSON.parse(ended.stdout) as { error: { code: string; message: string } };
     t.equal(error.code, code);

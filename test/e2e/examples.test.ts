@@ -7,9 +7,10 @@ import { repositoryRoot } from '../root.js';
 import { UpCluster } from './cluster.js';
 
 t.setTimeout(240_000);
+const cluster = await UpCluster.start();
+t.teardown(() => cluster.stop());
 
 t.test('the table example: a model module, text columns, textual classes', async (t) => {
-  const cluster = await UpCluster.start();
   const output = t.testdir({});
   const job = join(repositoryRoot, 'examples/tabular/job.yaml');
   const ended = await cluster.dtrain(['submit', job, '--follow', '--json', '--set', `output=${output}/out`]);
@@ -17,12 +18,10 @@ t.test('the table example: a model module, text columns, textual classes', async
   const record = JSON.parse(ended.stdout) as JobRecord;
   t.ok(record.validationAccuracy! > 0.9, `accuracy ${record.validationAccuracy}`);
   rmSync(output, { recursive: true });
-  t.equal((await cluster.stop()).code, 0);
 });
 
 t.test('a model module that is wrong says where', async (t) => {
   const job = readFileSync(join(repositoryRoot, 'examples/tabular/job.yaml'), 'utf8');
-  const cluster = await UpCluster.start(['cpu:0,memory=512MiB,threads=1']);
   for (const [name, text, message] of [
     [
       'throws',
@@ -34,11 +33,10 @@ t.test('a model module that is wrong says where', async (t) => {
     ['imports what is not there', 'import "no-such-package";', /no-such-package/],
   ] as const) {
     const folder = t.testdir({ 'job.yaml': job, 'model.ts': text });
-    const ended = await cluster.dtrain(['submit', 'job.yaml', '--json'], folder);
+    const ended = await cluster.ask(['submit', 'job.yaml', '--json'], folder);
     t.equal(ended.code, 2, `${name}: ${ended.stderr}`);
     t.match(JSON.parse(ended.stdout), { error: { code: 'bad_model', message } }, name);
   }
-  await cluster.stop();
 });
 
 t.test('every job file among the examples fits the schema', async (t) => {

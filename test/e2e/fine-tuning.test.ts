@@ -12,7 +12,7 @@ t.teardown(() => cluster.stop());
 
 /** Submits the folder's job and waits for its end. */
 async function run(folder: string): Promise<JobRecord> {
-  const ended = await cluster.dtrain(['submit', 'job.yaml', '--follow', '--json'], folder);
+  const ended = await cluster.ask(['submit', 'job.yaml', '--follow', '--json'], folder);
   if (ended.code !== 0) throw new Error(ended.stderr);
   return JSON.parse(ended.stdout) as JobRecord;
 }
@@ -59,7 +59,7 @@ t.test('the weights of one job are where the next begins, with its first layer f
   t.equal(bytes('parameters') - bytes('gradients'), 2 * frozenBytes);
 
   writeFileSync(file('job.yaml'), `${job}weights: out/weights.safetensors\nfrozen: ["nothing.*"]\n`);
-  const refused = await cluster.dtrain(['submit', 'job.yaml'], folder);
+  const refused = await cluster.ask(['submit', 'job.yaml'], folder);
   t.equal(refused.code, 2);
   t.match(
     refused.stderr,

@@ -12,7 +12,7 @@ t.setTimeout(300_000);
 /** Runs a job to its end. */
 async function train(cluster: UpCluster, t: Test, files: Record<string, string | Buffer>) {
   const cwd = t.testdir(files);
-  const ended = await cluster.dtrain(['submit', 'job.yaml', '--follow', '--json'], cwd);
+  const ended = await cluster.ask(['submit', 'job.yaml', '--follow', '--json'], cwd);
   t.equal(ended.code, 0, ended.stderr);
   const job = JSON.parse(ended.stdout) as JobRecord;
   const rows = readFileSync(join(cwd, 'out/metrics.jsonl'), 'utf8').trim().split('\n');
@@ -34,7 +34,7 @@ t.test('onnxruntime on the CPU and gpu.js in WebAssembly train one model', async
     'wasm:0,memory=1GiB,threads=1',
   ]);
   t.teardown(() => cluster.stop());
-  const { devices } = JSON.parse((await cluster.dtrain(['devices', '--json'])).stdout) as DevicePage;
+  const { devices } = JSON.parse((await cluster.ask(['devices', '--json'])).stdout) as DevicePage;
   t.match(devices, [
     { id: 'host/cpu:0', engine: 'onnxruntime' },
     { id: 'host/wasm:0', kind: 'wasm', engine: 'gpujs', operators: Array },

@@ -73,9 +73,9 @@ t.test('the example trains with an operator of its own on gpu.js, and its result
     'job.yaml': `operators: ./ops.ts\n${JOB.replace('model: model.ts', 'model: model.onnx').replace('epochs: 40', 'epochs: 30')}`,
     'without.yaml': JOB.replace('model: model.ts', 'model: model.onnx'),
   });
-  const planned = await cluster.dtrain(['plan', 'job.yaml', '--json'], folder);
+  const planned = await cluster.ask(['plan', 'job.yaml', '--json'], folder);
   t.equal(planned.code, 0, planned.stderr);
-  const plain = await cluster.dtrain(['submit', 'job.yaml', '--follow', '--json'], folder);
+  const plain = await cluster.ask(['submit', 'job.yaml', '--follow', '--json'], folder);
   t.equal(plain.code, 0, plain.stderr);
   t.ok(
     (JSON.parse(plain.stdout) as JobRecord).validationAccuracy! > 0.8,
@@ -88,7 +88,7 @@ t.test('what cannot be run or trusted is refused at submit', async (t) => {
   const cluster = await UpCluster.start(['cpu:0,memory=512MiB,threads=1']);
   const refused = async (files: Record<string, string | Buffer>, ...messages: readonly RegExp[]) => {
     const folder = t.testdir({ 'moons.csv': moons, 'job.yaml': JOB, ...files });
-    const ended = await cluster.dtrain(['submit', 'job.yaml', '--json'], folder);
+    const ended = await cluster.ask(['submit', 'job.yaml', '--json'], folder);
     t.equal(ended.code, 2, ended.stderr);
     const { error } = JSON.parse(ended.stdout) as { error: { message: string } };
     for (const message of messages) t.match(error.message, message);

@@ -17,7 +17,7 @@ t.test('three devices train a model in three stages, and all of it is in the out
     const files = lenetJob(`${JOB}\nparallelism: ${parallelism}`);
     const folder = t.testdir({ [parallelism.startsWith('{ pipeline') ? 'three' : 'one']: files });
     const cwd = join(folder, readdirSync(folder)[0]!);
-    const ended = await cluster.dtrain(['submit', 'job.yaml', '--follow', '--json'], cwd);
+    const ended = await cluster.ask(['submit', 'job.yaml', '--follow', '--json'], cwd);
     t.equal(ended.code, 0, ended.stderr);
     return { job: JSON.parse(ended.stdout) as JobRecord, out: join(cwd, 'out') };
   };

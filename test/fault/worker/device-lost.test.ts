@@ -28,13 +28,13 @@ t.test(
       rmSync(folder, { recursive: true, force: true });
     });
     const submit = (lines: string) =>
-      cluster.dtrain(
+      cluster.ask(
         ['submit', 'job.yaml', '--follow', '--json'],
         t.testdir(mlpJob(`${lines}\nparallelism: { data: 2, pipeline: 1, shares: [3, 1] }`)),
       );
     const endless = submit('batch: 8\nsteps: 1000000');
     for (;;) {
-      const { stdout } = await cluster.dtrain(['list', '--json']);
+      const { stdout } = await cluster.ask(['list', '--json']);
       const { jobs } = JSON.parse(stdout) as { jobs: readonly JobRecord[] };
       if ((jobs[0]?.step ?? 0) >= 2) break;
       await sleep(100);
@@ -50,7 +50,7 @@ t.test(
     });
 
     for (;;) {
-      const { devices } = JSON.parse((await cluster.dtrain(['devices', '--json'])).stdout) as DevicePage;
+      const { devices } = JSON.parse((await cluster.ask(['devices', '--json'])).stdout) as DevicePage;
       if (devices.every(({ state }) => state === 'free')) break;
       await sleep(200);
     }

@@ -1,14 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
+import { command } from '../../e2e/in-process.js';
+import { dtrain } from '../../e2e/process.js';
 import { npy } from '../../unit/data/make.js';
 import { repositoryRoot } from '../../root.js';
 
 t.setTimeout(200_000); // a process a command, on machines that may be busy
-
-const main = fileURLToPath(new URL('../../../cli/main.js', import.meta.url));
 
 const JOB = `
 name: small
@@ -49,18 +47,16 @@ function folderOf(t: Test, files: Readonly<Record<string, string>> = {}): string
   return folder;
 }
 
-function plan(folder: string, ...more: readonly string[]) {
-  const args = [main, 'plan', 'job.yaml', '--cluster', 'cluster.yaml', ...more];
-  return spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8', timeout: 60_000 });
-}
+const WORDS = ['plan', 'job.yaml', '--cluster', 'cluster.yaml'];
+const plan = (folder: string, ...more: readonly string[]) => command([...WORDS, ...more], { cwd: folder });
 
 t.test('a device on paper may lack operators, and take no large value', async (t) => {
   const gpu = (more: string) => `
 devices:
   - { id: a/webgpu:0, host: a, kind: webgpu, engine: gpujs, memory: 2GiB, flops: 100e9, ${more} }
 `;
-  const lacking = plan(folderOf(t, { 'cluster.yaml': gpu('operators: [Conv, Gemm, Relu]') }), '--json');
-  t.equal(lacking.status, 2, lacking.stderr);
+  const lacking = await plan(folderOf(t, { 'cluster.yaml': gpu('operators: [Conv, Gemm, Relu]') }), '--json');
+  t.equal(lacking.code, 2, lacking.stderr);
   t.match(JSON.parse(lacking.stdout), {
     error: {
       code: 'cannot_run',
@@ -68,19 +64,19 @@ devices:
       devices: ['a/webgpu:0'],
     },
   });
-  const small = plan(folderOf(t, { 'cluster.yaml': gpu('maxBufferBytes: 1KiB') }));
-  t.equal(small.status, 2);
+  const small = await plan(folderOf(t, { 'cluster.yaml': gpu('maxBufferBytes: 1KiB') }));
+  t.equal(small.code, 2);
   t.match(small.stderr, /exceeds its largest binding of 1.00 KiB/);
-  const odd = plan(folderOf(t, { 'cluster.yaml': gpu('maxBufferBytes: lots') }));
+  const odd = await plan(folderOf(t, { 'cluster.yaml': gpu('maxBufferBytes: lots') }));
   t.match(odd.stderr, /cluster.yaml:3.*maxBufferBytes.*"lots" is not a size/);
-  const fine = plan(folderOf(t, { 'cluster.yaml': gpu('maxBufferBytes: 128MiB') }), '--json');
-  t.equal(fine.status, 0, fine.stderr);
+  const fine = await plan(folderOf(t, { 'cluster.yaml': gpu('maxBufferBytes: 128MiB') }), '--json');
+  t.equal(fine.code, 0, fine.stderr);
 });
 
 t.test('a job is planned for a cluster on paper', async (t) => {
   const folder = folderOf(t);
-  const { stdout, status, stderr } = plan(folder, '--json');
-  t.equal(status, 0, stderr);
+  const { stdout, code, stderr } = await plan(folder, '--json');
+  t.equal(code, 0, stderr);
   const planned = JSON.parse(stdout) as Planned;
   t.ok(planned.predictedStepSeconds > 0);
   const replicas = planned.stages.flatMap((stage) => stage.replicas);
@@ -93,18 +89,18 @@ t.test('a job is planned for a cluster on paper', async (t) => {
   }
   const nodes = planned.stages.flatMap((stage) => stage.nodes);
   t.equal(new Set(nodes).size, nodes.length, 'every node in one stage');
-  const told = plan(folder);
+  const told = await dtrain(WORDS, { cwd: folder });
   t.match(told.stdout, /a step \(.*\)\nbottleneck: .*\nSTAGE +DEVICE/);
 });
 
 t.test('a forced pipeline has as many stages', async (t) => {
-  const { stdout, status, stderr } = plan(
+  const { stdout, code, stderr } = await plan(
     folderOf(t),
     '--json',
     '--set',
     'parallelism={ pipeline: 2, microBatches: 4 }',
   );
-  t.equal(status, 0, stderr);
+  t.equal(code, 0, stderr);
   t.match(JSON.parse(stdout), { schedule: { microBatches: 4 }, stages: [{ index: 0 }, { index: 1 }] });
 });
 
@@ -120,30 +116,30 @@ t.test('what is wrong in a cluster file is named with its line', async (t) => {
     ['devices: []', /cluster\.yaml:1: devices/],
   ];
   for (const [cluster, message] of cases) {
-    const { status, stderr } = plan(folderOf(t, { 'cluster.yaml': cluster }));
-    t.equal(status, 2, stderr);
+    const { code, stderr } = await plan(folderOf(t, { 'cluster.yaml': cluster }));
+    t.equal(code, 2, stderr);
     t.match(stderr, message);
   }
 });
 
 t.test('a model that fits nowhere is refused with the bytes that are missing', async (t) => {
   const small = CLUSTER.replace('2GiB', '100MiB').replace('1GiB', '100MiB');
-  const { status, stdout } = plan(folderOf(t, { 'cluster.yaml': small }), '--json');
-  t.equal(status, 2);
+  const { code, stdout } = await plan(folderOf(t, { 'cluster.yaml': small }), '--json');
+  t.equal(code, 2);
   t.match(JSON.parse(stdout), { error: { code: 'budget_too_small', shortBytes: Number } });
 });
 
 t.test('the step of a plan is drawn', async (t) => {
   const folder = folderOf(t);
   const forced = ['--set', 'parallelism.pipeline=2', '--set', 'parallelism.microBatches=4'];
-  const text = plan(folder, ...forced, '--timeline');
-  t.equal(text.status, 0, text.stderr);
+  const text = await plan(folder, ...forced, '--timeline');
+  t.equal(text.code, 0, text.stderr);
   t.match(text.stdout, /\n\S+, 4 micro-batches: [\d.]+ m?s, bubble [\d.]+ %\n[ab]\/cpu:0 \|F0/);
-  const trace = plan(folder, ...forced, '--timeline', 'step.json', '--json');
-  t.equal(trace.status, 0, trace.stderr);
+  const trace = await plan(folder, ...forced, '--timeline', 'step.json', '--json');
+  t.equal(trace.code, 0, trace.stderr);
   t.ok(JSON.parse(trace.stdout));
   t.match(readFileSync(join(folder, 'step.json'), 'utf8'), '"traceEvents":');
-  const wrong = plan(folder, '--timeline', 'step.gif');
-  t.equal(wrong.status, 2);
+  const wrong = await plan(folder, '--timeline', 'step.gif');
+  t.equal(wrong.code, 2);
   t.match(wrong.stderr, /step\.gif: a file that ends with \.svg or \.json/);
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { sha256 } from '../../../base/index.js';
 import { repositoryRoot } from '../../root.js';
+import { command } from '../../e2e/in-process.js';
 import { Dtrain, dtrain } from '../../e2e/process.js';
 import { FakeCoordinator, jobEvent, problem } from './fake-coordinator.js';
 
@@ -62,7 +63,7 @@ t.test('weights to start from are uploaded, and named where they do not fit', as
   const weights = 'weights:\n  file: net/old.safetensors\n  rename: { model.: "" }\n  skip: head.*\n';
   const net = { 'model.onnx': MODEL, 'old.safetensors': 'weights' };
   const folder = t.testdir({ ...FILES, 'job.yaml': JOB + weights, net });
-  const submit = () => dtrain(['submit', join(folder, 'job.yaml'), '--coordinator', url], { cwd: folder });
+  const submit = () => command(['submit', join(folder, 'job.yaml'), '--coordinator', url], { cwd: folder });
   const ended = await submit();
   t.equal(ended.code, 0, ended.stderr);
   t.ok(fake.puts.includes(sha256('weights')));
@@ -112,7 +113,7 @@ t.test(
       }),
     ];
     const args = ['submit', 'job.yaml', '--follow', '--explain', '--coordinator', url];
-    const ended = await dtrain(args, { cwd: folder });
+    const ended = await command(args, { cwd: folder });
     t.equal(ended.code, 0, ended.stderr);
     t.equal(ended.stdout, 'job_1\n');
     t.strictSame(fake.resumedAfter, [undefined, '2', '3']);
@@ -134,7 +135,7 @@ t.test('--explain shows the plan before anything is queued', async (t) => {
   const [fake, url] = await coordinator(t);
   const folder = t.testdir(FILES);
   const submit = (...more: readonly string[]) =>
-    dtrain(['submit', 'job.yaml', '--explain', '--coordinator', url, ...more], { cwd: folder });
+    command(['submit', 'job.yaml', '--explain', '--coordinator', url, ...more], { cwd: folder });
   const ended = await submit();
   t.equal(ended.code, 0, ended.stderr);
   t.equal(ended.stdout, 'job_1\n', 'stdout has the id alone');
@@ -185,7 +186,7 @@ t.test('status shows predictions, and measurements beside them', async (t) => {
   fake.job = {
     performance: { predictedStepSeconds: 0.2, measuredStepSeconds: null, devices: [device] },
   };
-  const runs = (await dtrain(['status', 'job_1', '--coordinator', url])).stdout;
+  const runs = (await command(['status', 'job_1', '--coordinator', url])).stdout;
   t.match(runs, /\npredicted: 200 ms a step\nDEVICE/);
   t.match(runs, /host\/cpu:0 +0, 2 +8 +256 MiB of 1\.00 GiB +100 ms +200 ms\n/);
   const measured = { measuredPeakBytes: 2 ** 29, measuredBusySeconds: 0.11, measuredStepSeconds: 0.22 };
@@ -197,7 +198,7 @@ t.test('status shows predictions, and measurements beside them', async (t) => {
       devices: [{ ...device, ...measured }],
     },
   };
-  const over = (await dtrain(['status', 'job_1', '--coordinator', url])).stdout;
+  const over = (await command(['status', 'job_1', '--coordinator', url])).stdout;
   t.match(over, /predicted \/ measured: 200 ms \/ 220 ms a step/);
   t.match(over, /256 MiB \/ 512 MiB of 1\.00 GiB +100 ms \/ 110 ms +200 ms \/ 220 ms/);
 });
@@ -207,19 +208,19 @@ t.test('--json is one document, whether the job succeeds or fails', async (t) =>
   const folder = t.testdir(FILES);
   const args = ['submit', 'job.yaml', '--follow', '--json', '--coordinator', url];
   fake.streams = [jobEvent(1, { state: 'succeeded', output: { directory: '/there', delivered: true } })];
-  const good = await dtrain(args, { cwd: folder });
+  const good = await command(args, { cwd: folder });
   t.equal(good.code, 0, good.stderr);
   t.match(JSON.parse(good.stdout), { id: 'job_1', state: 'succeeded', output: { directory: '/there' } });
 
   const error = { code: 'executor_died', message: 'host/cpu:1 died', device: 'host/cpu:1', family: 'peer' };
   fake.streams = [jobEvent(1, { state: 'failed', error })];
-  const bad = await dtrain(args, { cwd: folder });
+  const bad = await command(args, { cwd: folder });
   t.equal(bad.code, 1);
   t.match(JSON.parse(bad.stdout), { state: 'failed', error });
   t.match(bad.stderr, /executor_died.*host\/cpu:1 died/);
 
   fake.streams = [jobEvent(1, { state: 'failed', error: { ...error, family: 'user' } })];
-  t.equal((await dtrain(args, { cwd: folder })).code, 2, "the user's data was wrong");
+  t.equal((await command(args, { cwd: folder })).code, 2, "the user's data was wrong");
 });
 
 t.test('a refused submission leaves nothing behind, and is told as the coordinator says it', async (t) => {
@@ -229,7 +230,7 @@ t.test('a refused submission leaves nothing behind, and is told as the coordinat
     status: 422,
     body: JSON.stringify(problem(422, 'batch_too_small', 'batch: 4 is too small')),
   };
-  const ended = await dtrain(['submit', 'job.yaml', '--json', '--coordinator', url], { cwd: folder });
+  const ended = await command(['submit', 'job.yaml', '--json', '--coordinator', url], { cwd: folder });
   t.equal(ended.code, 2);
   t.match(JSON.parse(ended.stdout), {
     error: { code: 'batch_too_small', message: /too small/, field: 'batch' },
@@ -237,7 +238,7 @@ t.test('a refused submission leaves nothing behind, and is told as the coordinat
   t.notOk(existsSync(join(folder, 'out')));
 
   fake.refusal = { status: 500, body: '<html>' };
-  const other = await dtrain(['submit', 'job.yaml', '--coordinator', url], { cwd: folder });
+  const other = await command(['submit', 'job.yaml', '--coordinator', url], { cwd: folder });
   t.equal(other.code, 1);
   t.match(other.stderr, /not as a dtrain coordinator/);
 });
@@ -271,7 +272,7 @@ t.test('a mistake in the job file needs no coordinator and names file, line and 
   ];
   for (const [name, files, message] of cases) {
     const folder = t.testdir({ ...FILES, ...(files as typeof FILES) });
-    const ended = await dtrain(['submit', 'job.yaml', '--coordinator', 'http://127.0.0.1:9'], {
+    const ended = await command(['submit', 'job.yaml', '--coordinator', 'http://127.0.0.1:9'], {
       cwd: folder,
     });
     t.equal(ended.code, 2, name);
@@ -282,14 +283,14 @@ t.test('a mistake in the job file needs no coordinator and names file, line and 
 
 t.test('nothing at the address exits with 3 and names it', async (t) => {
   const folder = t.testdir(FILES);
-  for (const command of ['submit job.yaml', 'list', 'status job_1', 'logs x', 'cancel x', 'devices']) {
-    const args = [...command.split(' '), '--json', '--coordinator', 'http://127.0.0.1:9'];
-    const ended = await dtrain(args, { cwd: folder });
-    t.equal(ended.code, 3, command);
+  for (const line of ['submit job.yaml', 'list', 'status job_1', 'logs x', 'cancel x', 'devices']) {
+    const args = [...line.split(' '), '--json', '--coordinator', 'http://127.0.0.1:9'];
+    const ended = await command(args, { cwd: folder });
+    t.equal(ended.code, 3, line);
     t.match(JSON.parse(ended.stdout), {
       error: { code: 'coordinator_unreachable', coordinator: 'http://127.0.0.1:9' },
     });
-    t.match(ended.stderr, /127\.0\.0\.1:9.*dtrain up/, command);
+    t.match(ended.stderr, /127\.0\.0\.1:9.*dtrain up/, line);
   }
   t.notOk(existsSync(join(folder, 'out')));
 });
@@ -297,13 +298,13 @@ t.test('nothing at the address exits with 3 and names it', async (t) => {
 t.test('the other commands print what the coordinator knows', async (t) => {
   const [, url] = await coordinator(t);
   const env = { DTRAIN_COORDINATOR: url };
-  t.match((await dtrain(['list'], { env })).stdout, /^ID .*\njob_1 +running/);
-  t.match(JSON.parse((await dtrain(['list', '--json'], { env })).stdout), {
+  t.match((await command(['list'], { env })).stdout, /^ID .*\njob_1 +running/);
+  t.match(JSON.parse((await command(['list', '--json'], { env })).stdout), {
     jobs: [{ id: 'job_1' }],
     cursor: null,
   });
-  t.match((await dtrain(['status', 'job_1'], { env })).stdout, /^job +job_1 \(digits\)\nstate +running/);
-  const unknown = await dtrain(['status', 'job_2', '--json'], { env });
+  t.match((await command(['status', 'job_1'], { env })).stdout, /^job +job_1 \(digits\)\nstate +running/);
+  const unknown = await command(['status', 'job_2', '--json'], { env });
   t.equal(unknown.code, 2);
   t.match(JSON.parse(unknown.stdout), { error: { code: 'job_not_found' } });
 });
