@@ -30,6 +30,19 @@ export class DeviceTakenError extends UserError {
   }
 }
 
+/** Whether another worker has a GPU cannot be told. */
+export class DeviceLockError extends UserError {
+  constructor(device: string, path: string, cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(
+      'device_lock',
+      `${device}: workers keep a GPU to themselves by the file ${path}, which cannot be used: ${reason}; remove it where ` +
+        'no worker of this host has that GPU',
+      { ids: { device }, cause },
+    );
+  }
+}
+
 /** None of the devices that a worker was started with works. */
 export class NoDeviceError extends UserError {
   constructor(reasons: readonly string[]) {

@@ -54,7 +54,8 @@ async function adaptersHere(): Promise<Pick<Inventory, 'webgpu' | 'webgpuProblem
 async function nvidiaGpus(env: NodeJS.ProcessEnv): Promise<readonly NvidiaGpu[]> {
   const query = ['--query-gpu=index,uuid,memory.total,name', '--format=csv,noheader,nounits'];
   try {
-    const { stdout } = await promisify(execFile)('nvidia-smi', query, { timeout: NVIDIA_SECONDS * 1000 });
+    const limits = { timeout: NVIDIA_SECONDS * 1000, killSignal: 'SIGKILL' } as const; // it may not hear SIGTERM
+    const { stdout } = await promisify(execFile)('nvidia-smi', query, limits);
     return parseNvidia(stdout, env['CUDA_VISIBLE_DEVICES']);
   } catch {
     return []; // no such driver

@@ -1,10 +1,13 @@
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync, chmodSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DeviceTakenError } from '../errors.js';
+import { DeviceLockError, DeviceTakenError } from '../errors.js';
 
 /** Where all workers of a host look, whoever started them and with whatever TMPDIR. */
 export const LOCK_FOLDER = join(process.platform === 'win32' ? tmpdir() : '/tmp', 'dtrain-devices');
+
+/** Between two attempts another process took it and let go of it. */
+const MOST_ATTEMPTS = 100;
 
 /** Who has a piece of hardware. */
 interface Holder {
@@ -25,72 +28,112 @@ export class DeviceLock {
   /**
    * @param exclusive names the hardware
    * @param who the worker, for people
-   * @throws DeviceTakenError where a process that lives has it
+   * @throws DeviceTakenError where a process that lives has it, DeviceLockError where that cannot be told
    */
   static take(exclusive: string, device: string, who: string, folder = LOCK_FOLDER): DeviceLock {
-    mkdirSync(folder, { recursive: true });
-    try {
-      chmodSync(folder, 0o1777); // other users' workers take their turn here, too
-    } catch {
-      // it is another user's: they have done so
-    }
-    const path = join(folder, `${exclusive.replace(/[^\w.-]+/g, '_')}.json`);
+    const path = join(folder, fileOf(exclusive));
     const mine: Holder = { pid: process.pid, startedAt: startOf(process.pid) ?? '', who };
     const text = JSON.stringify(mine);
     const draft = `${path}.${process.pid}`;
-    // linked, not written in place: whoever finds the file finds it whole
-    writeFileSync(draft, text);
     try {
-      for (;;) {
-        try {
-          linkSync(draft, path);
-          return new DeviceLock(path, text);
-        } catch (error) {
-          if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      makeFolder(folder);
+      rmSync(draft, { force: true }); // of a process that had our number
+      // linked, not written in place: whoever finds the file finds it whole; never through what another put there
+      writeFileSync(draft, text, { flag: 'wx' });
+      try {
+        for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+          if (linked(draft, path)) return new DeviceLock(path, text);
+          const held = read(path);
+          if (held === undefined) continue; // let go of in this moment
+          const holder = parse(held);
+          if (holder && lives(holder))
+            throw new DeviceTakenError(device, `${holder.who} (process ${holder.pid})`);
+          remove(path, held);
         }
-        const held = read(path);
-        if (held === undefined) continue; // let go of in this moment
-        const holder = parse(held);
-        if (holder && lives(holder))
-          throw new DeviceTakenError(device, `${holder.who} (process ${holder.pid})`);
-        remove(path, held);
+      } finally {
+        rmSync(draft, { force: true });
       }
-    } finally {
-      rmSync(draft, { force: true });
+    } catch (error) {
+      if (error instanceof DeviceTakenError) throw error;
+      throw new DeviceLockError(device, path, error);
     }
+    throw new DeviceTakenError(device, 'others who take it and let go of it all the time');
   }
 
   /** Who has it, if anybody does. */
   static holder(exclusive: string, folder = LOCK_FOLDER): string | undefined {
-    const held = read(join(folder, `${exclusive.replace(/[^\w.-]+/g, '_')}.json`));
+    let held: string | undefined;
+    try {
+      held = read(join(folder, fileOf(exclusive)));
+    } catch {
+      // whose it is cannot be told; who wants it will be
+    }
     const holder = held === undefined ? undefined : parse(held);
     return holder && lives(holder) ? `${holder.who} (process ${holder.pid})` : undefined;
   }
 
   /** Lets go of it. Idempotent. */
   release(): void {
-    remove(this.path, this.text);
+    try {
+      remove(this.path, this.text);
+    } catch {
+      // it names this process, and does not count once that is gone
+    }
   }
 }
 
-/** Removes a lock with this text; one that another process made meanwhile goes back. */
+function fileOf(exclusive: string): string {
+  return `${exclusive.replace(/[^\w.-]+/g, '_')}.json`;
+}
+
+function makeFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  try {
+    chmodSync(folder, 0o1777); // other users' workers take their turn here, too
+  } catch {
+    // it is another user's: they have done so
+  }
+}
+
+/** Whether `path` is the draft's file now; false where there is one already. */
+function linked(draft: string, path: string): boolean {
+  try {
+    linkSync(draft, path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/**
+ * Removes a lock with this text; one that another process made meanwhile goes back.
+ * @throws what the system says where it may not be removed: files of other users stay in such a folder
+ */
 function remove(path: string, text: string): void {
   const aside = `${path}.${process.pid}.old`;
   try {
     renameSync(path, aside);
-    if (read(aside) !== text) linkSync(aside, path);
-  } catch {
-    // gone already, or another was faster
+    if (read(aside) !== text) linked(aside, path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error; // gone already: another was faster
+  } finally {
+    rmSync(aside, { force: true });
   }
-  rmSync(aside, { force: true });
 }
 
+/** @returns undefined where there is no such file */
 function read(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
   }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
 }
 
 function parse(text: string): Holder | undefined {
@@ -111,13 +154,18 @@ function lives({ pid, startedAt }: Holder): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'; // another user's
+    return codeOf(error) === 'EPERM'; // another user's
   }
 }
 
 /** Field 22 of proc_pid_stat(5); undefined where there is no such process, or the system does not tell. */
 function startOf(pid: number): string | undefined {
-  const stat = read(`/proc/${pid}/stat`);
+  let stat: string | undefined;
+  try {
+    stat = read(`/proc/${pid}/stat`);
+  } catch {
+    // it ends while it is read (ESRCH)
+  }
   // the second field is the process's name in parentheses, which may hold anything
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -32,6 +32,23 @@ t.test('what a dead process left is ignored, and so is what is no lock', async (
     t.equal(DeviceLock.holder('gpu-x', folder), undefined);
     DeviceLock.take('gpu-x', 'a/webgpu:0', 'worker "a"', folder).release();
   }
+  t.strictSame(readdirSync(folder), []);
+});
+
+t.test('a file that cannot be read or removed is no endless wait', async (t) => {
+  mkdirSync(join(folder, 'gpu-z.json')); // as one of another user's in a folder whose files only their owners remove
+  t.throws(() => DeviceLock.take('gpu-z', 'a/webgpu:0', 'worker "a"', folder), {
+    family: 'user',
+    code: 'device_lock',
+    message: /^a\/webgpu:0: .*gpu-z\.json, which cannot be used: EISDIR.*; remove it/,
+  });
+  t.equal(DeviceLock.holder('gpu-z', folder), undefined);
+  rmSync(join(folder, 'gpu-z.json'), { recursive: true });
+  writeFileSync(join(folder, 'no-folder'), '');
+  t.throws(() => DeviceLock.take('gpu-z', 'a/webgpu:0', 'worker "a"', join(folder, 'no-folder')), {
+    code: 'device_lock',
+  });
+  rmSync(join(folder, 'no-folder'));
   t.strictSame(readdirSync(folder), []);
 });
 
