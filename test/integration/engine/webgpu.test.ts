@@ -105,6 +105,58 @@ void t.test(
   },
 );
 
+void t.test('one run may read the same bytes as two values', { skip }, async (t) => {
+  const engine = await webgpu(t);
+  const buffer = new ArrayBuffer(32);
+  engine.memory!.own(buffer);
+  const product = write('product', (g) => {
+    g.input('row', float([1, 4]));
+    g.input('column', float([4, 1]));
+    return [g.one('MatMul', ['row', 'column'])];
+  });
+  const double = write('double', (g) => [g.one('Add', [g.input('x', float([4])), 'x'])]);
+  const [made, used] = [await engine.compile(double), await engine.compile(product)];
+  const values = new Float32Array(buffer, 0, 4);
+  const out = new Float32Array(1);
+  for (const x of [1, 2]) {
+    await made.run([Float32Array.of(x, 2, 3, 4)], [values]);
+    await used.run([values, values], [out]);
+    await used.run([values, values], [out]);
+    t.equal(out[0], 4 * (x * x + 4 + 9 + 16));
+  }
+  await engine.memory!.release(buffer);
+  t.same([...values], [4, 4, 6, 8]);
+  t.equal(engine.memory!.count, 0);
+  t.equal(engine.memory!.bytes, 0);
+});
+
+void t.test(
+  'indices that a program left on the device are not looked for on the host',
+  { skip },
+  async (t) => {
+    const engine = await webgpu(t);
+    const ids = { dtype: 'int64', shape: [2, 2] } as const;
+    const turned = write('turned', (g) => [g.one('Transpose', [g.input('ids', ids)])]);
+    const looked = write('looked', (g) => {
+      g.input('table', float([4]));
+      g.input('at', ids);
+      return [g.one('Gather', ['table', 'at'])];
+    });
+    const [turn, look] = [await engine.compile(turned), await engine.compile(looked)];
+    const left = new BigInt64Array(4).fill(99n); // of something else, before
+    engine.memory!.own(left.buffer);
+    const out = new Float32Array(4);
+    await turn.run([BigInt64Array.of(0n, 1n, 2n, 3n)], [left]);
+    t.equal(left[0], 99n, 'they stay there');
+    await look.run([Float32Array.of(10, 20, 30, 40), left], [out]);
+    t.same([...out], [10, 30, 20, 40]);
+    await t.rejects(
+      look.run([Float32Array.of(1, 2, 3, 4), BigInt64Array.of(0n, 1n, 2n, 4n)], [out]),
+      /input "at" holds 4 at 3/,
+    );
+  },
+);
+
 void t.test('a thread of two segments computes on the GPU what it does on the CPU', { skip }, async (t) => {
   const n = 8;
   const results: number[][] = [];

@@ -19,7 +19,7 @@ interface Placed {
   readonly end: Bytes;
   readonly tensor: Tensor;
   /** Whether a program wrote it: the host's bytes are older. */
-  readonly newer: boolean;
+  newer: boolean;
 }
 
 /** Element types that values stay on the device with. */
@@ -81,12 +81,19 @@ export class DeviceValues implements DeviceMemory {
     const found = this.find(edge, data);
     if (found) return found.tensor;
     const { buffer, byteOffset, byteLength } = data;
-    await this.bringBack(buffer, byteOffset, byteOffset + byteLength);
+    // others stay there: the same run may read the same bytes as another value
+    for (const value of this.within(buffer, byteOffset, byteOffset + byteLength))
+      await this.refresh(buffer, value);
     const host = toDevice(edge, data);
     if (!this.stays(edge, data)) return host;
     const tensor = await this.copier.upload(host);
     this.place(edge, data, tensor, false);
     return tensor;
+  }
+
+  /** Whether a program wrote the array's bytes last: the host's are older. */
+  isNewer({ buffer, byteOffset, byteLength }: TensorData): boolean {
+    return this.within(buffer, byteOffset, byteOffset + byteLength).some(({ newer }) => newer);
   }
 
   /** Makes room for what a program is about to write. */
@@ -133,12 +140,17 @@ export class DeviceValues implements DeviceMemory {
   /** Brings to the host what is newer on the device, and forgets all of it there. */
   private async bringBack(buffer: ArrayBufferLike, start: Bytes, end: Bytes): Promise<void> {
     for (const value of this.within(buffer, start, end)) {
-      if (value.newer) {
-        const host = await this.copier.download(value.tensor);
-        fromDevice(value.spec, host, buffer, value.start);
-        freeCopies([host], []);
-      }
+      await this.refresh(buffer, value);
       this.free(buffer, value);
     }
+  }
+
+  /** Brings a value to the host if it is newer on the device. */
+  private async refresh(buffer: ArrayBufferLike, value: Placed): Promise<void> {
+    if (!value.newer) return;
+    const host = await this.copier.download(value.tensor);
+    fromDevice(value.spec, host, buffer, value.start);
+    freeCopies([host], []);
+    value.newer = false;
   }
 }
