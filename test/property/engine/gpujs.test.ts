@@ -18,6 +18,7 @@ import { Draw, type Trial } from '../graph/draw.js';
 import { distance } from '../graph/onnxruntime.js';
 import { useSwiftShader } from '../../swiftshader.js';
 import { withoutWebgl } from '../../webgl.js';
+import { allTried, isTried, runsOf } from '../trial-runs.js';
 
 /** Relative. WGSL promises sine and cosine to 2^-11 alone. */
 const TOLERANCE = { cpu: 1e-4, wasm: 1e-4, webgpu: 1e-3, webgl: 1e-3 };
@@ -79,23 +80,21 @@ async function compare(
   return true;
 }
 
-/** `TRIALS=Add,Pad` tries these alone. */
-const only = process.env['TRIALS']?.split(',');
+t.setTimeout(300_000);
 const DEVICES = [
-  { kind: 'cpu', runs: 12, skip: false },
-  { kind: 'wasm', runs: 12, skip: false },
-  { kind: 'webgpu', runs: 3, skip: useSwiftShader() },
-  { kind: 'webgl', runs: 1, skip: withoutWebgl() },
+  { kind: 'cpu', runs: runsOf(12), skip: false },
+  { kind: 'wasm', runs: runsOf(12), skip: false },
+  { kind: 'webgpu', runs: runsOf(3), skip: useSwiftShader() },
+  { kind: 'webgl', runs: runsOf(1), skip: withoutWebgl() },
 ] as const;
 
-t.setTimeout(300_000);
 for (const { kind, runs, skip } of DEVICES) {
   void t.test(kind, { skip }, async (t) => {
     const engine = await createEngine('gpujs', { device: kind, threads: 1 });
     t.teardown(() => engine.dispose());
     const lacking = new Set<string>();
     for (const [key, make] of Object.entries(ALL_TRIALS)) {
-      if (only && !only.includes(key)) continue;
+      if (!isTried(key)) continue;
       await t.test(key, async (t) => {
         const property = fc.asyncProperty(fc.nat(), async (seed) => {
           if (!(await compare(t, engine, kind, key, make(new Draw(seed))))) lacking.add(key);
@@ -104,7 +103,7 @@ for (const { kind, runs, skip } of DEVICES) {
       });
     }
     t.comment(`forms without a kernel: ${[...lacking].join(' ')}`);
-    if (only) return;
+    if (!allTried) return;
     for (const operator of operatorsOf(kind))
       t.notOk(lacking.has(operator) && !PARTLY.has(operator), operator);
   });

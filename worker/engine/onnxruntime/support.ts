@@ -20,7 +20,10 @@ const LETTERS: Readonly<Partial<Record<DataType, string>>> = {
   uint8: 'u',
 };
 
-/** Operators of the standard by the element types that they take: `OPERANDS>RESULTS`, or both alike. */
+/**
+ * Operators of the standard by the element types that they take: `OPERANDS>RESULTS`, or both alike. `DATA,MORE`: the
+ * first operand and the results are DATA, the others may be MORE as well.
+ */
 const BY_TYPES: Readonly<Record<string, readonly string[]>> = {
   f: [
     ...['Abs', 'Neg', 'Slice'],
@@ -69,7 +72,7 @@ const BY_TYPES: Readonly<Record<string, readonly string[]>> = {
     ...['ReduceProd', 'ReduceSum', 'Split', 'Squeeze', 'Sub', 'Tile', 'Transpose', 'ScatterElements'],
   ],
   fib: ['Expand', 'Flatten', 'Gather', 'Reshape', 'Unsqueeze'],
-  fil: ['CumSum', 'GatherND', 'ScatterND', 'Trilu'],
+  'fi,l': ['CumSum', 'GatherND', 'ScatterND', 'Trilu'],
   'fi>f': ['GatherElements'],
   'fi>l': ['ArgMax', 'ArgMin'],
   'fi>b': ['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'],
@@ -149,7 +152,9 @@ export function operatorsOf(kind: DeviceKind): readonly string[] | 'all' {
 function whyNot(node: Node, graph: TypedGraph): string | undefined {
   const types = node.domain === '' ? TYPES.get(node.operator) : undefined;
   if (types === undefined) return `WebGPU has no ${node.operator}`;
-  const [operands = '', results = operands] = types.split('>');
+  const [operands = '', given] = types.split('>');
+  const [data = '', more = ''] = operands.split(',');
+  const results = given ?? data;
   const unfit = (names: readonly string[], letters: string) =>
     names.find((name) => {
       if (name === '') return false;
@@ -158,7 +163,8 @@ function whyNot(node: Node, graph: TypedGraph): string | undefined {
       if (dtype === 'int64' && graph.constants.has(name)) return false;
       return !letters.includes(LETTERS[dtype] ?? '?');
     });
-  const name = unfit(node.inputs, operands) ?? unfit(node.outputs, results);
+  const [first = '', ...others] = node.inputs;
+  const name = unfit([first], data) ?? unfit(others, data + more) ?? unfit(node.outputs, results);
   if (name !== undefined) return `WebGPU has no ${node.operator} of ${graph.types.get(name)!.dtype}`;
   const refusal = REFUSED[node.operator]?.(node, graph);
   return typeof refusal === 'string' ? `${node.operator}: ${refusal}` : undefined;

@@ -126,6 +126,17 @@ t.test('what is written out means the same', (t) => {
   t.end();
 });
 
+t.test('indices may be int64 where the data may not', (t) => {
+  const running = (dtype: 'int64' | 'float32') =>
+    build((g) => {
+      g.input('x', { dtype, shape: [3] });
+      return g.add('CumSum', ['x', g.constant(int64s([0]))], {}, { name: 'running' });
+    });
+  t.match(unsupportedNodes(running('int64'), 'webgpu'), [{ node: 'running', reason: /no CumSum of int64/ }]);
+  t.same(unsupportedNodes(running('float32'), 'webgpu'), []);
+  t.end();
+});
+
 t.test('what the provider takes and gets wrong is kept away from it', (t) => {
   const pool = build((g) => {
     g.input('x', { dtype: 'float32', shape: [1, 1, 4, 4] });
