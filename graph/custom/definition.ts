@@ -99,11 +99,13 @@ export function readOperator(text: unknown): CustomOperator {
   const kernel = (part: 'forward' | 'gradient', source: unknown, kernelTitle: string): OperatorKernel => {
     if (typeof source !== 'string') return refuse(`${kernelTitle} is to be a function`);
     const given = operandsOf({ inputs: operands }, part);
+    const extents = extentNames(operandsOf({ inputs: operands }, 'gradient'), part);
     return parseKernel({
       operator: title,
       title: kernelTitle,
       source,
-      constants: constantNames(operandsOf({ inputs: operands }, 'gradient'), Object.keys(numbers), part),
+      constants: new Set([...Object.keys(numbers), ...extents]),
+      extents,
       arrays: given.length,
     });
   };
@@ -153,17 +155,10 @@ export function writeOperator(operator: CustomOperator): OperatorText {
   };
 }
 
-function constantNames(
-  operands: readonly string[],
-  attributes: readonly string[],
-  part: 'forward' | 'gradient',
-): ReadonlySet<string> {
+function extentNames(operands: readonly string[], part: 'forward' | 'gradient'): ReadonlySet<string> {
   const axes = Array.from({ length: MOST_AXES }, (_, axis) => String(axis));
   const sized = part === 'forward' ? operands.filter((operand) => operand !== GRADIENT) : operands;
-  return new Set([
-    ...attributes,
-    ...sized.flatMap((each) => ['size', ...axes].map((what) => `${each}_${what}`)),
-  ]);
+  return new Set(sized.flatMap((each) => ['size', ...axes].map((what) => `${each}_${what}`)));
 }
 
 function namesIn(inputs: unknown, refuse: (reason: string) => never): readonly string[] {

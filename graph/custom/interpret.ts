@@ -11,8 +11,8 @@ export interface KernelRun {
   readonly size: number;
 }
 
-/** Turns of loops in one run, over all cells: what takes more is taken for a mistake. */
-const MOST_TURNS = 2 ** 31;
+/** Turns of loops in one run, over all cells, which take some ten seconds: what takes more is taken for a mistake. */
+const MOST_TURNS = 2 ** 28;
 
 /** One cell in the making. */
 interface Frame extends KernelRun {

@@ -10,6 +10,8 @@ export interface KernelText {
   readonly source: string;
   /** Names that `this.constants` has. */
   readonly constants: ReadonlySet<string>;
+  /** Those of them that are lengths of operands: at least 1 wherever a kernel runs. */
+  readonly extents: ReadonlySet<string>;
   /** How many arrays it may take. */
   readonly arrays: number;
 }

@@ -231,7 +231,10 @@ function loop(names: Names, node: Written & { readonly type: 'ForStatement' }, a
   ) {
     down = update.operator === '-=';
     step = numberOf(names, update.right);
-    if (!(step.kind === 'number' && step.value > 0) && !(step.kind === 'constant' && isExtent(step.name)))
+    if (
+      !(step.kind === 'number' && step.value > 0) &&
+      !(step.kind === 'constant' && names.text.extents.has(step.name))
+    )
       return names.fail(update.right, `a step is a number above 0, or an extent of an operand; ${FORM}`);
   } else {
     return names.fail(update ?? node, `a loop moves its counter; ${FORM}`);
@@ -243,11 +246,6 @@ function loop(names: Names, node: Written & { readonly type: 'ForStatement' }, a
   names.loops--;
   const comparison = test.operator as Comparison;
   return { kind: 'for', slot, from, comparison, to, step, down, body, at };
-}
-
-/** `x_size`, `x_0`: at least 1 wherever a kernel runs. */
-function isExtent(name: string): boolean {
-  return /_(size|\d+)$/.test(name);
 }
 
 /** @throws KernelError for a bound that elements of arrays decide about: then nothing would say that the loop ends */

@@ -254,9 +254,10 @@ t.test('whatever text comes, it is refused or it is a kernel that ends', (t) => 
   );
   let accepted = 0;
   const property = fc.property(text, (source) => {
-    const constants = new Set(['k', 'x_0']);
+    const [constants, extents] = [new Set(['k', 'x_0']), new Set(['x_0'])];
     try {
-      const kernel = parseKernel({ operator: 'my.ops.Fuzz', title: 'forward', source, constants, arrays: 1 });
+      const text = { operator: 'my.ops.Fuzz', title: 'forward', source, constants, extents, arrays: 1 };
+      const kernel = parseKernel(text);
       accepted++;
       runKernel('my.ops.Fuzz', kernel, {
         arrays: [Float64Array.of(1, 2)],

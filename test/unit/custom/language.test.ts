@@ -1,9 +1,10 @@
 import t from 'tap';
 import { KernelError, parseKernel, runKernel } from '../../../graph/index.js';
 
-const constants = new Set(['slope', 'x_size', 'x_0', 'x_1', 'y_size']);
+const extents = new Set(['x_size', 'x_0', 'x_1', 'y_size']);
+const constants = new Set(['slope', 'page_size', ...extents]);
 const parse = (source: string) =>
-  parseKernel({ operator: 'my.ops.Test', title: 'forward', source, constants, arrays: 2 });
+  parseKernel({ operator: 'my.ops.Test', title: 'forward', source, constants, extents, arrays: 2 });
 
 function run(source: string, x: readonly number[], more: Readonly<Record<string, number>> = {}): number[] {
   const arrays = [Float64Array.from(x), Float64Array.of(10, 20, 30)];
@@ -109,6 +110,8 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['for (let i = 0; i < 3; i += 0) {} return 1;', /a step is a number above 0/],
   ['for (let i = 0; i < 3; i += -1) {} return 1;', /a step is a number above 0/],
   ['for (let i = 0; i < 3; i += this.constants.slope) {} return 1;', /a step is a number above 0/],
+  // an attribute, which may be 0, whatever it is called
+  ['for (let i = 0; i < 3; i += this.constants.page_size) {} return 1;', /a step is a number above 0/],
   ['for (let i = 0; i < 3; i *= 2) {} return 1;', /moves its counter/],
   ['for (let i = 0; i < x[0]; i++) {} return 1;', /bounds of a loop stand still/],
   ['for (let i = x[0]; i < 3; i++) {} return 1;', /bounds of a loop stand still/],
@@ -134,7 +137,7 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['return Math.max(1);', /takes 2 operands/],
   ['return Math.max(...x);', /takes 2 operands|spread/],
   ['return Math.abs?.(1);', /chain expression/],
-  ['return this.constants.gamma;', /there is no this\.constants\.gamma; .* slope, x_size/],
+  ['return this.constants.gamma;', /there is no this\.constants\.gamma; .* slope, page_size, x_size/],
   ['return x[0', /Unexpected token/],
 ];
 

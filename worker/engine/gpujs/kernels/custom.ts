@@ -5,6 +5,9 @@ import {
   launchOf,
   sizeOf,
   type Node,
+  type NumberExpression,
+  type OperatorKernel,
+  type Statement,
   type TensorType,
 } from '../../../../graph/index.js';
 import { UnsupportedFormError } from '../errors.js';
@@ -62,5 +65,48 @@ function printed(
   const constants = constantsOf(node, custom, types, custom.part === 'forward' ? y : undefined);
   const endless = kernel.constants.find(({ name }) => !Number.isFinite(constants[name]));
   if (endless) throw new UnsupportedFormError(`its attribute "${endless.name}" is no finite number`);
+  for (const loop of loopsIn(kernel.body)) refuseStanding(kernel, loop, constants);
   return printKernel(kernel, constants);
+}
+
+type Loop = Statement & { readonly kind: 'for' };
+
+function* loopsIn(statements: readonly Statement[]): Generator<Loop> {
+  for (const each of statements) {
+    if (each.kind === 'if') yield* loopsIn([...each.then, ...each.otherwise]);
+    if (each.kind !== 'for') continue;
+    yield each;
+    yield* loopsIn(each.body);
+  }
+}
+
+/** @throws UnsupportedFormError for a loop whose counter, a float32 here, would stand still before its bound */
+function refuseStanding(
+  { title }: OperatorKernel,
+  { from, to, step, at }: Loop,
+  constants: Readonly<Record<string, number>>,
+): void {
+  const [first, last, by] = [from, to, step].map((each) => numberIn(each, constants));
+  const turns = Math.max(Math.abs(first!), Math.abs(last!)) / by!;
+  if (!(turns > MOST_ELEMENTS)) return;
+  throw new UnsupportedFormError(
+    `${title}, line ${at.line}: its loop counts from ${first} to ${last} by ${by}; up to 2^24 steps from 0 would be accepted`,
+  );
+}
+
+/** The value of an expression of numbers and constants alone; NaN for any other. */
+function numberIn(of: NumberExpression, constants: Readonly<Record<string, number>>): number {
+  if (of.kind === 'number') return of.value;
+  if (of.kind === 'constant') return constants[of.name] ?? NaN;
+  if (of.kind === 'negate') return -numberIn(of.of, constants);
+  if (of.kind !== 'arithmetic') return NaN;
+  const [left, right] = [numberIn(of.left, constants), numberIn(of.right, constants)];
+  const values = {
+    '+': left + right,
+    '-': left - right,
+    '*': left * right,
+    '/': left / right,
+    '%': left % right,
+  };
+  return values[of.operator];
 }
