@@ -33,6 +33,10 @@ export function createProgram(session: Session): Command {
     .addHelpText(
       'after',
       `
+First steps:
+  $ dtrain up
+  $ dtrain submit job.yaml --follow     in another terminal; docs/job-file.md says what stands in a job file
+
 Exit codes: 0 done, 1 the job or check failed, 2 wrong input, 3 no coordinator there, 130 interrupted.
 Logs: DTRAIN_LOG=debug|info|warn|error. Colour: only on a terminal, never with NO_COLOR.`,
     );

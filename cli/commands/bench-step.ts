@@ -5,7 +5,7 @@ import type { StepBenchResult } from '../../worker/bench/index.js';
 import { UsageError } from '../errors.js';
 import type { Session } from '../session.js';
 import { table } from '../terminal/table.js';
-import { collect, examples, withJson } from './options.js';
+import { examples, repeatable, withJson } from './options.js';
 
 interface Options {
   readonly model: string;
@@ -27,7 +27,9 @@ export function registerBenchStep(bench: Command, session: Session): void {
     .requiredOption('--model <file>', 'the model, ONNX')
     .addOption(new Option('--loss <kind>', 'the loss').choices(LOSS_KINDS).makeOptionMandatory())
     .requiredOption('--batch <n>', 'samples in a step')
-    .option('--input <spec>', 'name=dtype[dims]:high, for inputs of integers (repeatable)', collect, [])
+    .addOption(
+      repeatable('--input <spec>', 'name=dtype[dims]:high, for inputs of integers; repeat for several'),
+    )
     .option('--engine <name>', 'onnxruntime, gpujs or reference', 'onnxruntime')
     .option('--device <device>', 'where the engine computes: cpu, webgpu:0, cuda:0, wasm:0, webgl:0', 'cpu')
     .option('--threads <n>', 'threads of the engine (default: one for each core)')

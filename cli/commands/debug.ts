@@ -14,7 +14,7 @@ import { inLocalTerms } from '../submit/local-terms.js';
 import { modelBytes } from '../submit/model.js';
 import { parseOverride } from '../submit/overrides.js';
 import { Progress } from '../terminal/progress.js';
-import { collect, examples, withJson } from './options.js';
+import { examples, OVERRIDES, repeatable, withJson } from './options.js';
 
 interface Options {
   readonly break: readonly string[];
@@ -38,13 +38,10 @@ export function registerDebug(program: Command, session: Session): void {
     .command('debug')
     .description('step through one training step of a job, node by node, in plain JavaScript')
     .argument('<job-file>', 'YAML or JSON; its paths are relative to it')
-    .option('--break <node>', 'stop at a node, by name or pattern; repeat for several', collect, [])
+    .addOption(repeatable('--break <node>', 'stop at a node, by name or pattern; repeat for several'))
     .option('--break-on-nan', 'stop at the node that makes the first NaN or infinity')
-    .option(
-      '--print <value>',
-      'print a value: type, statistics, first elements; name or pattern',
-      collect,
-      [],
+    .addOption(
+      repeatable('--print <value>', 'print a value: type, statistics, first elements; name or pattern'),
     )
     .addOption(
       new Option('--phase <phase>', 'what to look at').choices(['forward', 'backward', 'all']).default('all'),
@@ -60,7 +57,7 @@ export function registerDebug(program: Command, session: Session): void {
     .option('--against <engine>', 'have an engine compute every node too, and name the first that differs')
     .option('--device <device>', 'where that engine computes', 'cpu')
     .option('--tolerance <error>', 'largest relative difference (L2) of a value', '1e-3')
-    .option('--set <key=value>', 'put a value over that of the job file; repeat for several', collect, []);
+    .addOption(repeatable('--set <key=value>', OVERRIDES));
   withJson(command)
     .addHelpText(
       'after',

@@ -17,7 +17,7 @@ import { modelBytes } from '../submit/model.js';
 import { parseOverride } from '../submit/overrides.js';
 import { planText } from '../submit/plan-text.js';
 import { timelineDrawer } from '../submit/timeline.js';
-import { collect, examples, withCoordinator, withJson } from './options.js';
+import { examples, OVERRIDES, repeatable, withCoordinator, withJson } from './options.js';
 
 interface Options {
   readonly coordinator?: string;
@@ -33,7 +33,7 @@ export function registerPlan(program: Command, session: Session): void {
     .description('plan a job without running it: stages, devices, memory, time')
     .argument('<job-file>', 'YAML or JSON; its paths are relative to it')
     .option('--cluster <file>', 'plan for the devices of a cluster file, not for those that have joined')
-    .option('--set <key=value>', 'put a value over that of the job file; repeat for several', collect, [])
+    .addOption(repeatable('--set <key=value>', OVERRIDES))
     .option('--timeline [file]', 'draw the step: as text, or into FILE.svg or FILE.json (a Chrome trace)');
   withJson(withCoordinator(command))
     .addHelpText(

@@ -13,7 +13,7 @@ import { parseOverride } from '../submit/overrides.js';
 import { planText } from '../submit/plan-text.js';
 import { asksForMore, isTerminal, type JobRecord, type JobSpec } from '../../protocol/index.js';
 import type { RestClient } from '../client/rest.js';
-import { collect, examples, withCoordinator, withJson } from './options.js';
+import { examples, OVERRIDES, repeatable, withCoordinator, withJson } from './options.js';
 
 interface Options {
   readonly coordinator?: string;
@@ -31,7 +31,7 @@ export function registerSubmit(program: Command, session: Session): void {
     .argument('<job-file>', 'YAML or JSON; its paths are relative to it')
     .option('-f, --follow', 'show progress until the job ends, and exit with its result')
     .option('--explain', 'show the plan first: which device does what and why')
-    .option('--set <key=value>', 'put a value over that of the job file; repeat for several', collect, [])
+    .addOption(repeatable('--set <key=value>', OVERRIDES))
     .option(
       '--key <key>',
       'idempotency key: the same submission under the same key is one job (default: a new key)',

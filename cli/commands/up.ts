@@ -25,7 +25,10 @@ export function registerUp(program: Command, session: Session): void {
   program
     .command('up')
     .description('run a whole cluster on this host until Ctrl-C: coordinator, private Redis and one worker')
-    .option('--device <spec...>', 'a device, or several (default: the CPU, split in two)')
+    .option(
+      '--device <spec...>',
+      'a device, or several; see "dtrain worker --help" (default: the CPU, split in two)',
+    )
     .option('--redis <url>', 'use this Redis instead of a private one')
     .option('--data-dir <dir>', 'folder for jobs, artifacts and results (default: ~/.local/share/dtrain)')
     .option('--http <port>', 'port of REST; 0 for any free one', '7700')

@@ -1,10 +1,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, normalize } from 'node:path';
+import { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import t from 'tap';
 import { createProgram } from '../../../cli/program.js';
 import { createSession } from '../../../cli/session.js';
+import { defaultExportOf } from '../../../cli/submit/module.js';
 import { datasetSchemas } from '../../../data/index.js';
+import * as nn from '../../../graph/nn/index.js';
 import { operatorsDocument } from '../../../graph/document/index.js';
 import { operatorsOf } from '../../../worker/engine/gpujs/support.js';
 import { JobSpecSchema, OptimizerSchema, ScheduleSchema } from '../../../protocol/index.js';
@@ -109,16 +112,95 @@ t.test('operators.md is what `make docs` writes', async (t) => {
   t.equal(doc('operators.md'), operatorsDocument(operatorsOf('wasm')));
 });
 
-t.test('links between documents lead somewhere', async (t) => {
-  const files = [
-    'README.md',
-    'deploy/README.md',
-    ...readdirSync(join(repositoryRoot, 'docs')).map((name) => `docs/${name}`),
-  ];
-  for (const file of files.filter((name) => name.endsWith('.md'))) {
-    const text = readFileSync(join(repositoryRoot, file), 'utf8');
-    for (const [, link] of text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)) {
-      t.ok(existsSync(join(repositoryRoot, file, '..', link!)), `${file}: ${link}`);
+t.test('models.md names every export of dtrain/nn, and its modules are models', async (t) => {
+  const text = doc('models.md') + doc('debugging.md') + doc('own-operators.md');
+  const internal = ['LayerError', 'NotAModelError', 'NoValueError', 'KernelError', 'OperatorError'];
+  const exported = Object.keys(nn).filter(
+    (name) => !['isModel', 'toGraph', 'checkOperator', ...internal].includes(name),
+  );
+  for (const name of exported) t.match(text, new RegExp(`\\b${name}\\b`), name);
+  const modules = [...doc('models.md').matchAll(/^```ts\n([^]*?)^```/gm)].map(([, code]) => code!);
+  t.equal(modules.length, 2);
+  for (const [i, code] of modules.entries()) {
+    const folder = t.testdir({ [`model-${i}.ts`]: code });
+    const model = await defaultExportOf(join(folder, `model-${i}.ts`));
+    t.ok(nn.isModel(model));
+  }
+});
+
+const documents = ['README.md', 'CHANGELOG.md', 'deploy/README.md', 'examples/README.md'].concat(
+  readdirSync(join(repositoryRoot, 'docs'), { recursive: true })
+    .map((name) => `docs/${String(name)}`)
+    .filter((name) => name.endsWith('.md')),
+);
+const read = (file: string): string => readFileSync(join(repositoryRoot, file), 'utf8');
+/** As code hosts name headings: lower case, hyphens for blanks, other signs left out. */
+const anchors = (file: string): string[] =>
+  [...read(file).matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+
+t.test('links between documents lead somewhere, to headings too', async (t) => {
+  for (const file of documents) {
+    for (const [, link] of read(file).matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
+      const [path, anchor] = link!.split('#');
+      const target = path === '' ? file : normalize(join(file, '..', path!));
+      t.ok(existsSync(join(repositoryRoot, target)), `${file}: ${link}`);
+      if (anchor !== undefined) t.ok(anchors(target).includes(anchor), `${file}: ${link}`);
     }
   }
+  for (const name of readdirSync(join(repositoryRoot, 'docs')).filter((name) => name.endsWith('.md')))
+    t.match(read('README.md'), `docs/${name}`, `the README leads to ${name}`);
+});
+
+t.test('files, commands and targets that documents name are there', async (t) => {
+  const folders = readdirSync(repositoryRoot, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.') && entry.name !== 'node_modules')
+    .map(({ name }) => name);
+  const makefile = read('Makefile');
+  const { commands } = createProgram(createSession({ stdout: process.stdout, stderr: process.stderr, env: {} }, false, new AbortController().signal)); // prettier-ignore
+  const known = new Set(commands.map((command) => command.name()));
+  for (const file of documents) {
+    const text = read(file);
+    for (const word of named(text)) {
+      const [path] = /^[\w./-]+/.exec(word) ?? [];
+      if (path === undefined || !folders.includes(path.split('/')[0]!) || !path.includes('/')) continue;
+      if (path.startsWith('dist/')) continue; // below
+      const at = join(repositoryRoot, path);
+      t.ok([at, `${at}.ts`].some(existsSync), `${file}: ${word}`);
+    }
+    for (const [, path] of text.matchAll(/node dist\/([\w/-]+)\.js/g))
+      t.ok(existsSync(join(repositoryRoot, `${path}.ts`)), `${file}: dist/${path}.js`);
+    for (const [, target] of text.matchAll(/`make ([a-z]+)/g))
+      t.match(makefile, new RegExp(`^${target}:`, 'm'), `${file}: make ${target}`);
+    const shell = [...text.matchAll(/^```sh\n([^]*?)^```/gm)].map(([, lines]) =>
+      lines!.replaceAll(/^/gm, '`'),
+    );
+    for (const [, name] of [text, ...shell].join('\n').matchAll(/(?:`|bin\/)dtrain ([a-z]+)\b/g))
+      t.ok(known.has(name!), `${file}: dtrain ${name}`);
+  }
+});
+
+t.test('every command has examples in its help', async (t) => {
+  let help = '';
+  const { stderr } = process;
+  const stdout = new Writable({
+    write(text: Buffer, _encoding, done) {
+      help += text.toString();
+      done();
+    },
+  });
+  const session = createSession({ stdout, stderr, env: {} }, false, new AbortController().signal);
+  const visit = async (command: Command, path: readonly string[]): Promise<void> => {
+    for (const inner of command.commands) await visit(inner, [...path, inner.name()]);
+    if (command.commands.length > 0) return;
+    help = '';
+    await t.rejects(createProgram(session).parseAsync([...path, '--help'], { from: 'user' }));
+    t.match(help, new RegExp(`Examples:\\n {2}\\$ dtrain ${path.join(' ')}`), path.join(' '));
+    t.notMatch(help, '(default: [])');
+  };
+  await visit(createProgram(session), []);
 });
