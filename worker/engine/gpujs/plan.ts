@@ -216,6 +216,8 @@ class Planner {
       const first = tensor.data[0]!;
       const uniform = Array.prototype.every.call(tensor.data, (each) => each === first);
       if (uniform && Number.isFinite(Number(first))) value = Number(first);
+      // read as a constant, it is refused
+      if (tensor.dtype !== 'float32' && Math.abs(value ?? 0) > LARGEST_INTEGER) value = undefined;
     }
     this.literals.set(name, value);
     return value;

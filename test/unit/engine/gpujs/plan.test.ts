@@ -53,6 +53,21 @@ t.test('transposed, sliced and repeated values are read where they come from', (
   t.end();
 });
 
+t.test(
+  'an integer that float32 does not hold is refused, also where it would be written into a launch',
+  (t) => {
+    const compare = (...values: number[]) => {
+      const g = new GraphBuilder(standardOperators);
+      g.input('x', { dtype: 'int64', shape: [2] });
+      return plan(g.build('compare', [g.one('Equal', ['x', g.constant(int64s(values))])]));
+    };
+    t.equal(compare(2 ** 24).constants.size, 0);
+    t.throws(() => compare(2 ** 24 + 1), /\(Equal\): constant .* holds 16777217; integers up to 2\^24/);
+    t.throws(() => compare(1, 2 ** 24 + 1), /holds 16777217/);
+    t.end();
+  },
+);
+
 t.test('no launch reads more values than a GPU binds', (t) => {
   const g = new GraphBuilder(standardOperators);
   const names = Array.from({ length: 20 }, (_, i) => g.input(`x${i}`, float([2])));
