@@ -31,6 +31,28 @@ export function tensors(
   };
 }
 
+/** As `tensors`, of a model with several inputs: an NPY file each. */
+export function severalInputs(
+  artifacts: Artifacts,
+  rows: number,
+  shapes: Readonly<Record<string, readonly number[]>>,
+  classes: number,
+): DatasetSpec {
+  const random = new Random(keyOf('several inputs', rows));
+  const file = (bytes: Uint8Array) => referenceTo(artifacts.add(bytes));
+  const inputs = Object.entries(shapes).map(([name, shape]) => {
+    const size = shape.reduce((product, dim) => product * dim, rows);
+    const values = Float32Array.from({ length: size }, () => 2 * random.uniform() - 1);
+    return [name, file(npy('<f4', [rows, ...shape], new Uint8Array(values.buffer)))] as const;
+  });
+  const target = BigInt64Array.from({ length: rows }, () => BigInt(random.below(classes)));
+  return {
+    format: 'npy',
+    inputs: Object.fromEntries(inputs),
+    target: file(npy('<i8', [rows], new Uint8Array(target.buffer))),
+  };
+}
+
 /** Random text of 65 different characters, in so many windows of 16. */
 export function text(artifacts: Artifacts, windows: number): DatasetSpec {
   const random = new Random(keyOf('text'));
