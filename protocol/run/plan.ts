@@ -26,6 +26,8 @@ export const RankSchema = Type.Object(
     budgetBytes: Type.Number({ minimum: 0 }),
     /** What the planner expects the executor to hold: it becomes the arena's and the report's account. */
     accountedBytes: Type.Number({ minimum: 0 }),
+    /** Whether that counts the optimizer's state on the device: the update may run there. */
+    updateOnDevice: Type.Optional(Type.Boolean()),
   },
   strict,
 );

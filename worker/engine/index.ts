@@ -25,6 +25,7 @@ export { operatorsOf, unsupportedNodes } from './support.js';
 export { ComputeThread, type OnReleased, type Sequence } from './thread/compute-thread.js';
 export type {
   CompiledProgram,
+  Exchange,
   HeldBuffer,
   ReturnedBuffer,
   RunBuffer,

@@ -6,3 +6,5 @@ export { ruleOf, stateBytesPerElement, stateNames, type UpdateRule } from './rul
 export { learningRateAt, scheduleFactor } from './schedule.js';
 export { settingsOf, type ParameterSettings, type Settings } from './settings.js';
 export { spansWithin, type Span } from './spans.js';
+export { squaresGraph, sumGraph } from './gradient-graphs.js';
+export { MOST_SCALARS, scalarsOf, updateGraph, type UpdateGraph } from './update-graph.js';

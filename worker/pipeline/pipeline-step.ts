@@ -5,7 +5,7 @@ import { isCompute, isSend, type Action, type Compute } from '../../scheduler/in
 import type { SegmentTiming } from '../engine/index.js';
 import type { EngineParameters } from '../run/engine-parameters.js';
 import { feed, feedMasks, feedScale, view, type Feed } from '../run/feeder.js';
-import type { Gradients } from '../run/gradients.js';
+import type { Updating } from '../run/updating.js';
 import type { TraceRecorder } from '../trace/index.js';
 import { Ahead } from './ahead.js';
 import { MicroBatch } from './micro-batch.js';
@@ -23,9 +23,8 @@ export interface StepContext {
   readonly plan: Pick<RunPlan, 'seed'>;
   readonly dataset: Dataset;
   readonly parameters: EngineParameters;
-  readonly gradients: Gradients;
-  /** Engine-side buffers of gradients, by stage and bucket. They travel to the compute thread and back. */
-  readonly gradientBuffers: ReadonlyMap<number, Map<number, ArrayBuffer>>;
+  /** Where gradients go, by bucket and stage. */
+  readonly updating: Updating;
   readonly pools: ReadonlyMap<number, Pools>;
   readonly transfersOf: (compiled: CompiledStage) => Transfers;
   readonly trace: TraceRecorder;
@@ -161,26 +160,22 @@ export class PipelineStep {
       own.advance();
       return;
     }
-    const { parameters } = this.context;
-    const buffers = this.context.gradientBuffers.get(stage)!;
+    const { parameters, updating } = this.context;
     const firstGradient = uses.length + reads.length;
     const timings = await sequence.run(
       [
         ...own.forPhase(uses),
         ...reads.map((bucket) => parameters.keys[bucket]!),
-        ...writes.map((bucket) => buffers.get(bucket)!),
+        ...writes.map((bucket) => updating.target(bucket, stage)),
       ],
       (_segment, returned) => {
         for (const { index, buffer } of returned) {
           if (index < uses.length) own.put(uses[index]!, buffer);
-          else {
-            const bucket = writes[index - firstGradient]!;
-            buffers.set(bucket, buffer);
-            this.context.gradients.add(bucket, new Float32Array(buffer));
-          }
+          else updating.returned(writes[index - firstGradient]!, stage, buffer);
         }
       },
     );
+    if (writes.length > 0) await updating.add(writes, stage);
     this.record(own.compiled.fused ? 'step' : phase.kind, stage, part, timings);
     if (phase.kind === 'forward') {
       const batch = own.get('batch');

@@ -4,10 +4,8 @@ import type { Action } from '../../scheduler/index.js';
 import type { ComputeThread } from '../engine/index.js';
 import type { MemoryLedger } from '../memory/index.js';
 import type { EngineParameters } from '../run/engine-parameters.js';
-import { Gradients } from '../run/gradients.js';
-import type { RankMemory } from '../run/rank-memory.js';
 import type { StepResult } from '../run/trainer.js';
-import type { Update } from '../run/update.js';
+import type { Updating } from '../run/updating.js';
 import { TraceRecorder } from '../trace/index.js';
 import { partsWithHops, type MicroBatchPart } from './neighbours.js';
 import {
@@ -29,9 +27,8 @@ export interface PipelineTrainerOptions {
   readonly rank: number;
   readonly dataset: Dataset;
   readonly model: StageModel;
-  readonly memory: RankMemory;
   readonly parameters: EngineParameters;
-  readonly update: Update;
+  readonly updating: Updating;
   readonly streams: Streams;
   readonly thread: ComputeThread;
   readonly trace: TraceRecorder;
@@ -52,7 +49,6 @@ export class PipelineTrainer {
   private readonly sampler: Sampler;
   private readonly context: StepContext;
   private readonly program: readonly Action[];
-  private readonly gradients: Gradients;
   private readonly pools: ReadonlyMap<number, Pools>;
   /** By samples of the batch: what the rank has of each micro-batch, and what it receives for them. */
   private readonly parts = new Map<number, BatchShape>();
@@ -61,11 +57,10 @@ export class PipelineTrainer {
   private writes: ReadonlyMap<number, readonly number[]> = new Map();
 
   constructor(private readonly options: PipelineTrainerOptions) {
-    const { plan, dataset, model, memory, update, parameters, streams, thread, trace, ledger } = options;
+    const { plan, dataset, model, updating, parameters, streams, thread, trace, ledger } = options;
     const { batch, seed } = plan;
     this.sampler = new Sampler({ length: dataset.length, batch, order: 'shuffled', seed });
     this.program = programOf(plan, model.pipelineRank);
-    this.gradients = new Gradients(memory, (bucket) => update.reduce(bucket));
     this.pools = new Map(
       model.own.map((stage) => [
         stage,
@@ -76,8 +71,7 @@ export class PipelineTrainer {
       plan,
       dataset,
       parameters,
-      gradients: this.gradients,
-      gradientBuffers: new Map(model.own.map((stage) => [stage, new Map<number, ArrayBuffer>()])),
+      updating,
       pools: this.pools,
       trace,
       transfersOf: (compiled) => {
@@ -93,10 +87,10 @@ export class PipelineTrainer {
 
   /** As `Trainer.step`. */
   async step(step: number): Promise<StepResult> {
-    const { update, parameters, memory, trace } = this.options;
+    const { updating, parameters, trace } = this.options;
     const shape = await this.shapeOf(step);
-    this.gradients.begin(
-      memory.buckets.map((_, bucket) => {
+    updating.begin(
+      parameters.trained.map((_, bucket) => {
         const users = [...this.writes.values()].filter((buckets) => buckets.includes(bucket)).length;
         return users * shape.parts.size;
       }),
@@ -104,7 +98,7 @@ export class PipelineTrainer {
     const run = new PipelineStep(this.context, shape);
     await run.run();
     const computed = TraceRecorder.now();
-    const updated = await update.finish(step, run.loss, (bucket) => parameters.publish(bucket));
+    const updated = await updating.finish(step, run.loss);
     trace.add('update', 0, 0, step, computed, TraceRecorder.now());
     return { ...updated, samples: shape.indices.length, computeSeconds: run.computeSeconds };
   }
@@ -134,17 +128,10 @@ export class PipelineTrainer {
     return { step, indices, parts: compiled, program: this.program, receives: batch.receives };
   }
 
-  /** Makes sure that there are buffers for a stage of this size. */
+  /** Makes sure that there are buffers for a stage of this size, and notes which gradients it has. */
   private prepare(stage: number, { step }: CompiledStage): void {
     this.pools.get(stage)!.fit(step);
-    const buffers = this.context.gradientBuffers.get(stage) as Map<number, ArrayBuffer>;
     const writes = [...new Set(step.phases.flatMap((phase) => phase.writes))];
     if (!this.writes.has(stage)) this.writes = new Map([...this.writes, [stage, writes]]);
-    for (const bucket of writes) {
-      if (buffers.has(bucket)) continue;
-      const { byteLength } = this.options.memory.buckets[bucket]!.gradients.values;
-      this.options.ledger.add('gradients of the engine', byteLength);
-      buffers.set(bucket, new ArrayBuffer(byteLength));
-    }
   }
 }

@@ -1,11 +1,11 @@
 import { Communicator, ringArenaBytes } from '../../collectives/index.js';
 import type { RunPlan } from '../../protocol/index.js';
 import { fixedBuffers } from '../run/bucket-values.js';
+import { CompiledUpdate } from '../run/compiled-update.js';
 import { EngineParameters } from '../run/engine-parameters.js';
 import { replicasOf, shareOf } from '../run/parts.js';
 import { RankMemory, type BucketRing, type Spread } from '../run/rank-memory.js';
 import type { CompiledRank, Connection, RankOptions, RankPart } from '../run/rank-part.js';
-import { Update } from '../run/update.js';
 import { peersOf } from './neighbours.js';
 import { PipelineEvaluator } from './pipeline-evaluator.js';
 import { PipelineTrainer } from './pipeline-trainer.js';
@@ -29,22 +29,31 @@ export class StageRank implements CompiledRank {
   private constructor(
     private readonly options: RankOptions<StageModel>,
     private readonly holders: readonly Holders[],
+    private readonly update: CompiledUpdate,
   ) {}
 
   /** Compiles what a full batch takes. */
   static async compile(options: RankOptions<StageModel>): Promise<StageRank> {
-    const { model, plan, rank } = options;
+    const { model, plan, rank, thread, ledger } = options;
     for (const samples of new Set(plan.ranks[rank]!.samples))
       if (samples > 0) await model.training.for(samples);
-    return new StageRank(options, holdersOf(plan, model));
+    const holders = holdersOf(plan, model);
+    const spread = spreadOf(plan, rank, holders);
+    const buckets = model.trained.map(({ bucket }) => bucket);
+    const { settings } = model;
+    const update = await CompiledUpdate.compile({ plan, rank, thread, ledger, buckets, settings, spread });
+    return new StageRank(options, holders, update);
   }
 
   get arenaBytes(): number {
     const { model, ring } = this.options;
     const rings = 1 + this.holders.length;
-    return (
-      RankMemory.bytesFor(this.buckets, model.settings[0]!.rule, this.spread) + rings * ringArenaBytes(ring)
-    );
+    const { spread } = this.update;
+    return RankMemory.bytesFor(this.buckets, model.settings[0]!.rule, spread) + rings * ringArenaBytes(ring);
+  }
+
+  get note(): string | undefined {
+    return this.update.note;
   }
 
   async connect(connection: Connection): Promise<RankPart> {
@@ -69,15 +78,15 @@ export class StageRank implements CompiledRank {
     ]);
     const ringOf = (bucket: number) =>
       rings[this.holders.findIndex(({ buckets }) => buckets.includes(bucket))]!;
-    const memory = new RankMemory(arena, this.buckets, model.settings[0]!.rule, this.spread);
+    const memory = new RankMemory(arena, this.buckets, model.settings[0]!.rule, this.update.spread);
     memory.load(model.graph.parameters);
     const fixed = fixedBuffers(model.fixed, model.graph.parameters);
     model.forget();
     this.parameters = EngineParameters.place(thread, memory, fixed, ledger); // a run may be stopped in the middle of it
     const parameters = await this.parameters;
-    const update = new Update(plan, memory, { world, of: ringOf }, model.settings);
+    const updating = await this.update.place({ memory, parameters, rings: { world, of: ringOf } });
     const common = { plan, rank, model, parameters, streams };
-    const trainer = new PipelineTrainer({ ...common, dataset: train, memory, update, thread, trace, ledger });
+    const trainer = new PipelineTrainer({ ...common, dataset: train, updating, thread, trace, ledger });
     this.trainer = trainer;
     const evaluator = validation && new PipelineEvaluator({ ...common, dataset: validation, world });
     const own = rings[0]!; // that of the replicas
@@ -86,13 +95,18 @@ export class StageRank implements CompiledRank {
       step: (step) => trainer.step(step),
       evaluate: (stopped) => evaluator!.evaluate(stopped),
       averageStatistics: () => model.statistics.average(own, shareOf(plan, rank) / plan.batch),
-      weights: () => (first ? model.weights(memory.tensors()) : undefined),
+      weights: async () => {
+        if (!first) return undefined;
+        await updating.bringBack();
+        return model.weights(memory.tensors());
+      },
       barrier: () => world.barrier(),
     };
   }
 
   async dispose(): Promise<void> {
     await this.trainer?.dispose();
+    await this.update.dispose();
     await (await this.parameters)?.dispose();
     await this.options.model.dispose();
   }
@@ -100,17 +114,16 @@ export class StageRank implements CompiledRank {
   private get buckets() {
     return this.options.model.trained.map(({ bucket }) => bucket);
   }
+}
 
-  private get spread(): Spread {
-    const { plan, rank } = this.options;
-    return {
-      sharded: plan.pipeline.shardOptimizer,
-      ringOf: (bucket): BucketRing => {
-        const { ranks, buckets } = this.holders.find((each) => each.buckets.includes(bucket))!;
-        return { size: ranks.length, rank: ranks.indexOf(rank), id: buckets.indexOf(bucket) };
-      },
-    };
-  }
+function spreadOf(plan: RunPlan, rank: number, holders: readonly Holders[]): Spread {
+  return {
+    sharded: plan.pipeline.shardOptimizer,
+    ringOf: (bucket): BucketRing => {
+      const { ranks, buckets } = holders.find((each) => each.buckets.includes(bucket))!;
+      return { size: ranks.length, rank: ranks.indexOf(rank), id: buckets.indexOf(bucket) };
+    },
+  };
 }
 
 /** The rings of a rank: that of its replicas first, whether or not it has a bucket of its own; then those of tied parameters. */

@@ -6,6 +6,8 @@ import type { RankMemory } from './rank-memory.js';
 export class EngineParameters {
   /** In the order of the buckets; those of parameters that are not trained last. */
   readonly keys: readonly HeldBuffer[];
+  /** Those of them that are trained. */
+  readonly trained: readonly HeldBuffer[];
   private readonly publishing = new Set<Promise<void>>();
 
   private constructor(
@@ -14,6 +16,7 @@ export class EngineParameters {
     fixed: number,
   ) {
     this.keys = Array.from({ length: memory.buckets.length + fixed }, () => thread.newKey());
+    this.trained = this.keys.slice(0, memory.buckets.length);
   }
 
   /** @param fixed values that are not trained: handed over */
@@ -42,6 +45,15 @@ export class EngineParameters {
     const published = this.replace(bucket);
     this.publishing.add(published);
     await published.finally(() => this.publishing.delete(published));
+  }
+
+  /** Copies what is trained into the memory, as the engine has it when it has done what it was asked before. */
+  async bringBack(): Promise<void> {
+    const buffers = await this.thread.take(this.trained);
+    buffers.forEach((buffer, bucket) =>
+      this.memory.buckets[bucket]!.parameters.values.set(new Float32Array(buffer)),
+    );
+    await Promise.all(buffers.map((buffer, bucket) => this.thread.hold(this.trained[bucket]!, buffer)));
   }
 
   private async replace(bucket: number): Promise<void> {

@@ -22,6 +22,11 @@ export function memoryNote(run: RunId, plan: RunPlan, peakBytes: number): Note {
   };
 }
 
+/** Where a rank's optimizer runs, where that could have been otherwise. */
+export function updateNote(run: RunId, plan: RunPlan, why: string): Note {
+  return { kind: 'log', run, level: 'info', message: `${plan.ranks[run.rank]!.device}: ${why}` };
+}
+
 /** Nodes that a rank's device cannot run, each kind once; undefined where there are none. */
 export function fallbackNote(run: RunId, plan: RunPlan, fallbacks: readonly Fallback[]): Note | undefined {
   if (fallbacks.length === 0) return undefined;

@@ -34,6 +34,8 @@ export interface Spread {
   readonly ringOf: (bucket: number) => BucketRing;
   /** Whether each rank of a ring updates its own part alone (ZeRO-1: Rajbhandari et al., 2020), or all of the bucket. */
   readonly sharded: boolean;
+  /** Gradients and state stay on the engine's device: the rank's memory has the parameters alone. Default false. */
+  readonly onDevice?: boolean;
 }
 
 /**
@@ -57,6 +59,7 @@ export class RankMemory {
       const own = ownPart(bucket, index, spread);
       const counted = countedPart(bucket, index, spread);
       const parameters = take('parameters', bucket.length);
+      if (spread.onDevice) return parametersAlone({ id, values: arena.float32(parameters) });
       const gradients = take('gradients', bucket.length);
       const state = stateNames(rule).map((name) => take(name, own.end - own.start));
       const within = (start: number, end: number): Shard => ({
@@ -80,14 +83,10 @@ export class RankMemory {
     });
   }
 
-  /** Bytes of all gradients, once. */
-  get gradientBytes(): number {
-    return this.buckets.reduce((sum, { gradients }) => sum + gradients.values.byteLength, 0);
-  }
-
   /** Bytes of arena that the buckets of a rank take. */
   static bytesFor(layout: readonly Bucket[], rule: UpdateRule, spread: Spread): number {
     return layout.reduce((sum, bucket, index) => {
+      if (spread.onDevice) return sum + Arena.sizeOf(4 * bucket.length);
       const own = ownPart(bucket, index, spread);
       const state = stateNames(rule).length * Arena.sizeOf(Math.max(1, 4 * (own.end - own.start)));
       return sum + 2 * Arena.sizeOf(4 * bucket.length) + state;
@@ -114,6 +113,11 @@ export class RankMemory {
   private *places() {
     for (const bucket of this.layout) yield* bucket.places;
   }
+}
+
+function parametersAlone(parameters: Travelling): BucketMemory {
+  const gradients = { id: parameters.id, values: new Float32Array(0) };
+  return { parameters, gradients, counted: { gradients: 0, elements: 0 }, updates: [] };
 }
 
 function countedPart({ length }: Bucket, index: number, { ringOf }: Spread): Range {

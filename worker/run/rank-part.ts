@@ -38,6 +38,8 @@ export interface Connection {
 export interface CompiledRank {
   /** Arena that `connect` takes. */
   readonly arenaBytes: Bytes;
+  /** Where its update runs and why, for people; undefined where there was nothing to choose. */
+  readonly note: string | undefined;
   /** @throws CollectiveError, TransportError naming the rank that does not answer */
   connect(connection: Connection): Promise<RankPart>;
   /** Gives back what the compute thread holds for it. */
@@ -56,8 +58,11 @@ export interface RankPart {
   evaluate(stopped: () => void): Promise<Evaluation>;
   /** Before running statistics are used or saved, and at the end: afterwards they are the same on all replicas. */
   averageStatistics(): Promise<void>;
-  /** What this rank has of the trained model; undefined where another rank has the same and tells it. Views. */
-  weights(): ReadonlyMap<string, Tensor> | undefined;
+  /**
+   * What this rank has of the trained model; undefined where another rank has the same and tells it. Views, valid until
+   * the next step.
+   */
+  weights(): Promise<ReadonlyMap<string, Tensor> | undefined>;
   /** Resolves when every rank has called it. */
   barrier(): Promise<void>;
 }

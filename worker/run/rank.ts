@@ -1,5 +1,3 @@
-import { join } from 'node:path';
-import { writeFile } from 'node:fs/promises';
 import {
   Arena,
   DEFAULT_RING,
@@ -10,23 +8,24 @@ import {
   type RingOptions,
 } from '../../collectives/index.js';
 import { InvariantError, withDeadline, type Bytes, type DtrainError, type Sha256 } from '../../base/index.js';
-import { loadWeights, safetensorsChunks, type Loaded } from '../../graph/index.js';
+import { loadWeights, type Loaded } from '../../graph/index.js';
 import { decodeRunPlan, type RunPlan } from '../../protocol/index.js';
 import type { ResolvedDevice } from '../device/index.js';
 import type { ComputeThread } from '../engine/index.js';
-import { DiskError, StoppedError } from '../errors.js';
+import { StoppedError } from '../errors.js';
 import { collectGarbage, largestFirst, MemoryLedger, type HeldItem } from '../memory/index.js';
 import { StageModel, StageRank } from '../pipeline/index.js';
 import { describeOnly, hashIn, openDatasets, runArtifacts, type Datasets } from './datasets.js';
 import type { Evaluation } from './evaluator.js';
 import type { Phase, RankMessage, RunId, RunSummary } from '../messages.js';
-import { fallbackNote, memoryNote, normalizationNote } from './notes.js';
+import { fallbackNote, memoryNote, normalizationNote, updateNote } from './notes.js';
 import { PeakMemory } from './peak-memory.js';
+import { RankFiles } from './rank-files.js';
 import { RankModel } from './rank-model.js';
 import type { CompiledRank, RankPart } from './rank-part.js';
 import { Replica } from './replica.js';
 import { StepClock } from './step-clock.js';
-import type { StepResult } from './trainer.js';
+import { stepReport } from './step-report.js';
 import { TraceRecorder } from '../trace/index.js';
 
 /** How long the ring may take to form once every rank has said where it listens. */
@@ -74,6 +73,7 @@ export class RankRun {
   private datasets: Datasets | undefined;
   private compiled: CompiledRank | undefined;
   private readonly trace: TraceRecorder;
+  private readonly files: RankFiles;
   private readonly ledger = new MemoryLedger();
   private arena: Arena | undefined;
   private transport: ZeroMqTransport | undefined;
@@ -85,6 +85,7 @@ export class RankRun {
     private readonly host: RankHost,
   ) {
     this.trace = new TraceRecorder(id.rank);
+    this.files = new RankFiles(host.scratch, id);
     this.peers = new Promise((resolve) => (this.tellPeers = resolve));
     this.halted = new Promise((_, reject) => (this.halt = reject));
     this.halted.catch(() => undefined); // most of the time nobody waits
@@ -159,6 +160,7 @@ export class RankRun {
     // before the others are met: deadlines then count training alone
     const compiled = await this.compile(plan, paths, ring);
     this.compiled = compiled;
+    if (compiled.note !== undefined) this.host.report(updateNote(this.id, plan, compiled.note));
     await collectGarbage(); // what the model was read from, before as much is asked for again
     const arena = new Arena(compiled.arenaBytes, this.host.device.id);
     this.arena = arena;
@@ -183,7 +185,7 @@ export class RankRun {
         steps: this.step,
       },
       weightsPath,
-      tracePath: await this.saveTrace(),
+      tracePath: await this.files.trace(this.trace),
     };
   }
 
@@ -295,7 +297,7 @@ export class RankRun {
         clock.skip();
       }
       if (this.id.rank === 0 && (evaluation || last || isDue(this.step, plan.logEverySteps)))
-        this.tell(plan, result, clock, evaluation);
+        this.host.report(stepReport(this.id, plan, this.step, result, clock, evaluation));
       if (!saves) continue;
       const path = await this.save(part, `checkpoint-${this.step}`);
       if (path !== null) this.host.report({ kind: 'checkpoint', run: this.id, step: this.step, path });
@@ -303,52 +305,10 @@ export class RankRun {
     return clock;
   }
 
-  private tell(
-    plan: RunPlan,
-    result: StepResult,
-    clock: StepClock,
-    evaluation: Evaluation | undefined,
-  ): void {
-    this.host.report({
-      kind: 'step',
-      run: this.id,
-      numbers: {
-        step: this.step,
-        dataEpoch: this.step / plan.stepsPerEpoch,
-        loss: result.loss,
-        learningRate: result.learningRate,
-        samplesPerSecond: clock.samplesPerSecond,
-        gradientNorm: result.gradientNorm,
-        atSeconds: clock.seconds,
-        ...(evaluation ? { validationLoss: evaluation.loss } : {}),
-        ...(evaluation?.accuracy === undefined ? {} : { validationAccuracy: evaluation.accuracy }),
-      },
-    });
-  }
-
   /** Writes what this rank has of the trained model. @returns null where another rank has the same */
   private async save(part: RankPart, name: string): Promise<string | null> {
-    const weights = part.weights();
-    if (!weights) return null;
-    const { jobId, epoch, rank } = this.id;
-    const path = join(this.host.scratch, `${jobId}-${epoch}-${rank}-${name}.safetensors`);
-    try {
-      await writeFile(path, safetensorsChunks(weights)); // piece by piece: no copy of the whole
-    } catch (cause) {
-      throw new DiskError('writing the weights to', path, cause);
-    }
-    return path;
-  }
-
-  private async saveTrace(): Promise<string> {
-    const { jobId, epoch, rank } = this.id;
-    const path = join(this.host.scratch, `${jobId}-${epoch}-${rank}-trace.json`);
-    try {
-      await this.trace.write(path);
-    } catch (cause) {
-      throw new DiskError('writing the trace to', path, cause);
-    }
-    return path;
+    const weights = await part.weights();
+    return weights ? this.files.weights(name, weights) : null;
   }
 
   private enter(phase: Phase): void {

@@ -5,12 +5,10 @@ import type { MemoryLedger } from '../memory/index.js';
 import type { TraceRecorder } from '../trace/index.js';
 import type { EngineParameters } from './engine-parameters.js';
 import { feed, view, type Feed } from './feeder.js';
-import { Gradients } from './gradients.js';
 import { partsOf } from './parts.js';
 import type { Programs } from './programs.js';
-import type { RankMemory } from './rank-memory.js';
 import type { TrainingStep } from './rank-model.js';
-import type { Update, Updated } from './update.js';
+import type { Updated, Updating } from './updating.js';
 
 /** What one step came to. */
 export interface StepResult extends Updated {
@@ -56,9 +54,6 @@ interface StepParts {
  */
 export class Trainer {
   private readonly sampler: Sampler;
-  /** Engine-side buffers of gradients, by bucket. They travel to the compute thread and back. */
-  private readonly buffers: ArrayBuffer[];
-  private readonly gradients: Gradients;
   /** The step after the current one, once it is known, and the part that is read ahead. */
   private next: StepParts | undefined;
   private ahead: Promise<Prepared> | undefined;
@@ -69,10 +64,9 @@ export class Trainer {
     private readonly plan: RunPlan,
     private readonly rank: number,
     private readonly dataset: Dataset,
-    private readonly memory: RankMemory,
     private readonly programs: Programs<TrainingStep>,
     private readonly parameters: EngineParameters,
-    private readonly update: Update,
+    private readonly updating: Updating,
     private readonly trace?: TraceRecorder,
     private readonly ledger?: MemoryLedger,
   ) {
@@ -82,9 +76,6 @@ export class Trainer {
       order: 'shuffled',
       seed: plan.seed,
     });
-    this.ledger?.add('gradients of the engine', memory.gradientBytes);
-    this.buffers = memory.buckets.map(({ gradients }) => new ArrayBuffer(gradients.values.byteLength));
-    this.gradients = new Gradients(memory, (bucket) => update.reduce(bucket));
   }
 
   /**
@@ -95,7 +86,7 @@ export class Trainer {
   async step(step: number, stopped?: () => void): Promise<StepResult> {
     const { parts, total } = this.next ?? this.partsOf(step);
     this.next = step + 1 < this.plan.totalSteps ? this.partsOf(step + 1) : undefined;
-    this.gradients.begin(this.memory.buckets.map(() => parts.length));
+    this.updating.begin(this.parameters.trained.map(() => parts.length));
     let loss = 0;
     let computeSeconds = 0;
     for (const [i, part] of parts.entries()) {
@@ -106,7 +97,7 @@ export class Trainer {
       loss += done.loss * prepared.weight;
       computeSeconds += done.seconds;
     }
-    const updated = await this.update.finish(step, loss, (bucket) => this.parameters.publish(bucket));
+    const updated = await this.updating.finish(step, loss);
     return { ...updated, samples: total, computeSeconds };
   }
 
@@ -118,15 +109,15 @@ export class Trainer {
   ): Promise<{ loss: number; seconds: number }> {
     let loss = NaN;
     program.statistics.write(buffer);
+    const buckets = [...this.parameters.trained.keys()];
+    const targets = buckets.map((bucket) => this.updating.target(bucket, 0));
     const running = program.step.sequence.run(
-      [buffer, ...this.parameters.keys, ...this.buffers],
+      [buffer, ...this.parameters.keys, ...targets],
       (_segment, returned) => {
         for (const { index, buffer: back } of returned) {
           const bucket = index - program.step.gradientBuffer(0);
-          if (bucket >= 0) {
-            this.buffers[bucket] = back;
-            this.gradients.add(bucket, new Float32Array(back));
-          } else {
+          if (bucket >= 0) this.updating.returned(bucket, 0, back);
+          else {
             loss = (view(back, program.step.batch, program.loss) as Float32Array)[0]!;
             program.statistics.read(back);
             this.spare.get(program)!.push(back);
@@ -137,6 +128,7 @@ export class Trainer {
     this.ahead = following && this.prepare(following);
     this.ahead?.catch(() => undefined); // awaited by the next part, if there is one
     const timings = await running;
+    await this.updating.add(buckets, 0);
     const seconds = timings.reduce((sum, t) => sum + t.computeSeconds + t.restSeconds, 0);
     const start = timings[0]!.startedAt;
     this.trace?.add('step', 0, part.microBatch, part.step, start, start + seconds);

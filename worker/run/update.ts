@@ -1,20 +1,12 @@
 import type { Communicator } from '../../collectives/index.js';
 import type { RunPlan } from '../../protocol/index.js';
-import { DivergedError } from '../errors.js';
-import { clipFactor, learningRateAt, Optimizer, type Settings } from '../optimizer/index.js';
+import { Optimizer, type Settings } from '../optimizer/index.js';
+import { agree, type AgreementPlan } from './agreement.js';
 import type { RankMemory } from './rank-memory.js';
 import type { Rings } from './rings.js';
+import type { Updated } from './updating.js';
 
-/** What a step came to, over all ranks. */
-export interface Updated {
-  /** Mean loss of the global batch, before the update. */
-  readonly loss: number;
-  readonly learningRate: number;
-  /** Global norm of the gradient, before clipping. */
-  readonly gradientNorm: number;
-}
-
-type UpdatePlan = Pick<RunPlan, 'schedule' | 'totalSteps' | 'clipNorm'> & {
+type UpdatePlan = AgreementPlan & {
   readonly pipeline: Pick<RunPlan['pipeline'], 'shardOptimizer'>;
 };
 
@@ -85,18 +77,11 @@ export class Update {
     this.reductions = [];
     this.waiting = this.order();
     await Promise.all(reductions);
-    const [globalLoss, squares] = await this.agree(loss);
-    const gradientNorm = Math.sqrt(squares);
-    if (!Number.isFinite(globalLoss)) throw new DivergedError(step + 1, `the loss became ${globalLoss}`);
-    if (!Number.isFinite(gradientNorm))
-      throw new DivergedError(step + 1, `the gradient became ${gradientNorm}`);
-    const { schedule, totalSteps, clipNorm } = this.plan;
-    const gradientScale = clipNorm === null ? 1 : clipFactor(squares, clipNorm);
-    const scalars = this.settings.map(({ lr }) => ({
-      learningRate: learningRateAt(lr, schedule, step, totalSteps),
-      step: step + 1,
-      gradientScale,
-    }));
+    const { scalars, ...updated } = await agree(this.rings.world, this.plan, this.settings, {
+      step,
+      loss,
+      squares: this.sumOfSquares(),
+    });
     await Promise.all(
       this.memory.buckets.map(async ({ updates, parameters }, bucket) => {
         for (const { shard, group } of updates) this.optimizers[group]!.update(shard, scalars[group]!);
@@ -106,15 +91,14 @@ export class Update {
         await publish(bucket);
       }),
     );
-    return { loss: globalLoss, learningRate: scalars[0]!.learningRate, gradientNorm };
+    return updated;
   }
 
-  /** Sums what every rank has to know before it updates: the loss, and the squares of the gradient. */
-  private async agree(loss: number): Promise<readonly [number, number]> {
+  /** Of the gradients that this rank counts. */
+  private sumOfSquares(): number {
     let squares = 0;
     for (const { counted } of this.memory.buckets)
       squares += this.optimizers[0]!.sumOfSquares(counted.gradients, counted.elements);
-    const sums = await this.rings.world.allReduceScalars(Float64Array.of(loss, squares));
-    return [sums[0]!, sums[1]!];
+    return squares;
   }
 }

@@ -204,3 +204,19 @@ void t.test('closing ends the thread, also twice, also while it is busy', async 
   await Promise.all([busy.close(0.05), t.rejects(running, ComputeThreadError)]);
   t.ok(performance.now() - begin < 2000);
 });
+
+void t.test('kept buffers change places, or are forgotten', async (t) => {
+  const thread = await start(t);
+  t.equal(thread.keepsValues, false);
+  const [a, b, longer] = [thread.newKey(), thread.newKey(), thread.newKey()];
+  await thread.hold(a, Float32Array.of(1, 2).buffer);
+  await thread.hold(b, Float32Array.of(3, 4).buffer);
+  await thread.hold(longer, new ArrayBuffer(12));
+  await thread.exchange([{ from: a, to: b }]);
+  const [under] = await thread.take([b]);
+  t.same([...new Float32Array(under!)], [1, 2]);
+  await t.rejects(thread.exchange([{ from: a, to: longer }]), { message: /8 and 12 bytes/ });
+  await t.rejects(thread.exchange([{ from: a, to: b }]), { message: /no buffer is kept/ });
+  await thread.drop([a, b, longer]);
+  await t.rejects(thread.take([a]), { message: /no buffer is kept/ });
+});

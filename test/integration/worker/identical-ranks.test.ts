@@ -4,6 +4,7 @@ import { linear, model, relu, sequential, tensor } from '../../../graph/nn/index
 import { artifactOf, dataWishes, type RunPlan } from '../../../protocol/index.js';
 import { ComputeThread } from '../../../worker/engine/index.js';
 import { EngineParameters } from '../../../worker/run/engine-parameters.js';
+import { HostUpdate } from '../../../worker/run/host-update.js';
 import { RankMemory } from '../../../worker/run/rank-memory.js';
 import { worldRing } from '../../../worker/run/rings.js';
 import { Update } from '../../../worker/run/update.js';
@@ -36,7 +37,8 @@ for (const wire of ['float32', 'float16', 'bfloat16'] as const) {
         memory.load(graph.parameters);
         const parameters = await EngineParameters.place(thread, memory, []);
         const update = new Update(plan, memory, worldRing(communicator), settings);
-        const trainer = new Trainer(plan, rank, dataset, memory, rankModel.training, parameters, update);
+        const updating = new HostUpdate(memory, parameters, update);
+        const trainer = new Trainer(plan, rank, dataset, rankModel.training, parameters, updating);
         return { trainer, memory };
       }),
     );

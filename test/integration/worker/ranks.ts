@@ -23,6 +23,8 @@ export interface RankHooks {
   report?(rank: number, message: RankMessage, run: RankRun, threads: readonly ComputeThread[]): void;
   /** What a rank computes with; default: onnxruntime on the CPU. */
   engine?(rank: number): Pick<ThreadOptions, 'engine' | 'device'>;
+  /** A thread of the test's own to compute with, in place of `engine`; the test closes it. */
+  thread?(rank: number): Promise<ComputeThread>;
   /** Whether ranks are told of each other when all are ready. Default true. */
   readonly connect?: boolean;
 }
@@ -60,7 +62,7 @@ export async function runRanks(
   const ranks = await Promise.allSettled(
     plan.ranks.map(async (_, rank) => {
       const options = { ...(hooks.engine?.(rank) ?? { engine: 'onnxruntime' as const }), threads: 1 };
-      const thread = await threadFor(options);
+      const thread = await (hooks.thread?.(rank) ?? threadFor(options));
       threads[rank] = thread;
       let phase: Phase | undefined;
       const host: RankHost = {
@@ -84,7 +86,7 @@ export async function runRanks(
         return await run.train(encodeRunPlan(plan));
       } finally {
         await run.leave();
-        keepThread(options, thread);
+        if (!hooks.thread) keepThread(options, thread);
       }
     }),
   );

@@ -5,6 +5,7 @@ import { ComputeThreadError } from '../errors.js';
 import type { DeviceRates } from '../../../scheduler/index.js';
 import type {
   CompiledProgram,
+  Exchange,
   HeldBuffer,
   Operation,
   Operations,
@@ -46,6 +47,8 @@ export class ComputeThread {
     private readonly worker: Worker,
     /** The engine's description of its device. */
     readonly device: string,
+    /** Whether values of kept buffers stay on the engine's device between runs. */
+    readonly keepsValues: boolean,
   ) {
     worker.on('message', (reply: Reply) => this.receive(reply));
     worker.on('error', (error) => this.die(`the compute thread failed: ${error.message}`, error));
@@ -67,7 +70,7 @@ export class ComputeThread {
     const resourceLimits = heapBytes === undefined ? {} : { maxOldGenerationSizeMb: heapBytes / 2 ** 20 };
     const worker = new Worker(new URL('./main.js', import.meta.url), { workerData: options, resourceLimits });
     const first = await firstReply(worker);
-    if (first.kind === 'ready') return new ComputeThread(worker, first.device);
+    if (first.kind === 'ready') return new ComputeThread(worker, first.device, first.keepsValues);
     await worker.terminate();
     if (first.kind === 'unusable') throw fromReport(first.report);
     throw new ComputeThreadError(`the compute thread started with an unexpected message "${first.kind}"`);
@@ -116,6 +119,19 @@ export class ComputeThread {
   /** Takes kept buffers back, after all that was asked before. @throws BufferError (with its code) for a key that has none */
   async take(keys: readonly HeldBuffer[]): Promise<readonly ArrayBuffer[]> {
     return (await this.ask('take', { keys })).buffers;
+  }
+
+  /** Forgets kept buffers; keys that have none are fine. */
+  drop(keys: readonly HeldBuffer[]): Promise<undefined> {
+    return this.ask('drop', { keys });
+  }
+
+  /**
+   * Lets kept buffers change places, in order: what lies under `from` lies under `to` from now on, and nothing of it is
+   * copied. The contents of what `to` had are lost.
+   */
+  exchange(pairs: readonly Exchange[]): Promise<undefined> {
+    return this.ask('exchange', { pairs });
   }
 
   /** Whether the thread has ended, by itself or by `close`. */

@@ -3,6 +3,7 @@ import { BufferError } from '../errors.js';
 import type { Engine, Program } from '../port.js';
 import { measureRates, throttled } from '../rates/index.js';
 import type {
+  Exchange,
   HeldBuffer,
   Operation,
   Operations,
@@ -74,6 +75,12 @@ export class ThreadHost {
         return undefined;
       case 'take':
         return { buffers: await this.take(request.keys) };
+      case 'drop':
+        this.drop(request.keys);
+        return undefined;
+      case 'exchange':
+        for (const pair of request.pairs) this.exchange(pair);
+        return undefined;
       case 'run':
         return { segments: await this.run(request.id, request.sequence, request.buffers) };
       case 'disposeProgram': {
@@ -124,6 +131,26 @@ export class ThreadHost {
     this.engine.memory?.own(buffer);
   }
 
+  private drop(keys: readonly HeldBuffer[]): void {
+    for (const key of keys) {
+      const buffer = this.held.get(key);
+      if (buffer) this.engine.memory?.drop(buffer);
+      this.held.delete(key);
+    }
+  }
+
+  private exchange({ from, to }: Exchange): void {
+    const [written, stale] = this.kept([from, to]) as [ArrayBuffer, ArrayBuffer];
+    if (written.byteLength !== stale.byteLength) {
+      throw new BufferError(
+        `${from} and ${to} cannot change places: ${written.byteLength} and ${stale.byteLength} bytes`,
+      );
+    }
+    this.engine.memory?.own(stale); // anew: what stands for it is dropped
+    this.held.set(from, stale);
+    this.held.set(to, written);
+  }
+
   private async run(
     request: number,
     sequence: number,
@@ -154,12 +181,18 @@ export class ThreadHost {
   }
 
   private async take(keys: readonly HeldBuffer[]): Promise<readonly ArrayBuffer[]> {
-    const missing = keys.find((key) => !this.held.has(key));
-    if (missing !== undefined) throw new BufferError(`no buffer is kept under ${missing}`);
-    const buffers = keys.map((key) => this.held.get(key)!);
+    const buffers = this.kept(keys);
     for (const buffer of buffers) await this.engine.memory?.release(buffer);
     for (const key of keys) this.held.delete(key);
     return buffers;
+  }
+
+  private kept(keys: readonly HeldBuffer[]): readonly ArrayBuffer[] {
+    return keys.map((key) => {
+      const buffer = this.held.get(key);
+      if (!buffer) throw new BufferError(`no buffer is kept under ${key}`);
+      return buffer;
+    });
   }
 
   private release(

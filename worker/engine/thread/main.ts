@@ -30,7 +30,7 @@ try {
       if (request.kind === 'close') port.close();
     });
   });
-  surroundings.post({ kind: 'ready', device: engine.device });
+  surroundings.post({ kind: 'ready', device: engine.device, keepsValues: engine.memory !== undefined });
 } catch (error) {
   surroundings.post({ kind: 'unusable', report: reportOf(error) });
 }

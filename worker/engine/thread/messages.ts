@@ -35,6 +35,12 @@ export interface SegmentTiming {
 /** Names a buffer that the thread keeps between runs, of any sequence. */
 export type HeldBuffer = number;
 
+/** Two kept buffers of one size that change places: a value is renamed, not copied. */
+export interface Exchange {
+  readonly from: HeldBuffer;
+  readonly to: HeldBuffer;
+}
+
 /** What a run computes on at an index of its plan: a buffer of its own, one that is kept, nothing where it is resident. */
 export type RunBuffer = ArrayBuffer | HeldBuffer | undefined;
 
@@ -55,6 +61,10 @@ export interface Operations {
     readonly asks: { readonly keys: readonly HeldBuffer[] };
     readonly answers: { readonly buffers: readonly ArrayBuffer[] };
   };
+  /** Forgets kept buffers, whose contents nobody needs. */
+  readonly drop: { readonly asks: { readonly keys: readonly HeldBuffer[] }; readonly answers: undefined };
+  /** What lies under `from` lies under `to` from now on; what `to` had is dropped, its buffer lies under `from`. */
+  readonly exchange: { readonly asks: { readonly pairs: readonly Exchange[] }; readonly answers: undefined };
   /** Buffers by index of the plan. Those given travel by transfer. */
   readonly run: {
     readonly asks: { readonly sequence: number; readonly buffers: readonly RunBuffer[] };
@@ -83,7 +93,7 @@ export interface ReturnedBuffer {
 /** Compute thread to main thread. */
 export type Reply =
   /** Once, after the engine was made. */
-  | { readonly kind: 'ready'; readonly device: string }
+  | { readonly kind: 'ready'; readonly device: string; readonly keepsValues: boolean }
   /** Instead of `ready`. */
   | { readonly kind: 'unusable'; readonly report: ErrorReport }
   /** After each segment of run `id` that hands something back, before the next segment starts. */
