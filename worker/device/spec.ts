@@ -39,10 +39,12 @@ export function parseDeviceSpec(text: string): DeviceSpec {
     options.set(key, part.slice(at + 1));
   }
   const memory = options.get('memory');
+  const memoryBytes = memory === undefined ? undefined : parseBytes(memory);
+  if (memoryBytes === 0) throw new DeviceSpecError(text, `memory=${memory!} is no budget: nothing fits it`);
   return {
     kind,
     index: Number(indexText),
-    memoryBytes: memory === undefined ? undefined : parseBytes(memory),
+    memoryBytes,
     threads: numberOption(
       text,
       options,

@@ -38,6 +38,7 @@ t.test('what is wrong is named', (t) => {
     ['cpu,speed=2', /speed=2 is not/],
     ['cpu,speed=1,speed=1', /"speed" is given twice/],
     ['cpu,memory=lots', /"lots" is not a size/],
+    ['cpu,memory=0', /memory=0 is no budget/],
   ];
   for (const [spec, message] of refused)
     t.throws(() => parseDeviceSpec(spec), { family: 'user', message }, spec);
