@@ -9,13 +9,7 @@ import {
   type Logger,
   type Seconds,
 } from '../../base/index.js';
-import {
-  HelloSchema,
-  type Device,
-  type FromWorker,
-  type Hello,
-  type ToWorker,
-} from '../../protocol/index.js';
+import { HelloSchema, type Device, type FromWorker, type Hello } from '../../protocol/index.js';
 import {
   DeviceLock,
   discover,
@@ -24,13 +18,15 @@ import {
   type DeviceSpec,
   type ResolvedDevice,
 } from '../device/index.js';
-import { CoordinatorError, ExecutorError, NoDeviceError, StoppedError } from '../errors.js';
-import type { FromExecutor, Phase, RunId } from '../messages.js';
+import { ExecutorError, NoDeviceError, StoppedError, type CoordinatorError } from '../errors.js';
 import { ArtifactCache } from './artifact-cache.js';
 import { Membership } from './membership.js';
+import { Orders } from './orders.js';
+import type { Post } from './post.js';
+import { Reports } from './reports.js';
 import { Scratch } from './scratch.js';
 import { Supervisor } from './supervisor.js';
-import { toFromWorker, toExecutor } from './translate.js';
+import { toFromWorker } from './translate.js';
 import { Uploads } from './uploads.js';
 
 /** How long the first attempt to join goes on before the daemon gives up. */
@@ -53,13 +49,6 @@ export interface WorkerOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A device with its executor, the files it hands over, and the run it has, as the coordinator knows it. */
-interface Post {
-  readonly supervisor: Supervisor;
-  readonly uploads: Uploads;
-  run: { readonly id: RunId; step: number; phase: Phase; failed: boolean } | undefined;
-}
-
 /**
  * The daemon of a host: keeps one executor a device and a place in the coordinator's cluster, and passes on what
  * each says to the other. It decides nothing about jobs. When the session is lost it stops all runs.
@@ -74,7 +63,7 @@ export class WorkerDaemon {
   /** Devices that were asked for and do not work, with the reason. */
   readonly skipped: { readonly device: string; readonly reason: string }[] = [];
   private readonly membership: Membership;
-  private readonly cache: ArtifactCache;
+  private readonly reports: Reports;
   private readonly scratch: Scratch;
 
   private constructor(
@@ -83,7 +72,6 @@ export class WorkerDaemon {
   ) {
     const { coordinator, cacheDir, listenHost, logger, clock = systemClock } = options;
     this.scratch = new Scratch();
-    this.cache = new ArtifactCache(join(cacheDir, 'artifacts'));
     this.done = new Promise((resolve, reject) => {
       this.finish = (error) => (error ? reject(error) : resolve());
     });
@@ -94,7 +82,7 @@ export class WorkerDaemon {
         const supervisor = new Supervisor(
           { device, listenHost, clock, logger, scratch },
           {
-            message: (message) => this.fromExecutor(device.id, message),
+            message: (message) => this.reports.receive(device.id, message),
             lost: (error) => this.executorLost(device.id, error),
             back: () => this.tell(toFromWorker.deviceBack(supervisor.description)),
           },
@@ -103,10 +91,14 @@ export class WorkerDaemon {
         return [device.id, { supervisor, uploads, run: undefined }];
       }),
     );
+    const tell = this.tell.bind(this);
+    const cache = new ArtifactCache(join(cacheDir, 'artifacts'));
+    this.reports = new Reports(this.posts, cache, () => this.membership.session, tell);
+    const orders = new Orders(this.posts, tell);
     this.membership = new Membership(
       { coordinator, clock, logger, hello: () => this.hello(), heartbeat: () => this.heartbeat() },
       {
-        message: (message) => this.fromCoordinator(message),
+        message: (message) => orders.receive(message),
         joined: () => this.joinedAgain(),
         lost: (error) => this.sessionLost(error),
         refused: (error) => this.finish(error),
@@ -215,154 +207,6 @@ export class WorkerDaemon {
     }
   }
 
-  private fromCoordinator(message: ToWorker['message']): void {
-    switch (message.case) {
-      case 'launch': {
-        const { device, plan } = message.value;
-        const id = toExecutor.runOf(message.value);
-        const post = this.posts.get(device);
-        if (post?.supervisor.running) {
-          post.run = { id, step: 0, phase: 'fetching', failed: false };
-          post.supervisor.send({ kind: 'launch', run: id, plan });
-        } else {
-          const text = `${device} cannot take a run: ${post ? 'its executor is being started anew' : 'there is no such device'}`;
-          const report = { family: 'peer', code: 'no_such_device', message: text, ids: { device } } as const;
-          this.tell(toFromWorker.failed(id, device, report));
-          this.tell(toFromWorker.stopped(id));
-        }
-        return;
-      }
-      case 'peers':
-      case 'stop': {
-        const { jobId, epoch } = message.value;
-        for (const { supervisor, run } of this.posts.values()) {
-          if (run?.id.jobId !== jobId || run.id.epoch !== epoch) continue;
-          supervisor.send(
-            message.case === 'peers'
-              ? { kind: 'peers', run: run.id, endpoints: message.value.endpoints }
-              : { kind: 'stop', run: run.id, reason: message.value.reason },
-          );
-        }
-        return;
-      }
-      case 'listenForProbe':
-      case 'measureLink': {
-        const { probe, device } = message.value;
-        const supervisor = this.posts.get(device)?.supervisor;
-        if (supervisor?.running)
-          supervisor.send(
-            message.case === 'listenForProbe'
-              ? { kind: 'listen-for-probe', probe }
-              : { kind: 'measure-link', probe, endpoint: message.value.endpoint },
-          );
-        else this.tell(toFromWorker.probeFailed(probe, `${device} has no executor just now`));
-        return;
-      }
-      case 'profile': {
-        const { profile, device, task } = message.value;
-        const supervisor = this.posts.get(device)?.supervisor;
-        if (supervisor?.running) supervisor.send({ kind: 'profile', profile, task });
-        else this.tell(toFromWorker.profileFailed(profile, `${device} has no executor just now`));
-        return;
-      }
-      case 'welcome':
-      case 'refusal':
-      case undefined:
-        return;
-    }
-  }
-
-  private fromExecutor(device: string, message: FromExecutor): void {
-    const post = this.posts.get(device)!;
-    switch (message.kind) {
-      case 'probed':
-      case 'unusable':
-      case 'giving-up':
-        return;
-      case 'beat':
-        if (post.run && message.run && sameRun(post.run.id, message.run)) {
-          post.run.step = message.step;
-          post.run.phase = message.phase;
-        }
-        return;
-      case 'probe-listening':
-        this.tell(toFromWorker.probeListening(message.probe, message.endpoint));
-        return;
-      case 'link-measured':
-        this.tell(toFromWorker.linkMeasured(message.probe, message.link));
-        return;
-      case 'probe-failed':
-        this.tell(toFromWorker.probeFailed(message.probe, message.message));
-        return;
-      case 'profiled':
-        this.tell(toFromWorker.profiled(message.profile, message.result));
-        return;
-      case 'profile-failed':
-        this.tell(toFromWorker.profileFailed(message.profile, message.message));
-        return;
-      case 'fetch':
-        void this.deliver(post, message.sha256);
-        return;
-      case 'ready':
-        this.tell(toFromWorker.ready(message.run, message.endpoint));
-        return;
-      case 'step':
-        this.tell(toFromWorker.step(message.run, message.numbers));
-        return;
-      case 'log':
-        this.tell(toFromWorker.log(message.run, message.level, message.message));
-        return;
-      case 'checkpoint': {
-        const { run, step, path } = message;
-        this.upload(post, run, [path], (sha256) => toFromWorker.checkpoint(run, step, sha256));
-        return;
-      }
-      case 'finished': {
-        const { run, summary, weightsPath, tracePath } = message;
-        this.upload(post, run, [weightsPath, tracePath], (weights, trace) =>
-          toFromWorker.finished(run, summary, weights, trace),
-        );
-        return;
-      }
-      case 'failed':
-        if (post.run && sameRun(post.run.id, message.run)) post.run.failed = true;
-        this.tell(toFromWorker.failed(message.run, device, message.error));
-        return;
-      case 'stopped':
-        void post.uploads.settled().then(() => {
-          // another run may have been launched meanwhile
-          if (post.run && sameRun(post.run.id, message.run)) post.run = undefined;
-          this.tell(toFromWorker.stopped(message.run));
-        });
-        return;
-    }
-  }
-
-  private async deliver({ supervisor }: Post, sha256: string): Promise<void> {
-    try {
-      const { session } = this.membership;
-      if (!session) throw new CoordinatorError('coordinator_lost', 'the coordinator is gone');
-      const path = await this.cache.get(sha256, (hash) => session.artifact(hash));
-      supervisor.send({ kind: 'fetched', sha256, path });
-    } catch (error) {
-      supervisor.send({ kind: 'fetch-failed', sha256, error: reportOf(error) });
-    }
-  }
-
-  /** Hands a rank's files to the coordinator, then tells of them by their hashes; '' is that of no file. */
-  private upload(
-    { supervisor, uploads }: Post,
-    run: RunId,
-    paths: readonly (string | null)[],
-    message: (...sha256: string[]) => FromWorker['message'],
-  ): void {
-    uploads.put(
-      paths,
-      (sha256) => this.tell(message(...sha256)),
-      (error) => this.tell(toFromWorker.failed(run, supervisor.device.id, error)),
-    );
-  }
-
   private executorLost(device: string, error: DtrainError): void {
     if (this.closing) return;
     const report = reportOf(error);
@@ -374,8 +218,4 @@ export class WorkerDaemon {
     this.options.logger.warn({ device, code: report.code }, `${report.message}; starting another`);
     this.tell(toFromWorker.deviceLost(device, report));
   }
-}
-
-function sameRun(a: RunId, b: RunId): boolean {
-  return a.jobId === b.jobId && a.epoch === b.epoch && a.rank === b.rank;
 }
