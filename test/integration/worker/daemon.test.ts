@@ -52,6 +52,121 @@ t.test('joins, trains a run and hands over its weights; closed, it leaves nothin
   t.same(fixture.scratches(), []);
 });
 
+t.test('one daemon, through all that its coordinator and its executor do to it', async (t) => {
+  const fixture = await setUp(t);
+  const daemon = await fixture.daemon();
+  t.beforeEach(() => fixture.coordinator.forget());
+
+  await t.test('a run that is launched before the last one has left is not lost with it', async (t) => {
+    const { coordinator } = fixture;
+    coordinator.keepHeartbeats = true;
+    const [first, second] = [fixture.plan('job_a', 3), fixture.plan('job_b')];
+    await coordinator.train(first, 'host/cpu:0');
+    await coordinator.heard('finished');
+    await coordinator.train(second, 'host/cpu:0');
+    await coordinator.heard('stopped', ({ jobId }) => jobId === 'job_a');
+    await coordinator.heard('step', ({ jobId, step }) => jobId === 'job_b' && step > 3);
+    coordinator.forget();
+    const beat = await coordinator.heard('heartbeat', ({ ranks }) => ranks.length > 0);
+    t.match(beat.ranks, [{ jobId: 'job_b', phase: 'training' }]);
+    coordinator.stop(second);
+    await coordinator.heard('stopped', ({ jobId }) => jobId === 'job_b');
+  });
+
+  await t.test('a run that waits for the last one to leave can be stopped, and blocks nobody', async (t) => {
+    const { coordinator } = fixture;
+    const [first, second, third] = [fixture.plan('job_a'), fixture.plan('job_b'), fixture.plan('job_c', 2)];
+    await coordinator.train(first, 'host/cpu:0');
+    await coordinator.heard('step');
+    coordinator.stop(first);
+    coordinator.launch(second, 0, 'host/cpu:0');
+    coordinator.stop(second);
+    await coordinator.train(third, 'host/cpu:0');
+    await coordinator.heard('finished', ({ jobId }) => jobId === 'job_c');
+    for (const { jobId } of [first, second]) await coordinator.heard('stopped', (one) => one.jobId === jobId);
+    t.notOk(
+      coordinator.received.some(({ case: kind, value }) => kind === 'ready' && value.jobId === 'job_b'),
+    );
+  });
+
+  await t.test('an artifact that the coordinator does not have fails the run in its words', async (t) => {
+    const { coordinator } = fixture;
+    const model = { sha256: '0'.repeat(64), file: 'model.onnx' };
+    coordinator.launch(fixture.plan('job_a', 3, { model }), 0, 'host/cpu:0');
+    t.match(await coordinator.heard('failed'), {
+      device: 'host/cpu:0',
+      family: 'peer',
+      code: 'bad_artifact',
+      message: /did not deliver artifact [0-9a-f]{64}: .*there is no artifact/,
+    });
+    await coordinator.heard('stopped');
+  });
+
+  await t.test('when the session ends its runs end, and it joins again', async (t) => {
+    const { coordinator } = fixture;
+    await coordinator.train(fixture.plan('job_a'), 'host/cpu:0');
+    await coordinator.heard('step');
+    coordinator.refusals = ['name_taken']; // the lease of the lost session has not run out yet
+    const before = coordinator.hellos.length;
+    coordinator.endSession();
+    await coordinator.greeted(before + 2);
+    coordinator.forget();
+    await coordinator.train(fixture.plan('job_b', 3), 'host/cpu:0');
+    await coordinator.heard('finished', ({ jobId }) => jobId === 'job_b');
+    t.notOk(coordinator.received.some(({ case: kind, value }) => kind === 'step' && value.jobId === 'job_a'));
+  });
+
+  await t.test('a device that loses its executor is told lost, and back', async (t) => {
+    const { coordinator } = fixture;
+    await coordinator.train(fixture.plan('job_a'), 'host/cpu:0');
+    await coordinator.heard('step');
+    process.kill(fixture.executors()[0]!.pid, 'SIGKILL');
+    const lost = await coordinator.heard('deviceLost');
+    t.match(lost, {
+      device: 'host/cpu:0',
+      code: 'executor_died',
+      message: /host\/cpu:0: .*was killed \(SIGKILL/,
+    });
+    // meanwhile there is nobody to run anything
+    coordinator.launch(fixture.plan('job_b'), 0, 'host/cpu:0');
+    t.match(await coordinator.heard('failed'), {
+      jobId: 'job_b',
+      code: 'no_such_device',
+      message: /started anew/,
+    });
+    await coordinator.heard('stopped', ({ jobId }) => jobId === 'job_b');
+    t.match(await coordinator.heard('deviceBack'), { id: 'host/cpu:0' });
+    await coordinator.train(fixture.plan('job_c', 2), 'host/cpu:0');
+    await coordinator.heard('finished', ({ jobId }) => jobId === 'job_c');
+  });
+
+  await t.test('a device that is lost while the daemon joins again is told lost', async () => {
+    const { coordinator } = fixture;
+    process.kill(fixture.executors()[0]!.pid, 'SIGKILL');
+    const before = coordinator.hellos.length;
+    coordinator.endSession();
+    await coordinator.greeted(before + 1);
+    await coordinator.heard('deviceLost', ({ device }) => device === 'host/cpu:0');
+    await coordinator.heard('deviceBack');
+  });
+
+  await t.test('a coordinator that is gone is waited for', async () => {
+    await fixture.coordinator.train(fixture.plan('job_a'), 'host/cpu:0');
+    await fixture.coordinator.heard('step');
+    fixture.coordinator.close();
+    await fixture.restartCoordinator();
+    await fixture.coordinator.greeted(1);
+    await fixture.coordinator.train(fixture.plan('job_b', 3), 'host/cpu:0');
+    await fixture.coordinator.heard('finished');
+  });
+
+  await t.test('a daemon that is refused when it joins again ends', async (t) => {
+    fixture.coordinator.refusals = ['version_mismatch'];
+    fixture.coordinator.endSession();
+    await t.rejects(daemon.done, { code: 'version_mismatch' });
+  });
+});
+
 t.test('two of its devices measure the way between them', async (t) => {
   const fixture = await setUp(t);
   const { coordinator } = fixture;
@@ -75,135 +190,13 @@ t.test('two of its devices measure the way between them', async (t) => {
   t.match(await coordinator.heard('probeFailed'), { probe: 'probe_2', message: /host\/cpu:2/ });
 });
 
-t.test('a run that is launched before the last one has left is not lost with it', async (t) => {
-  const fixture = await setUp(t);
-  const { coordinator } = fixture;
-  await fixture.daemon();
-  coordinator.keepHeartbeats = true;
-  const [first, second] = [fixture.plan('job_a', 3), fixture.plan('job_b')];
-  await coordinator.train(first, 'host/cpu:0');
-  await coordinator.heard('finished');
-  await coordinator.train(second, 'host/cpu:0');
-  await coordinator.heard('stopped', ({ jobId }) => jobId === 'job_a');
-  await coordinator.heard('step', ({ jobId, step }) => jobId === 'job_b' && step > 3);
-  coordinator.forget();
-  const beat = await coordinator.heard('heartbeat', ({ ranks }) => ranks.length > 0);
-  t.match(beat.ranks, [{ jobId: 'job_b', phase: 'training' }]);
-  coordinator.stop(second);
-  await coordinator.heard('stopped', ({ jobId }) => jobId === 'job_b');
-});
-
-t.test('a run that waits for the last one to leave can be stopped, and blocks nobody', async (t) => {
-  const fixture = await setUp(t);
-  const { coordinator } = fixture;
-  await fixture.daemon();
-  const [first, second, third] = [fixture.plan('job_a'), fixture.plan('job_b'), fixture.plan('job_c', 2)];
-  await coordinator.train(first, 'host/cpu:0');
-  await coordinator.heard('step');
-  coordinator.stop(first);
-  coordinator.launch(second, 0, 'host/cpu:0');
-  coordinator.stop(second);
-  await coordinator.train(third, 'host/cpu:0');
-  await coordinator.heard('finished', ({ jobId }) => jobId === 'job_c');
-  for (const { jobId } of [first, second]) await coordinator.heard('stopped', (one) => one.jobId === jobId);
-  t.notOk(coordinator.received.some(({ case: kind, value }) => kind === 'ready' && value.jobId === 'job_b'));
-});
-
-t.test('when the session ends its runs end, and it joins again', async (t) => {
-  const fixture = await setUp(t);
-  const { coordinator } = fixture;
-  await fixture.daemon();
-  await coordinator.train(fixture.plan('job_a'), 'host/cpu:0');
-  await coordinator.heard('step');
-  coordinator.refusals = ['name_taken']; // the lease of the lost session has not run out yet
-  coordinator.endSession();
-  await coordinator.greeted(3);
-  coordinator.forget();
-  await coordinator.train(fixture.plan('job_b', 3), 'host/cpu:0');
-  await coordinator.heard('finished', ({ jobId }) => jobId === 'job_b');
-  t.notOk(coordinator.received.some(({ case: kind, value }) => kind === 'step' && value.jobId === 'job_a'));
-});
-
-t.test('a coordinator that is gone is waited for', async (t) => {
-  const fixture = await setUp(t);
-  await fixture.daemon();
-  await fixture.coordinator.train(fixture.plan('job_a'), 'host/cpu:0');
-  await fixture.coordinator.heard('step');
-  fixture.coordinator.close();
-  await fixture.restartCoordinator();
-  await fixture.coordinator.greeted(1);
-  await fixture.coordinator.train(fixture.plan('job_b', 3), 'host/cpu:0');
-  await fixture.coordinator.heard('finished');
-});
-
-t.test('a device that loses its executor is told lost, and back', async (t) => {
-  const fixture = await setUp(t);
-  const { coordinator } = fixture;
-  await fixture.daemon();
-  await coordinator.train(fixture.plan('job_a'), 'host/cpu:0');
-  await coordinator.heard('step');
-  process.kill(fixture.executors()[0]!.pid, 'SIGKILL');
-  const lost = await coordinator.heard('deviceLost');
-  t.match(lost, {
-    device: 'host/cpu:0',
-    code: 'executor_died',
-    message: /host\/cpu:0: .*was killed \(SIGKILL/,
-  });
-  // meanwhile there is nobody to run anything
-  coordinator.launch(fixture.plan('job_b'), 0, 'host/cpu:0');
-  t.match(await coordinator.heard('failed'), {
-    jobId: 'job_b',
-    code: 'no_such_device',
-    message: /started anew/,
-  });
-  await coordinator.heard('stopped', ({ jobId }) => jobId === 'job_b');
-  t.match(await coordinator.heard('deviceBack'), { id: 'host/cpu:0' });
-  await coordinator.train(fixture.plan('job_c', 2), 'host/cpu:0');
-  await coordinator.heard('finished', ({ jobId }) => jobId === 'job_c');
-});
-
-t.test('a device that is lost while the daemon joins again is told lost', async (t) => {
-  const fixture = await setUp(t);
-  const { coordinator } = fixture;
-  await fixture.daemon();
-  process.kill(fixture.executors()[0]!.pid, 'SIGKILL');
-  coordinator.endSession();
-  await coordinator.greeted(2);
-  await coordinator.heard('deviceLost', ({ device }) => device === 'host/cpu:0');
-  await coordinator.heard('deviceBack');
-});
-
-t.test('an artifact that the coordinator does not have fails the run in its words', async (t) => {
-  const fixture = await setUp(t);
-  const { coordinator } = fixture;
-  await fixture.daemon();
-  coordinator.artifacts.clear();
-  coordinator.launch(fixture.plan('job_a'), 0, 'host/cpu:0');
-  t.match(await coordinator.heard('failed'), {
-    device: 'host/cpu:0',
-    family: 'peer',
-    code: 'bad_artifact',
-    message: /did not deliver artifact [0-9a-f]{64}: .*there is no artifact/,
-  });
-  await coordinator.heard('stopped');
-});
-
 t.test('a daemon that is refused says why, and leaves nothing', async (t) => {
   const fixture = await setUp(t);
-  for (const code of ['version_mismatch', 'name_taken']) {
-    fixture.coordinator.refusals = [code];
-    await t.rejects(fixture.daemon(), { family: 'peer', code, message: /because of the test/ });
-  }
+  fixture.coordinator.refusals = ['version_mismatch'];
+  const refused = { family: 'peer', code: 'version_mismatch', message: /because of the test/ };
+  await t.rejects(fixture.daemon(), refused);
   t.same(fixture.executors(), []);
   t.same(fixture.scratches(), []);
-});
-
-t.test('a daemon that is refused when it joins again ends', async (t) => {
-  const fixture = await setUp(t);
-  const daemon = await fixture.daemon();
-  fixture.coordinator.refusals = ['version_mismatch'];
-  fixture.coordinator.endSession();
-  await t.rejects(daemon.done, { code: 'version_mismatch' });
 });
 
 t.test('starting can be ended at any time', async (t) => {
