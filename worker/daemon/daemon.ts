@@ -113,7 +113,8 @@ export class WorkerDaemon {
    */
   static async start(options: WorkerOptions): Promise<WorkerDaemon> {
     const { signal, name, devices: specs } = options;
-    const inventory = await discover(new Set(specs.map(({ kind }) => kind)));
+    const inventory = await discover(new Set(specs.map(({ kind }) => kind)), signal);
+    if (signal?.aborted) throw new StoppedError('the worker is closing');
     const daemon = new WorkerDaemon(options, resolveDevices(name, specs, hostResources(), inventory));
     const abort = () => void daemon.close();
     signal?.addEventListener('abort', abort, { once: true });

@@ -27,19 +27,29 @@ export class LastWords {
 /**
  * What a module answers that runs in a process of its own: drivers hang, abort and print. It sends one message.
  * @param entry the module's path
+ * @param signal ends the waiting, and the process
  * @throws DeviceProbeError where it ended without an answer or none came in time
  */
-export function askChild(entry: string, what: string, seconds: Seconds): Promise<unknown> {
+export function askChild(
+  entry: string,
+  what: string,
+  seconds: Seconds,
+  signal?: AbortSignal,
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const child = fork(entry, [], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
     const words = new LastWords();
     const fail = (how: string) => settle(() => reject(new DeviceProbeError(`${what}: ${how}`)));
     const timer = setTimeout(() => fail(`no answer within ${seconds} s${words.toString()}`), seconds * 1000);
+    const stop = () => fail('it was interrupted');
     const settle = (act: () => void) => {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', stop);
       child.kill('SIGKILL'); // an answer is all that was wanted; some drivers crash as their process ends
       act();
     };
+    if (signal?.aborted) stop();
+    else signal?.addEventListener('abort', stop, { once: true });
     child.stderr?.on('data', (chunk: Buffer) => words.add(chunk));
     child.once('message', (message) => settle(() => resolve(message)));
     child.once('error', ({ message }) => fail(message));

@@ -29,19 +29,25 @@ export interface Inventory {
 
 export const EMPTY_INVENTORY: Inventory = { webgpu: { adapters: [], unusable: [] }, nvidia: [] };
 
-/** Looks at what kinds of devices need. Drivers are loaded in other processes. Never rejects. */
-export async function discover(kinds: ReadonlySet<DeviceKind>): Promise<Inventory> {
+/**
+ * Looks at what kinds of devices need. Drivers are loaded in other processes. Never rejects; what was not found by the
+ * time of an abort is missing.
+ */
+export async function discover(kinds: ReadonlySet<DeviceKind>, signal?: AbortSignal): Promise<Inventory> {
   const webgpu = kinds.has('webgpu');
   const [adapters, nvidia] = await Promise.all([
-    webgpu ? adaptersHere() : { webgpu: EMPTY_INVENTORY.webgpu },
-    webgpu || kinds.has('cuda') ? nvidiaGpus(process.env) : [],
+    webgpu ? adaptersHere(signal) : { webgpu: EMPTY_INVENTORY.webgpu },
+    webgpu || kinds.has('cuda') ? nvidiaGpus(process.env, signal) : [],
   ]);
   return { ...adapters, nvidia };
 }
 
-async function adaptersHere(): Promise<Pick<Inventory, 'webgpu' | 'webgpuProblem'>> {
+async function adaptersHere(
+  signal: AbortSignal | undefined,
+): Promise<Pick<Inventory, 'webgpu' | 'webgpuProblem'>> {
   try {
-    const answer = (await askChild(ADAPTERS_ENTRY, 'looking for WebGPU adapters', ADAPTERS_SECONDS)) as {
+    const what = 'looking for WebGPU adapters';
+    const answer = (await askChild(ADAPTERS_ENTRY, what, ADAPTERS_SECONDS, signal)) as {
       problem?: string;
     } & WebgpuAdapters;
     const { problem, ...webgpu } = answer;
@@ -51,10 +57,18 @@ async function adaptersHere(): Promise<Pick<Inventory, 'webgpu' | 'webgpuProblem
   }
 }
 
-async function nvidiaGpus(env: NodeJS.ProcessEnv): Promise<readonly NvidiaGpu[]> {
+async function nvidiaGpus(
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal | undefined,
+): Promise<readonly NvidiaGpu[]> {
   const query = ['--query-gpu=index,uuid,memory.total,name', '--format=csv,noheader,nounits'];
   try {
-    const limits = { timeout: NVIDIA_SECONDS * 1000, killSignal: 'SIGKILL' } as const; // it may not hear SIGTERM
+    // it may not hear SIGTERM
+    const limits = {
+      timeout: NVIDIA_SECONDS * 1000,
+      killSignal: 'SIGKILL',
+      ...(signal && { signal }),
+    } as const;
     const { stdout } = await promisify(execFile)('nvidia-smi', query, limits);
     return parseNvidia(stdout, env['CUDA_VISIBLE_DEVICES']);
   } catch {

@@ -58,7 +58,7 @@ export async function listDevices(
   trying: (what: string) => void,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<HostDevices> {
-  const inventory = await discover(new Set<DeviceKind>(['webgpu', 'cuda']));
+  const inventory = await discover(new Set<DeviceKind>(['webgpu', 'cuda']), signal);
   const devices: HostDevice[] = [];
   const unavailable: UnavailableDevice[] = [...missingIn(inventory)];
   for (const [kind, index] of candidatesIn(inventory)) {

@@ -35,4 +35,8 @@ t.test('a driver that hangs is given up, one that aborts is told with its last w
   await t.rejects(askChild(program(`console.error('no ICD'); process.exit(3);`), 'looking', 20), {
     message: /exited with 3: no ICD/,
   });
+  const hanging = program('setInterval(() => {}, 1000); for (;;);');
+  for (const signal of [AbortSignal.abort(), AbortSignal.timeout(300)]) {
+    await t.rejects(askChild(hanging, 'looking', 20, signal), { message: 'looking: it was interrupted' });
+  }
 });
