@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { formatBytes } from '../../base/index.js';
 import type { DevicePage, DeviceRecord, LinkRecord } from '../../protocol/index.js';
 import type { HostDevice, UnavailableDevice } from '../../worker/index.js';
+import { InterruptedError } from '../errors.js';
 import { clientFor, namedCoordinator, type Session } from '../session.js';
 import { table } from '../terminal/table.js';
 import { examples, withCoordinator, withJson } from './options.js';
@@ -28,7 +29,11 @@ export function registerDevices(program: Command, session: Session): void {
       session.terminal.note(`no coordinator at ${client.url}: looking for the devices of this host`);
       const trying = (what: string) =>
         session.terminal.note(session.terminal.noteColors.dim(`trying ${what}`));
-      const { devices, unavailable } = await listDevices(trying, session.interrupt);
+      const { devices, unavailable } = await listDevices(trying, session.interrupt).catch(
+        (error: unknown) => {
+          throw session.interrupt.aborted ? new InterruptedError() : error;
+        },
+      );
       const answer = {
         coordinator: null,
         devices: devices.map((device) => ({

@@ -1,8 +1,11 @@
 import { CommanderError } from 'commander';
+import { Writable } from 'node:stream';
 import t from 'tap';
 import { InvariantError, PeerError, UserError } from '../../../base/index.js';
 import { CoordinatorUnreachableError, InterruptedError, ProblemError } from '../../../cli/errors.js';
 import { describeError, exitCodeOf } from '../../../cli/exit.js';
+import { run } from '../../../cli/run.js';
+import { createSession } from '../../../cli/session.js';
 
 const problem = { type: 'urn:x', title: 'x', detail: 'y', code: 'c', ids: { job: 'j' } };
 
@@ -30,4 +33,19 @@ t.test('what is our own mistake says so, without a stack', async (t) => {
     message: 'y',
     ids: { job: 'j' },
   });
+});
+
+t.test('Ctrl-C while the devices of this host are tried is no mistake', async (t) => {
+  const interrupt = new AbortController();
+  let said = '';
+  const stream = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      said += chunk.toString();
+      if (said.includes('looking for the devices of this host')) interrupt.abort('SIGINT');
+      done();
+    },
+  });
+  const streams = { stdout: stream, stderr: stream, env: {} };
+  t.equal(await run(['devices'], createSession(streams, false, interrupt.signal)), 130, said);
+  t.notMatch(said, /mistake/);
 });
