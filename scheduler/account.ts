@@ -37,7 +37,8 @@ export const CPU_FOOTPRINT: Footprint = {
 
 /**
  * What counts against a device's budget. Memory of a device's own holds parameters, gradients and values: Node, libraries,
- * optimizer state, data sets and messages are in the host's, of which such a budget does not speak.
+ * data sets and messages are in the host's, of which such a budget does not speak; the optimizer's state as well, but where
+ * the update runs on the device (planner/device-update.ts).
  */
 export function footprintOf({ engine = 'onnxruntime', ownMemory = false }: FootprintFacts): Footprint {
   const known = FOOTPRINTS[engine] ?? CPU_FOOTPRINT;

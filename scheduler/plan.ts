@@ -60,6 +60,8 @@ export interface Replica {
   readonly budgetBytes: Bytes;
   readonly predictedBusySeconds: Seconds;
   readonly account: readonly AccountItem[];
+  /** The optimizer runs on the device: the account counts its state there. */
+  readonly updateOnDevice?: boolean;
 }
 
 export interface RejectedPlan {

@@ -107,6 +107,7 @@ export function runPlanOf(
       samples: [...(replica.samplesPerMicroBatch ?? [replica.samplesPerStep])],
       budgetBytes: replica.budgetBytes,
       accountedBytes: replica.predictedPeakBytes,
+      updateOnDevice: replica.updateOnDevice ?? false,
     })),
   };
 }

@@ -35,6 +35,7 @@ export function planInputFrom(job: JobSpec, { graph, trained }: JobModel, train:
       stateFactor: stateFactorOf(job.optimizer),
       batchBytesPerSample: inputs + target,
       datasetBytes: train.bytes,
+      ...(job.communication?.bucketBytes ? { bucketBytes: job.communication.bucketBytes } : {}),
     },
   };
 }

@@ -31,6 +31,7 @@ export const PlanSchema = Type.Object({
           budgetBytes: Type.Number(),
           predictedBusySeconds: Type.Number({ description: 'of this stage, a step' }),
           account: Type.Array(Type.Object({ what: Type.String(), bytes: Type.Number() })),
+          updateOnDevice: Type.Optional(Type.Boolean({ description: 'the optimizer runs on the device' })),
         }),
       ),
       seconds: Type.Optional(

@@ -5,7 +5,8 @@ import { splitShares } from '../shares.js';
 import { Balancer } from './balance.js';
 import type { Candidate } from './candidate.js';
 import { bottleneckOf, explain } from './explain.js';
-import type { HeldStage } from './memory.js';
+import { withDeviceUpdate } from './device-update.js';
+import type { HeldStage, Holding } from './memory.js';
 import { pipelineCosts } from './played.js';
 import type { PlanRequest } from './request.js';
 import { microBatchSizes } from './slicing.js';
@@ -87,17 +88,11 @@ function replicasOf(
     .flatMap(({ device, lane }, i) => {
       const mine = shares.map((share) => share[i]!);
       if (mine[0] === 0) return [];
-      const account = model.bytes.account(
-        {
-          stages,
-          keeping,
-          replicas: group.size,
-          shardOptimizer: slicing.shardOptimizer,
-          neighbours,
-        },
-        mine[0]!,
-        footprintOf(device),
-      );
+      const { shardOptimizer } = slicing;
+      const holding: Holding = { stages, keeping, replicas: group.size, shardOptimizer, neighbours };
+      const alone = model.bytes.account(holding, mine[0]!, footprintOf(device));
+      const updated = withDeviceUpdate(model.bytes, holding, device, mine.length, alone);
+      const account = updated ?? alone;
       const busy = (stage: HeldStage): Seconds => {
         const { constant, perSample } = model.step([stage], keeping, lane);
         return mine.reduce((sum, samples) => sum + (samples > 0 ? constant + perSample * samples : 0), 0);
@@ -110,6 +105,7 @@ function replicasOf(
         budgetBytes: device.memoryBytes,
         predictedBusySeconds: busy(stage),
         account,
+        ...(updated ? { updateOnDevice: true } : {}),
       });
       return [{ of }];
     });

@@ -19,6 +19,8 @@ export interface JobBytes {
   readonly stateFactor: number;
   /** Inputs and target of one sample. */
   readonly batchBytesPerSample: Bytes;
+  /** Gradients are in buckets of about so many; default: `DEFAULT_BUCKET_BYTES`. */
+  readonly bucketBytes?: Bytes;
   /** What the reader of the data set holds, on the first and on the last stage. */
   readonly datasetBytes: Bytes;
 }
@@ -119,6 +121,15 @@ export class UnitBytes {
       if (uses.length > 1 && tied && (tied.trained || !trainedOnly)) bytes -= (uses.length - 1) * tied.bytes;
     }
     return bytes;
+  }
+
+  /** Bytes of the largest trained parameter of some ranges. O(units). */
+  largestTrained(ranges: readonly UnitRange[]): Bytes {
+    let largest = 0;
+    for (const { from, to } of ranges)
+      for (const { parameters } of this.layers.units.slice(from, to))
+        for (const { bytes, trained } of parameters) if (trained) largest = Math.max(largest, bytes);
+    return largest;
   }
 
   /** Bytes of trained parameters that are also used outside a range, and by whom: none where the range is all. */
