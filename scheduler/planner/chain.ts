@@ -3,7 +3,8 @@ import { transferSeconds } from './cost.js';
 import { Choices } from './choices.js';
 import type { Family, FamilyNode } from './family.js';
 import type { Cut } from './layers.js';
-import type { Choice, Group, Slicing, StageModel, StageOptions } from './stage.js';
+import type { Group } from './group.js';
+import type { Choice, Slicing, StageModel, StageOptions } from './stage.js';
 
 /** What a search over pipelines is for. */
 export interface ChainSearch {
@@ -81,7 +82,8 @@ export function bestChain(search: ChainSearch): Chain | undefined {
   /** Whether the units before can still be added, which take `rest` at least, and the whole be faster than the best. */
   const promising = (sum: Seconds, longest: Seconds, after: Seconds, rest: Seconds) =>
     sum + rest + (microBatches - 1) * Math.max(longest, rest) + after < bestSeconds;
-  const restOf = (unit: number, node: FamilyNode) => model.leastSeconds(0, unit, slicing.samples, node.ahead);
+  const restOf = (unit: number, node: FamilyNode) =>
+    model.groups.leastSeconds(0, unit, slicing.samples, node.ahead);
 
   let layer: Tail[][][] = family.nodes.map(() => []);
   for (const node of family.last) {
@@ -118,7 +120,7 @@ export function bestChain(search: ChainSearch): Chain | undefined {
           const group = family.groups[earlierNode.group]!;
           const transfer = crossing(group, family.groups[after.group]!, unit);
           for (let from = depth < most ? unit - 1 : 0; from >= 0; from--) {
-            const shared = model.leastSeconds(from, unit, slicing.samples, group.speed);
+            const shared = model.groups.leastSeconds(from, unit, slicing.samples, group.speed);
             // longer stages take longer, and need more memory
             if (microBatches * (transfer + shared) >= bestSeconds || choices.full(group, from, unit)) break;
             const atLeast = transfer + Math.max(shared, choices.atLeast(group, from, unit));
@@ -154,7 +156,7 @@ export function crossingSeconds(
   cut: Cut,
   samples: number,
 ): Seconds {
-  const link = model.linkAcross(from, to);
+  const link = model.groups.linkAcross(from, to);
   const each = Math.ceil(samples / Math.min(from.size, to.size));
   return (
     transferSeconds(link, each * cut.activationBytesPerSample) +

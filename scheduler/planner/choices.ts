@@ -1,5 +1,6 @@
 import type { Seconds } from '../../base/index.js';
-import type { Choice, Group, Slicing, StageModel, StageOptions } from './stage.js';
+import type { Group } from './group.js';
+import type { Choice, Slicing, StageModel, StageOptions } from './stage.js';
 
 /** What is the same for all stages that are looked at. */
 interface Common {

@@ -3,7 +3,8 @@ import type { Keeping } from './cost.js';
 import type { Family } from './family.js';
 import type { UnitRange } from './layers.js';
 import { play, type Timetable } from './played.js';
-import type { Choice, Group, Slicing, StageModel, StageOptions } from './stage.js';
+import type { Group } from './group.js';
+import type { Choice, Slicing, StageModel, StageOptions } from './stage.js';
 
 /** All pipelines of a schedule whose ranks, two or more, are given groups. */
 export interface CutSearch {
@@ -57,7 +58,8 @@ export function bestCuts(search: CutSearch): SimulatedChain | undefined {
   const speeds = groups.map((_, rank) => groups.slice(rank).reduce((sum, { speed }) => sum + speed, 0));
   /** Whether the rest, from a unit on, may be computed by these ranks in time, after what comes before them. */
   const promising = (from: number, rank: number, ahead: Seconds) =>
-    ahead + microBatches * model.leastSeconds(from, units, slicing.samples, speeds[rank] ?? 0) < bestSeconds;
+    ahead + microBatches * model.groups.leastSeconds(from, units, slicing.samples, speeds[rank] ?? 0) <
+    bestSeconds;
   const choose = (rank: number, ahead: Seconds, then: (ahead: Seconds) => void) => {
     const group = groups[rank]!;
     const held = ranges.flatMap((range, stage) =>

@@ -1,5 +1,6 @@
 import type { Device } from '../device.js';
-import type { Group, StageModel } from './stage.js';
+import type { Group } from './group.js';
+import type { StageModel } from './stage.js';
 
 /**
  * Which groups of devices may be the stages of a plan, and in which order: a graph whose paths, from a node of `last`
@@ -61,7 +62,7 @@ function allOrders(
   for (let mask = 1; mask <= all; mask++) {
     const members = devices.filter((_, i) => (mask >> i) & 1);
     if (replicas !== undefined && members.length !== replicas) continue;
-    groups.push(model.group(groups.length, members, separate));
+    groups.push(model.groups.of(groups.length, members, separate));
     masks.push(mask);
   }
   const index = new Map<number, number>();
@@ -77,7 +78,7 @@ function allOrders(
     const before = masks.flatMap((mask, earlier) =>
       (mask & used) === 0 ? [index.get(earlier * (all + 1) + (used | mask))!] : [],
     );
-    return { group, before, ahead: model.speedOf(devices.filter((_, i) => !((used >> i) & 1))) };
+    return { group, before, ahead: model.groups.speedOf(devices.filter((_, i) => !((used >> i) & 1))) };
   });
   const last = keys.flatMap(({ group, used }, i) => (used === masks[group] ? [i] : []));
   return { groups, nodes, last, complete: true };
@@ -98,7 +99,7 @@ function inOrder(
   for (let from = 0; from < blocks.length; from++) {
     const longest = replicas === undefined ? blocks.length : from + 1;
     for (let to = from + 1; to <= longest; to++) {
-      groups.push(model.group(groups.length, blocks.slice(from, to).flat(), separate));
+      groups.push(model.groups.of(groups.length, blocks.slice(from, to).flat(), separate));
       spans.push({ from, to });
     }
   }
@@ -106,7 +107,7 @@ function inOrder(
   const endingAt = blocks.map((_, end) => spans.flatMap((span, i) => (span.to === end ? [i] : [])));
   const nodes = spans.map(({ from }, group): FamilyNode => ({
     group,
-    ahead: model.speedOf(blocks.slice(0, from).flat()),
+    ahead: model.groups.speedOf(blocks.slice(0, from).flat()),
     before: gaps ? endingAt.slice(0, from + 1).flat() : (endingAt[from] ?? []),
   }));
   const all = nodes.map((_, i) => i);

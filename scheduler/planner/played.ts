@@ -58,7 +58,7 @@ export function pipelineCosts(model: StageModel, { ranks, stages, slicing, choic
       const [a, b] = [choices[from]!.group, choices[to]!.group];
       const cut = model.layers.cuts[boundary(choices, ranks, kind === 'activation' ? stage : stage - 1) - 1]!;
       const bytes = kind === 'activation' ? cut.activationBytesPerSample : cut.gradientBytesPerSample;
-      const link = model.linkAcross(a, b);
+      const link = model.groups.linkAcross(a, b);
       const each = Math.ceil(slicing.samples / Math.min(a.size, b.size));
       return { latency: latencyOf(link), wire: wireSeconds(link, each * bytes) };
     },

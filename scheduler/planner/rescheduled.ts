@@ -58,5 +58,5 @@ function cutsOf({ model, choices }: Candidate, stagesPerRank: number): readonly 
 
 /** Of the units before one, in what a device of speed 1 takes. */
 function workBefore(model: StageModel, unit: number): number {
-  return model.leastSeconds(0, unit, 1, 1);
+  return model.groups.leastSeconds(0, unit, 1, 1);
 }

@@ -163,7 +163,7 @@ function* oneStage(request: PlanRequest, grain: Grain, slicing: Slicing): Genera
     if (forced.data !== undefined && forced.data !== set.length) continue;
     // alone there is nothing to share: once is enough
     if (set.length === 1 && !slicing.shardOptimizer && forced.shardOptimizer === undefined) continue;
-    const group = model.group(-1, set, forced.shares !== undefined);
+    const group = model.groups.of(-1, set, forced.shares !== undefined);
     const stages = [{ from: 0, to: units, inFlight: 1 }];
     const choice = model.choose(group, stages, slicing, true, optionsOf(forced));
     if (!choice) continue;

@@ -5,7 +5,8 @@ import type { Device } from '../../../scheduler/index.js';
 import type { ScheduleKind } from '../../../scheduler/pipeline/index.js';
 import { makePlan, type PlanRequest } from '../../../scheduler/planner/index.js';
 import { play, timetable } from '../../../scheduler/planner/played.js';
-import { StageModel, type Choice, type Group } from '../../../scheduler/planner/stage.js';
+import type { Group } from '../../../scheduler/planner/group.js';
+import { StageModel, type Choice } from '../../../scheduler/planner/stage.js';
 import { requests } from './planner-samples.js';
 
 /** 200 take a minute of one core; a test run makes do with a part of them. */
@@ -49,7 +50,7 @@ function anyBelow({ layers, job, topology, devices, batch }: PlanRequest, below:
   const groups = new Map<string, Group>();
   const groupOf = (members: readonly Device[]) => {
     const key = members.map(({ id }) => id).join();
-    const known = groups.get(key) ?? model.group(index++, members);
+    const known = groups.get(key) ?? model.groups.of(index++, members);
     groups.set(key, known);
     return known;
   };
