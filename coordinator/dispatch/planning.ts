@@ -84,6 +84,7 @@ export function runPlanOf(
     stepsPerEpoch: totals.stepsPerEpoch,
     seed: job.seed ?? 0,
     clipNorm: job.clipNorm ?? null,
+    fallback: job.fallback ?? 'report',
     wire: job.communication?.wire ?? 'float32',
     bucketBytes: job.communication?.bucketBytes ?? DEFAULT_BUCKET_BYTES,
     logEverySteps: job.logEverySteps ?? 1,

@@ -27,6 +27,11 @@ export const WireSchema = Type.Union(
   },
 );
 
+export const FallbackSchema = Type.Union([Type.Literal('report'), Type.Literal('forbid')], {
+  description:
+    "nodes that a device cannot run: report has them run on its host's CPU (default), forbid fails the job",
+});
+
 export const BatchNormalizationSchema = Type.Union(
   [Type.Literal('exported'), Type.Literal('train'), Type.Literal('freeze')],
   {
@@ -94,6 +99,7 @@ export const JobSpecSchema = Type.Object(
     ),
     logEverySteps: Type.Optional(count('steps between rows of metrics.jsonl; default 1')),
     validateEverySteps: Type.Optional(count('default: at the end of each epoch')),
+    fallback: Type.Optional(FallbackSchema),
     profile: Type.Optional(
       Type.Boolean({
         description:

@@ -3,7 +3,7 @@ import { Packr } from 'msgpackr';
 import { DatasetSchema } from '../../data/index.js';
 import { SCHEDULE_KINDS } from '../../scheduler/index.js';
 import { OptimizerSchema, ScheduleSchema } from '../job/optimizer.js';
-import { BatchNormalizationSchema, LossSchema, WireSchema } from '../job/spec.js';
+import { BatchNormalizationSchema, FallbackSchema, LossSchema, WireSchema } from '../job/spec.js';
 import { WeightsRulesSchema } from '../job/weights.js';
 import { ValidationError, validatorOf } from '../validation.js';
 
@@ -85,6 +85,7 @@ export const RunPlanSchema = Type.Object(
     stepsPerEpoch: positive,
     seed: natural,
     clipNorm: Type.Union([Type.Number({ exclusiveMinimum: 0 }), Type.Null()]),
+    fallback: FallbackSchema,
     wire: WireSchema,
     bucketBytes: positive,
     logEverySteps: positive,

@@ -18,6 +18,7 @@ export {
   type DeviceMemory,
   type EngineOptions,
   type Fallback,
+  type FallbackPolicy,
   type Program,
   type ValueSpec,
 } from './port.js';

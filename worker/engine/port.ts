@@ -76,6 +76,9 @@ export interface Fallback {
   readonly reason: string;
 }
 
+/** What becomes of nodes that a device cannot run: they run on the host's CPU and are told, or the graph is refused. */
+export type FallbackPolicy = 'report' | 'forbid';
+
 /** The engines of this version. */
 export const engineNames = ['onnxruntime', 'gpujs', 'reference'] as const;
 export type EngineName = (typeof engineNames)[number];
@@ -92,11 +95,8 @@ export interface EngineOptions {
   readonly arena?: boolean;
   /** What the engine may allocate on its device; engines that compute in the host's memory do not look at it. */
   readonly memoryBytes?: Bytes;
-  /**
-   * What becomes of nodes that the device cannot run: `report` lists them as the program's `fallbacks` and runs them
-   * on the host's CPU, `forbid` refuses the graph. Default `report`.
-   */
-  readonly fallback?: 'report' | 'forbid';
+  /** `report` lists such nodes as the program's `fallbacks`. Default `report`. */
+  readonly fallback?: FallbackPolicy;
 }
 
 /** The inputs that a program of `graph` takes: its inputs, then its parameters. */

@@ -132,6 +132,7 @@ export class RankRun {
 
   /** Gives back what the run held. Never throws. */
   async leave(): Promise<void> {
+    this.host.thread.fallback = 'report';
     const parts = [
       () => Promise.all(this.open.map((part) => part.close())),
       () => this.transport?.close(),
@@ -153,6 +154,7 @@ export class RankRun {
     const { thread, device } = this.host;
     if (device.ownMemory) await thread.takeMostBytes(); // what earlier runs took
     thread.takeFallbacks();
+    thread.fallback = plan.fallback;
     this.predictedBytes = plan.ranks[this.id.rank]!.accountedBytes;
     const paths = await this.unlessStopped(this.fetchAll(plan));
     this.enter('compiling');

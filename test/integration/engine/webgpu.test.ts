@@ -236,6 +236,13 @@ void t.test('what falls back is told by name, and can be forbidden', { skip }, a
     message: /1 node would run on the CPU.*"square" \(Mul\)/,
     ids: { node: 'square' },
   });
+  const thread = await ComputeThread.start({ engine: 'onnxruntime', device: 'webgpu', threads: 1 });
+  t.teardown(() => thread.close());
+  thread.fallback = 'forbid';
+  await t.rejects(thread.compile(squares()), { code: 'compile_failed', message: /"square" \(Mul\)/ });
+  thread.fallback = 'report';
+  await thread.compile(squares());
+  t.match(thread.takeFallbacks(), [{ node: 'square' }], 'and for one run alone');
 });
 
 void t.test('a budget and a largest value are kept before anything is allocated', { skip }, async (t) => {

@@ -61,6 +61,7 @@ export function planOf(
     lossOutput: null,
     batchNormalization: 'exported',
     optimizer: { kind: 'adamw', lr: 0.01 },
+    fallback: 'report',
     schedule: { kind: 'constant' },
     batch,
     totalSteps: 10,

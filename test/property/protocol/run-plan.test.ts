@@ -52,6 +52,7 @@ const plan: fc.Arbitrary<RunPlan> = fc.record({
   stepsPerEpoch: positive,
   seed: natural,
   clipNorm: fc.option(fc.double({ min: 1e-6, max: 1e6, noNaN: true })),
+  fallback: fc.constantFrom('report' as const, 'forbid' as const),
   wire: fc.constantFrom('float32' as const, 'bfloat16' as const),
   bucketBytes: positive,
   logEverySteps: positive,

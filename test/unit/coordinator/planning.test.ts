@@ -178,5 +178,8 @@ t.test('what the ranks are told', (t) => {
     { ...submitted(), job: { ...job, data: { ...job.data, validation: job.data.train } } },
   ]);
   t.equal(runPlanOf(validated, 1, plan, () => 'host').validateEverySteps, 10, 'at the end of each epoch');
+  t.equal(told.fallback, 'report');
+  const strict: typeof queued = { ...queued, job: { ...queued.job, fallback: 'forbid' } };
+  t.equal(runPlanOf(strict, 1, plan, () => 'host').fallback, 'forbid');
   t.end();
 });

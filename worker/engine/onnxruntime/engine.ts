@@ -4,6 +4,7 @@ import type { DataType, TypedGraph } from '../../../graph/index.js';
 import { noSuchAdapter, webgpuAdapters } from '../adapters/index.js';
 import { withOwnOutputs } from '../direct.js';
 import { CompileError, EngineUnavailableError } from '../errors.js';
+import { fallbackForbidden } from '../fallback.js';
 import {
   inputSpecs,
   outputSpecs,
@@ -122,7 +123,8 @@ export class OnnxRuntimeEngine implements Engine {
     const lowered = lowerFor(this.provider.kind, withOwnOutputs(graph));
     this.gpu?.budget.checkGraph(lowered);
     const predicted = this.provider.kind === 'webgpu' ? fallbacksOf(lowered) : [];
-    if (this.forbidden && predicted.length > 0) throw forbiddenError(graph, this.provider.device, predicted);
+    if (this.forbidden && predicted.length > 0)
+      throw fallbackForbidden(this.name, graph.name, this.provider.device, predicted);
     const { session, fallbacks } = await this.open(graph, lowered, predicted);
     const program = this.programOf(graph, lowered, { session, fallbacks, inputs, outputs }, () => {
       this.programs.delete(program);
@@ -166,7 +168,7 @@ export class OnnxRuntimeEngine implements Engine {
       return { session: await openSession(lowered, this.provider, predicted), fallbacks: predicted };
     } catch (error) {
       if (!fellBack(error)) throw compileError(error, graph);
-      if (this.forbidden) throw forbiddenError(graph, this.provider.device, [UNNAMED]);
+      if (this.forbidden) throw fallbackForbidden(this.name, graph.name, this.provider.device, [UNNAMED]);
     }
     try {
       return { session: await openSession(lowered, this.provider, [UNNAMED]), fallbacks: [UNNAMED] };
@@ -186,19 +188,4 @@ async function bringUp(provider: Provider): Promise<Copier> {
       { cause, ids: { device: provider.device } },
     );
   }
-}
-
-function forbiddenError(graph: TypedGraph, device: string, fallbacks: readonly Fallback[]): CompileError {
-  const named = fallbacks
-    .slice(0, 8)
-    .map(({ node, operator, reason }) => `"${node}" (${operator}): ${reason}`);
-  const more = fallbacks.length > named.length ? `; and ${fallbacks.length - named.length} more` : '';
-  const [first] = fallbacks;
-  return new CompileError(
-    'onnxruntime',
-    graph.name,
-    `${fallbacks.length} node${fallbacks.length === 1 ? '' : 's'} would run on the CPU and not on ${device}, which is ` +
-      `forbidden here: ${named.join('; ')}${more}`,
-    { ids: { node: first!.node, operator: first!.operator } },
-  );
 }

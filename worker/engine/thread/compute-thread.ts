@@ -15,7 +15,8 @@ import type {
   SegmentTiming,
   ThreadOptions,
 } from './messages.js';
-import type { Fallback } from '../port.js';
+import { fallbackForbidden } from '../fallback.js';
+import type { EngineName, Fallback, FallbackPolicy } from '../port.js';
 import type { ProgramId, SequencePlan } from './sequence.js';
 
 /** Called with the buffers that a segment hands back, in the order of segments, before the run's promise resolves. */
@@ -38,6 +39,8 @@ interface Pending {
 export class ComputeThread {
   private readonly pending = new Map<number, Pending>();
   private nextId = 1;
+  /** For graphs that are compiled from now on. */
+  fallback: FallbackPolicy = 'report';
   private readonly fallbacks: Fallback[] = [];
   private nextKey: HeldBuffer = 1;
   private death: ComputeThreadError | undefined;
@@ -45,6 +48,7 @@ export class ComputeThread {
 
   private constructor(
     private readonly worker: Worker,
+    private readonly engine: EngineName,
     /** The engine's description of its device. */
     readonly device: string,
     /** Whether values of kept buffers stay on the engine's device between runs. */
@@ -70,15 +74,23 @@ export class ComputeThread {
     const resourceLimits = heapBytes === undefined ? {} : { maxOldGenerationSizeMb: heapBytes / 2 ** 20 };
     const worker = new Worker(new URL('./main.js', import.meta.url), { workerData: options, resourceLimits });
     const first = await firstReply(worker);
-    if (first.kind === 'ready') return new ComputeThread(worker, first.device, first.keepsValues);
+    if (first.kind === 'ready')
+      return new ComputeThread(worker, options.engine, first.device, first.keepsValues);
     await worker.terminate();
     if (first.kind === 'unusable') throw fromReport(first.report);
     throw new ComputeThreadError(`the compute thread started with an unexpected message "${first.kind}"`);
   }
 
-  /** @throws CompileError (as a DtrainError with its code) naming the node where the engine says which */
+  /**
+   * @throws CompileError (as a DtrainError with its code) naming the node where the engine says which, or those that would
+   *   not run on the device where that is forbidden
+   */
   async compile(graph: TypedGraph): Promise<CompiledProgram> {
     const compiled = await this.ask('compile', { graph: withoutValues(graph) });
+    if (this.fallback === 'forbid' && compiled.fallbacks.length > 0) {
+      await this.disposeProgram(compiled.program);
+      throw fallbackForbidden(this.engine, graph.name, this.device, compiled.fallbacks);
+    }
     this.fallbacks.push(...compiled.fallbacks);
     return compiled;
   }
