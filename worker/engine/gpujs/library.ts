@@ -141,12 +141,13 @@ export class Library {
     for (const kernel of made.values()) kernel.destroy();
   }
 
-  private pipelineOf(
-    gpu: GpuJs,
-    { kernels, inputs, constants, outputs }: Chain,
-    made: Map<string, IKernelRunShortcut>,
-  ): IPipelineRunShortcut {
-    const shortcuts = kernels.map((kernel) => this.kernelOf(gpu, kernel, made));
+  private pipelineOf(gpu: GpuJs, chain: Chain, made: Map<string, IKernelRunShortcut>): IPipelineRunShortcut {
+    const { kernels, inputs, constants, outputs } = chain;
+    const forms = this.backend === 'webgl' ? this.formsOf(chain) : undefined;
+    const shortcuts = kernels.map((kernel) => {
+      const read = forms && kernel.inputs.map((name) => forms.get(name)!).join(' ');
+      return this.kernelOf(gpu, kernel, made, read);
+    });
     const known = new Map([...constants].map(([name, data]) => [name, sampled(data)]));
     const orchestrate = (...given: unknown[]): unknown[] => {
       const values = new Map<string, unknown>(known);
@@ -162,10 +163,29 @@ export class Library {
     return gpu.createPipeline(orchestrate, { threads: this.threads > 1 });
   }
 
-  /** One kernel for all launches of the same text. */
-  private kernelOf(gpu: GpuJs, kernel: Kernel, made: Map<string, IKernelRunShortcut>): IKernelRunShortcut {
-    const written = this.fits(kernel) ? kernel : flattened(kernel);
-    const key = `${written.extents.join('x')} ${JSON.stringify(written.constants)} ${written.source}`;
+  /**
+   * How WebGL holds each value. It compiles the sizes and the class of the textures that a kernel reads into it, and
+   * takes no others: a texture that was rendered in two axes is not one of one axis.
+   */
+  private formsOf({ kernels, sizes }: Chain): ReadonlyMap<string, string> {
+    const forms = new Map([...sizes].map(([name, size]) => [name, String(size)]));
+    for (const kernel of kernels) forms.set(kernel.output, this.written(kernel).extents.join('x'));
+    return forms;
+  }
+
+  private written(kernel: Kernel): Kernel {
+    return this.fits(kernel) ? kernel : flattened(kernel);
+  }
+
+  /** One kernel for all launches of the same text, which on WebGL read values of the same forms. */
+  private kernelOf(
+    gpu: GpuJs,
+    kernel: Kernel,
+    made: Map<string, IKernelRunShortcut>,
+    read = '',
+  ): IKernelRunShortcut {
+    const written = this.written(kernel);
+    const key = `${written.extents.join('x')} ${read} ${JSON.stringify(written.constants)} ${written.source}`;
     let found = made.get(key);
     if (!found) {
       found = gpu.createKernel(written.source as unknown as () => number, {
