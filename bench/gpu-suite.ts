@@ -5,9 +5,10 @@
  * carry it to a bare machine.
  *
  * usage: node dist/bench/gpu-suite.js --fixtures FOLDER --out FOLDER [--engines onnxruntime@webgpu,gpujs@webgpu]
- *        [--budget 8GiB] [--limit 300] [--quick]
- *   FOLDER/models holds gradcheck cases, FOLDER/bench the benchmark models. --quick leaves out the large model and
- *   the job, and takes one round: to try the suite on a software driver. Prints a summary; OUT/gpu.json has everything.
+ *        [--cases mlp,gpt] [--budget 8GiB] [--limit 300] [--quick]
+ *   FOLDER/models holds gradcheck cases (--cases: these alone), FOLDER/bench the benchmark models. --quick leaves out
+ *   the large model and the job, and takes one round: to try the suite on a software driver. Prints a summary;
+ *   OUT/gpu.json has everything.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -24,6 +25,7 @@ const { values: options } = parseArgs({
     fixtures: { type: 'string' },
     out: { type: 'string', default: 'gpu-suite' },
     engines: { type: 'string', default: 'onnxruntime@webgpu,gpujs@webgpu' },
+    cases: { type: 'string' },
     budget: { type: 'string', default: '8GiB' },
     limit: { type: 'string', default: '300' },
     quick: { type: 'boolean', default: false },
@@ -73,7 +75,7 @@ interface Checked {
 
 async function checkAll(): Promise<readonly Checked[]> {
   const folder = join(fixtures, 'models');
-  const cases = existsSync(folder) ? readdirSync(folder).sort() : [];
+  const cases = options.cases?.split(',') ?? (existsSync(folder) ? readdirSync(folder).sort() : []);
   const checked: Checked[] = [];
   for (const pair of engines) {
     for (const name of cases) {
