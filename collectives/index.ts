@@ -20,6 +20,7 @@ export { wasmKernels } from './kernels/wasm.js';
 export { shardBounds, type Range } from './ring/bounds.js';
 export { busBandwidth, ringCost, type RingCost } from './ring/cost.js';
 export type { CollectiveKind } from './ring/program.js';
+export type { Flow } from './stream/flow.js';
 export { Inbox, type InboxOptions } from './stream/inbox.js';
 export { DEFAULT_STREAM, streamQueueBytes, type StreamOptions } from './stream/options.js';
 export { Outbox, type OutboxOptions } from './stream/outbox.js';

@@ -1,4 +1,4 @@
-import type { Link, Topology } from './device.js';
+import { DEFAULT_LINK, DEFAULT_LOCAL_LINK, type Link, type Topology } from './device.js';
 
 /** A link between two hosts, or, with one host twice, between devices of one host. */
 export interface MeasuredLink extends Link {
@@ -28,6 +28,13 @@ export function topologyOf(measured: readonly MeasuredLink[]): Topology {
     ...(worst ? { defaultLink: worst } : {}),
     ...(localLink ? { localLink } : {}),
   };
+}
+
+/** What the planner counts on between devices of two hosts, or of one. */
+export function linkBetween({ links, defaultLink, localLink }: Topology, from: string, to: string): Link {
+  if (from === to) return localLink ?? DEFAULT_LOCAL_LINK;
+  const named = links.find(({ between }) => between.includes(from) && between.includes(to));
+  return named ?? defaultLink ?? DEFAULT_LINK;
 }
 
 /** The better figures of two links, each by itself. */

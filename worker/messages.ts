@@ -1,4 +1,5 @@
 import type { ErrorReport } from '../base/index.js';
+import type { Flow } from '../collectives/index.js';
 import type { DeviceRates, Link } from '../scheduler/index.js';
 import type { ResolvedDevice } from './device/index.js';
 
@@ -34,6 +35,13 @@ export interface RunSummary {
   readonly medianStepSeconds: number;
   readonly medianComputeSeconds: number;
   readonly steps: number;
+  /** How messages of a pipeline got from this rank to others. */
+  readonly links: readonly RankFlow[];
+}
+
+/** How messages got to another rank. */
+export interface RankFlow extends Flow {
+  readonly toRank: number;
 }
 
 /** What an executor is started with, as JSON on its command line. */

@@ -3,6 +3,7 @@ import { CollectiveUsageError, type CollectiveError } from '../errors.js';
 import { LANE_THRESHOLD_BYTES } from '../communicator/options.js';
 import { FrameKind, payloadChecksum, type FrameHeader } from '../frame/header.js';
 import type { Edge, Member, Transport } from '../transport/transport.js';
+import { FlowMeter, type Flow } from './flow.js';
 import { Link } from './link.js';
 import { checkStream, DEFAULT_STREAM, purposeOf, type StreamOptions } from './options.js';
 import { ParcelQueues, type Parcel } from './queues.js';
@@ -55,6 +56,7 @@ export class Outbox {
   private readonly window: number;
   private readonly pieceBytes: number;
   private readonly link: Link<Parcel>;
+  private readonly meter = new FlowMeter();
   /** Pieces sent and acknowledged so far, modulo 2^32. */
   private sent = 0;
   private acknowledged = 0;
@@ -107,6 +109,11 @@ export class Outbox {
     });
   }
 
+  /** How messages have got there so far; undefined before the first. */
+  get flow(): Flow | undefined {
+    return this.meter.flow;
+  }
+
   /** Gives up all that is in flight, at both ends. An error of another stream or ring passes on whom it blames. */
   abort(reason: string | CollectiveError): void {
     this.link.abort(reason);
@@ -134,6 +141,7 @@ export class Outbox {
       }
       parcel.grant = id;
       this.ready.push(parcel);
+      this.meter.started(this.link.now);
       queue.movedAt = this.link.now;
     }
     if (asked.length === 0) this.grants.delete(channel);
@@ -203,6 +211,10 @@ export class Outbox {
       done.push(parcel);
     }
     this.advance();
+    done.forEach(({ bytes }, i) => {
+      const more = i < done.length - 1 || this.flying.length > 0;
+      this.meter.arrived(bytes.length, more, this.link.now);
+    });
     for (const parcel of done) parcel.resolve();
     return undefined;
   }

@@ -1,5 +1,6 @@
 export * from './board.js';
 export * from './ledger.js';
+export * from './links.js';
 export * from './memory-store.js';
 export * from './performance.js';
 export * from './record.js';

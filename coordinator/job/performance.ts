@@ -1,5 +1,15 @@
+import type { Bytes, Seconds } from '../../base/index.js';
 import type { JobPerformance } from '../../protocol/index.js';
 import type { Plan, Replica, Stage } from '../../scheduler/index.js';
+
+/** How messages of a pipeline got from a rank to another: see the control plane's `LinkFlow`. */
+export interface RankFlow {
+  readonly toRank: number;
+  readonly bytes: Bytes;
+  readonly seconds: Seconds;
+  readonly messageBytes: Bytes;
+  readonly messageSeconds: Seconds;
+}
 
 /** What a rank measured of itself. */
 export interface RankSummary {
@@ -8,6 +18,8 @@ export interface RankSummary {
   readonly medianStepSeconds: number;
   readonly medianComputeSeconds: number;
   readonly steps: number;
+  /** How its messages got to other ranks; runs of earlier versions have none. */
+  readonly links?: readonly RankFlow[];
 }
 
 /** A rank of a plan: a device, and what it holds of the pipeline. */

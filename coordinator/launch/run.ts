@@ -11,9 +11,10 @@ import {
   type RunPlan,
   type StepReport,
 } from '../../protocol/index.js';
-import type { Plan } from '../../scheduler/index.js';
+import type { Plan, Topology } from '../../scheduler/index.js';
 import { WeightsMissingError } from '../errors.js';
-import { NO_PROGRESS, type JobLedger, type Overrun, type Progress, type RankSummary } from '../job/index.js';
+import { correctionsOf, describeLink, linksUsed, NO_PROGRESS, type LinkUse } from '../job/index.js';
+import type { JobLedger, Overrun, Progress, RankSummary } from '../job/index.js';
 import type { Members, RankMessage } from '../membership/index.js';
 import type { JobResults } from '../results/index.js';
 import {
@@ -27,7 +28,9 @@ import {
 } from './machine.js';
 import { WeightParts } from './parts.js';
 import { failureOf, ownFailure } from './failure.js';
-import { isOverBudget, overrunOf } from './overrun.js';
+import { recordEnd } from './ending.js';
+import { overrunOf } from './overrun.js';
+import { summaryOf } from './summary.js';
 import type { Failure } from './rank.js';
 
 export interface LaunchOptions {
@@ -52,6 +55,8 @@ export class LaunchRun {
   readonly over: Promise<void>;
   private state: LaunchState;
   private results: JobResults | undefined;
+  /** As it was known when the run began. */
+  private readonly topology: Topology;
   private progress: Progress = NO_PROGRESS;
   private readonly parts: WeightParts;
   private weights: readonly Sha256[] | undefined;
@@ -69,6 +74,7 @@ export class LaunchRun {
   constructor(private readonly options: LaunchOptions) {
     const { runPlan, members } = options;
     this.parts = new WeightParts(runPlan.ranks);
+    this.topology = members.topology();
     this.over = new Promise((resolve) => (this.finish = resolve));
     const devices = runPlan.ranks.map((rank) => rank.device);
     devices.forEach((device, rank) =>
@@ -122,7 +128,9 @@ export class LaunchRun {
 
   /** A device of the run is gone. */
   lost(rank: number, error: Failure): void {
-    this.handle({ type: 'lost', rank, error });
+    const { ranks } = this.options.runPlan;
+    const who = ranks.length === 1 ? '' : ` (rank ${rank} of ${ranks.length})`;
+    this.handle({ type: 'lost', rank, error: { ...error, message: `${error.message}${who}` } });
   }
 
   /** A rank says something. */
@@ -185,8 +193,7 @@ export class LaunchRun {
   }
 
   private finished(rank: number, message: RankFinished): void {
-    const { peakBytes, accountedBytes, medianStepSeconds, medianComputeSeconds, steps } = message;
-    this.summaries[rank] = { peakBytes, accountedBytes, medianStepSeconds, medianComputeSeconds, steps };
+    this.summaries[rank] = summaryOf(message);
     this.weights ??= this.parts.add('end', rank, message.weightsSha256);
     this.traces[rank] = message.traceSha256;
     this.handle({ type: 'finished', rank });
@@ -267,7 +274,9 @@ export class LaunchRun {
       try {
         const model = artifactOf(ledger.job.job.model)!; // checked at submission
         if (!this.weights) throw new WeightsMissingError(this.parts.missing('end'));
-        await this.results!.succeed(plan, model, this.weights, this.summaries);
+        const links = linksUsed(runPlan.ranks, this.topology, this.summaries);
+        await this.results!.succeed(plan, model, this.weights, this.summaries, links);
+        this.correct(links);
         await this.results!.trace({ title: runPlan.name, ranks: runPlan.ranks }, this.traces);
       } catch (failure) {
         end = { kind: 'failed', error: ownFailure(failure) };
@@ -285,26 +294,17 @@ export class LaunchRun {
     if (!this.overrun) this.record(end);
   }
 
+  /** Links that were far slower than measured: people are told, and the next plan counts with what was found. */
+  private correct(links: readonly LinkUse[]): void {
+    for (const { between, link, use } of correctionsOf(links)) {
+      this.say('warn', `${describeLink(use)}. The next plan counts with what was measured`);
+      this.options.members.correctLink(between, link);
+    }
+  }
+
   private record(end: Verdict): void {
     const { ledger, clock } = this.options;
-    const at = clock.epochMs();
-    const { progress } = this;
-    switch (end.kind) {
-      case 'succeeded':
-        ledger.record({ type: 'succeeded', at, progress, measured: this.summaries });
-        return;
-      case 'cancelled':
-        ledger.record({ type: 'cancelled', at, progress });
-        return;
-      case 'failed': {
-        const { family, code, device } = end.error;
-        const before = isOverBudget(end.error) ? ledger.job.replanned : undefined;
-        const message = before
-          ? `${end.error.message}. This was its second plan; the first ended with: ${before.message}`
-          : end.error.message;
-        ledger.record({ type: 'failed', at, error: { family, code, message, device }, progress });
-      }
-    }
+    recordEnd(ledger, clock.epochMs(), end, this.progress, this.summaries);
   }
 
   /** All ranks have stopped: back into the queue, unless somebody ended the job meanwhile. */

@@ -77,6 +77,13 @@ export class Links {
     if (link) pair.measured = { between, ...link, measuredAtMs: epochMs };
   }
 
+  /** A run tells that a link is slower than what was known of it: that counts until the next probe, which is not due yet. */
+  correct(between: readonly [string, string], link: Link, now: Seconds, epochMs: number): void {
+    if (!between.every((host) => this.partners.has(host))) return; // one of the two has left
+    if (!this.pairs.has(keyOf(between))) this.pair(...between);
+    this.note(between, link, now, epochMs);
+  }
+
   measured(): readonly DatedLink[] {
     return [...this.pairs.values()].flatMap(({ measured }) => (measured ? [measured] : []));
   }

@@ -11,7 +11,7 @@ import {
   type RankBeat,
   type ToWorker,
 } from '../../protocol/index.js';
-import type { Topology } from '../../scheduler/index.js';
+import type { Link, Topology } from '../../scheduler/index.js';
 import type { Failure } from '../launch/rank.js';
 import { deviceFrom, described, refusalOf, type JoinedDevice } from './hello.js';
 import { HEARTBEAT_SECONDS, LEASE_SECONDS, Leases, SWEEP_SECONDS } from './lease.js';
@@ -83,6 +83,11 @@ export class Members {
   /** How the hosts that are there reach each other, as far as that was measured. */
   topology(): Topology {
     return this.links.topology();
+  }
+
+  /** A run has found a link slower than it was measured. */
+  correctLink(between: readonly [string, string], link: Link): void {
+    this.links.correct(between, link, this.clock.monotonic(), this.clock.epochMs());
   }
 
   linkRecords(): LinkRecord[] {

@@ -4,7 +4,7 @@ import type { Clock, Logger, Sha256 } from '../../base/index.js';
 import type { JobLogRow, MetricRow, StepReport } from '../../protocol/index.js';
 import type { Plan, TraceNames } from '../../scheduler/index.js';
 import type { ArtifactStore } from '../artifacts/index.js';
-import type { RankSummary } from '../job/index.js';
+import type { LinkUse, RankSummary } from '../job/index.js';
 import { HostError } from '../errors.js';
 import { copyWhole, GrowingFile, replace, writeJson } from './files.js';
 import { reportOf } from './report.js';
@@ -129,12 +129,13 @@ export class JobResults {
     model: Sha256,
     parts: readonly Sha256[],
     summaries: readonly RankSummary[],
+    links: readonly LinkUse[] = [],
   ): Promise<void> {
     const { directory, artifacts, exportModel, job } = this.options;
     try {
       const weights = join(directory, OUTPUT.weights);
       await this.place(parts, weights);
-      await writeJson(join(directory, OUTPUT.report), reportOf(job, plan, summaries));
+      await writeJson(join(directory, OUTPUT.report), reportOf(job, plan, summaries, links));
       await replace(join(directory, OUTPUT.model), (to) =>
         exportModel({ model: artifacts.path(model), weights, to }),
       );

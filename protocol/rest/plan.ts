@@ -69,6 +69,22 @@ export const ReportSchema = Type.Object({
   steps: Type.Integer(),
   predictedStepSeconds: Type.Number(),
   measuredStepSeconds: Type.Number({ description: 'the slowest device’s median' }),
+  bottleneck: Type.Object(
+    { device: Type.String(), why: Type.String() },
+    { description: 'as measured: the busiest device, or `network` where a link took longer' },
+  ),
+  links: Type.Array(
+    Type.Object({
+      from: Type.String({ description: 'device' }),
+      to: Type.String(),
+      bytesPerStep: Type.Number(),
+      secondsPerStep: Type.Number({ description: 'in which a message at least was on its way' }),
+      plannedBytesPerSecond: Type.Number(),
+      plannedLatencySeconds: Type.Number(),
+      measuredBytesPerSecond: Type.Number({ description: 'of one of the larger messages, less latency' }),
+    }),
+    { description: 'between the stages of a pipeline' },
+  ),
   devices: Type.Array(
     Type.Object({
       device: Type.String(),

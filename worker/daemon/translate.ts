@@ -4,6 +4,7 @@ import {
   CheckpointWrittenSchema,
   DeviceLostSchema,
   HeartbeatSchema,
+  LinkFlowSchema,
   LinkMeasuredSchema,
   LogLineSchema,
   ProbeFailedSchema,
@@ -48,7 +49,13 @@ export const toFromWorker = {
   }),
   finished: (run: RunId, summary: RunSummary, weightsSha256: string, traceSha256: string): Message => ({
     case: 'finished',
-    value: create(RankFinishedSchema, { ...run, ...summary, weightsSha256, traceSha256 }),
+    value: create(RankFinishedSchema, {
+      ...run,
+      ...summary,
+      links: summary.links.map((flow) => create(LinkFlowSchema, flow)),
+      weightsSha256,
+      traceSha256,
+    }),
   }),
   failed: (run: RunId, device: string, error: ErrorReport): Message => ({
     case: 'failed',

@@ -17,6 +17,7 @@ import { collectGarbage, largestFirst, MemoryLedger, type HeldItem } from '../me
 import { StageModel, StageRank } from '../pipeline/index.js';
 import { describeOnly, hashIn, openDatasets, runArtifacts, type Datasets } from './datasets.js';
 import type { Evaluation } from './evaluator.js';
+import { flowsOf } from './flows.js';
 import type { Phase, RankMessage, RunId, RunSummary } from '../messages.js';
 import { fallbackNote, memoryNote, normalizationNote, updateNote } from './notes.js';
 import { PeakMemory } from './peak-memory.js';
@@ -185,6 +186,7 @@ export class RankRun {
         medianStepSeconds: clock.medianStepSeconds,
         medianComputeSeconds: clock.medianComputeSeconds,
         steps: this.step,
+        links: flowsOf(this.open),
       },
       weightsPath,
       tracePath: await this.files.trace(this.trace),

@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { credentials, Metadata, type ClientDuplexStream, type ClientWritableStream } from '@grpc/grpc-js';
 import { EventEmitter, once } from 'node:events';
 import { sha256, version } from '../../../base/index.js';
@@ -14,6 +14,7 @@ import {
   FromWorkerSchema,
   HeartbeatSchema,
   HelloSchema,
+  LinkFlowSchema,
   RankFinishedSchema,
   RankReadySchema,
   RankStoppedSchema,
@@ -41,6 +42,13 @@ export interface ScriptedDevice {
   readonly index?: number;
   readonly memoryBytes?: number;
   readonly flops?: number;
+}
+
+/** What a rank says at its end. */
+export interface Finish {
+  /** Default: true. */
+  readonly weights?: boolean;
+  readonly links?: readonly MessageInitShape<typeof LinkFlowSchema>[];
 }
 
 /** How a worker behaves; each hook may be replaced by a test. */
@@ -213,7 +221,7 @@ export class ScriptedWorker extends EventEmitter {
   }
 
   /** The end of training; the first replica of each pipeline rank hands its weights over first, each rank its trace. */
-  async finish(launch: Launch, steps: number, { weights = true } = {}): Promise<void> {
+  async finish(launch: Launch, steps: number, { weights = true, links = [] }: Finish = {}): Promise<void> {
     const weightsSha256 = weights ? await this.putPart(launch) : '';
     const traceSha256 = await this.putTrace(launch);
     const { jobId, epoch, rank } = launch;
@@ -223,6 +231,7 @@ export class ScriptedWorker extends EventEmitter {
       medianStepSeconds: 0.01,
       medianComputeSeconds: 0.008,
       steps,
+      links: links.map((flow) => create(LinkFlowSchema, flow)),
     };
     this.tell({
       case: 'finished',
