@@ -1,20 +1,23 @@
 import t from 'tap';
-import { UpCluster } from './cluster.js';
+import { TWO_DEVICES, UpCluster } from './cluster.js';
 import { train } from './endless.js';
 import { ENDLESS, mlpJob } from './jobs.js';
 import { descendants, Dtrain, isAlive } from './process.js';
 
 t.setTimeout(240_000);
 
-for (const [name, interrupt, code] of [
-  ['Ctrl-C', (up: Dtrain) => up.signalGroup('SIGINT'), 130],
-  ['SIGTERM', (up: Dtrain) => up.signal('SIGTERM'), 0],
+const ONE_DEVICE = TWO_DEVICES.slice(0, 1);
+const ALONE = 'batch: 32\nsteps: 1000000';
+
+for (const [name, interrupt, code, devices, job] of [
+  ['Ctrl-C', (up: Dtrain) => up.signalGroup('SIGINT'), 130, TWO_DEVICES, ENDLESS],
+  ['SIGTERM', (up: Dtrain) => up.signal('SIGTERM'), 0, ONE_DEVICE, ALONE],
 ] as const) {
   t.test(`${name} in mid-step ends everything that up started, and nothing is left`, async (t) => {
-    const cluster = await UpCluster.start();
-    const following = await train(cluster, t.testdir(mlpJob(ENDLESS)));
+    const cluster = await UpCluster.start(devices);
+    const following = await train(cluster, t.testdir(mlpJob(job)));
     const processes = descendants(cluster.process.pid);
-    t.ok(processes.length >= 3, 'Redis and two executors');
+    t.ok(processes.length > devices.length, 'Redis and an executor for each device');
     interrupt(cluster.process);
     const ended = await cluster.process.ended;
     t.equal(ended.code, code, ended.stderr);
@@ -49,8 +52,8 @@ t.test('Ctrl-C while it is still starting leaves nothing either', async (t) => {
 });
 
 t.test('up that is killed takes its processes with it', async (t) => {
-  const cluster = await UpCluster.start();
-  const following = await train(cluster, t.testdir(mlpJob(ENDLESS)));
+  const cluster = await UpCluster.start(ONE_DEVICE);
+  const following = await train(cluster, t.testdir(mlpJob(ALONE)));
   const processes = descendants(cluster.process.pid);
   cluster.process.signal('SIGKILL');
   await cluster.process.ended;

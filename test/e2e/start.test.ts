@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { HostDevices } from '../../worker/index.js';
 import { UpCluster } from './cluster.js';
+import { command } from './in-process.js';
 import { dtrain } from './process.js';
 
 t.setTimeout(240_000);
@@ -52,14 +53,10 @@ t.test('daemons without the other side say whom they miss', async (t) => {
   });
   t.equal(worker.code, 3, worker.stderr);
   t.match(worker.stderr, /127\.0\.0\.1:9/);
-  const device = await dtrain(['worker', '--coordinator', '127.0.0.1:9', '--device', 'tpu:0'], {
-    seconds: 60,
-  });
+  const device = await command(['worker', '--coordinator', '127.0.0.1:9', '--device', 'tpu:0']);
   t.equal(device.code, 2);
   t.match(device.stderr, /tpu/);
-  const missing = await dtrain(['worker', '--coordinator', '127.0.0.1:9', '--device', 'webgpu:9'], {
-    seconds: 60,
-  });
+  const missing = await command(['worker', '--coordinator', '127.0.0.1:9', '--device', 'webgpu:9']);
   t.equal(missing.code, 2, 'a GPU that is not there is told before anybody is joined');
   t.match(missing.stderr, /there is no device "webgpu:9"/);
 });
