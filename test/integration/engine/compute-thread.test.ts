@@ -15,7 +15,12 @@ function doubling(n: number): TypedGraph {
   return g.build('double', [g.one('Add', ['x', 'x'])]);
 }
 
-async function start(t: Test, options: Partial<ThreadOptions> = {}): Promise<ComputeThread> {
+/** One of them for all tests that ask for nothing particular. */
+const plain = await ComputeThread.start({ engine: 'onnxruntime', threads: 1 });
+t.teardown(() => plain.close());
+
+async function start(t: Test, options?: Partial<ThreadOptions>): Promise<ComputeThread> {
+  if (!options) return plain;
   const thread = await ComputeThread.start({ engine: 'onnxruntime', threads: 1, ...options });
   t.teardown(() => thread.close());
   return thread;
