@@ -1,9 +1,8 @@
 import { EventEmitter } from 'node:events';
+import type { Worker } from 'node:worker_threads';
 import { ComputeThread, type Engine } from '../../../worker/engine/index.js';
 import { ThreadHost } from '../../../worker/engine/thread/host.js';
 import type { Reply, Request } from '../../../worker/engine/thread/messages.js';
-
-type Constructor = new (worker: EventEmitter, device: string, keepsValues: boolean) => ComputeThread;
 
 /** A compute thread that is none: a given engine in this thread, behind messages that are copied and transferred all the same. */
 export function inProcessThread(engine: Engine): ComputeThread {
@@ -23,6 +22,6 @@ export function inProcessThread(engine: Engine): ComputeThread {
       });
     },
   });
-  const started = ComputeThread as unknown as Constructor;
-  return new started(worker, engine.device, engine.memory !== undefined);
+  const keepsValues = engine.memory !== undefined;
+  return new ComputeThread(worker as unknown as Worker, engine.name, engine.device, keepsValues);
 }

@@ -46,7 +46,8 @@ export class ComputeThread {
   private death: ComputeThreadError | undefined;
   private readonly exited: Promise<void>;
 
-  private constructor(
+  /** @param worker that has said that it is ready; see `start` */
+  constructor(
     private readonly worker: Worker,
     private readonly engine: EngineName,
     /** The engine's description of its device. */
