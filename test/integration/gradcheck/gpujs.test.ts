@@ -17,7 +17,7 @@ t.setTimeout(300_000);
 for (const { device, cases, skip } of [
   { device: 'wasm', cases: CASES, skip: false },
   { device: 'webgpu', cases: FEW, skip: useSwiftShader() },
-  { device: 'webgl', cases: ['tabular', 'mlp'], skip: withoutWebgl() },
+  { device: 'webgl', cases: ['tabular', 'mlp', 'lstm'], skip: withoutWebgl() },
 ] as const) {
   t.test(`PyTorch's numbers on gpujs, ${device}`, { skip }, async (t) => {
     const engine = await createEngine('gpujs', { device, threads: 1 });

@@ -88,6 +88,17 @@ const isNaNCell: CellRule = (node, context) => {
   return ruleOf(([x]) => `(${x!} !== ${x!} ? 1 : 0)`)(node, context);
 };
 
+/** Integers that are exact in float32 are so in 32 bits. */
+const bits =
+  (operator: '&' | '|' | '^'): CellRule =>
+  (node, context) => {
+    if (context.backend === 'webgl') throw new UnsupportedFormError('GLSL has no bits of integers');
+    return ruleOf(([a, b], body) => {
+      const [left, right] = [a!, b!].map((x) => body.integer(`Math.floor(${x} + 0.5)`));
+      return `(${left!} ${operator} ${right!})`;
+    })(node, context);
+  };
+
 const isInfinite: Pointwise = ([x], _, node) => {
   const tests: string[] = [];
   if (intAttribute(node, 'detect_positive', 1) === 1) tests.push(`${x!} > 3.4028234663852886e+38`);
@@ -97,6 +108,9 @@ const isInfinite: Pointwise = ([x], _, node) => {
 
 export const elementwiseCells: CellRules = {
   ...Object.fromEntries(Object.entries(pointwise).map(([operator, of]) => [operator, ruleOf(of)])),
+  BitwiseAnd: bits('&'),
+  BitwiseOr: bits('|'),
+  BitwiseXor: bits('^'),
   IsInf: ruleOf(isInfinite),
   IsNaN: isNaNCell,
   Cast: cast,

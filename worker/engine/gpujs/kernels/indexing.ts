@@ -151,12 +151,43 @@ const range: CellRule = (node, context) => {
   ];
 };
 
+/** Of each sample, the first steps in reverse, as many as its length says; lengths beyond the axis mean all. */
+const reverseSequence: CellRule = (node, context) => {
+  const [data, lengths] = node.inputs as [string, string];
+  const { shape } = context.typeOf(data);
+  const [batch, time] = [intAttribute(node, 'batch_axis', 1), intAttribute(node, 'time_axis', 0)];
+  const blocks = [shape[0]!, shape[1]!, sizeOf(shape.slice(2))];
+  const place: Place = (body, [length]) => {
+    const coordinates = body.coordinates(blocks);
+    const at = coordinates[time]!;
+    const count = body.let(`Math.min(Math.floor(${length!} + 0.5), ${blocks[time]!})`);
+    const move = body.let(`(${at} < ${count} ? ${count} - 1 - 2 * ${at} : 0)`);
+    const from = body.integer(`Math.floor(${move} + ${at} + 0.5)`);
+    const row = time === 0 ? [from, coordinates[1]!] : [coordinates[0]!, from];
+    return body.integer(`(${row[0]!} * ${blocks[1]!} + ${row[1]!}) * ${blocks[2]!} + ${coordinates[2]!}`);
+  };
+  return [
+    {
+      node,
+      output: node.outputs[0]!,
+      size: sizeOf(shape),
+      reads: [
+        { value: lengths, place: (body) => body.coordinates(blocks)[batch]! },
+        // one step stays where it is
+        { value: data, place: blocks[time] === 1 ? 'cell' : place },
+      ],
+      write: ([, x]) => x!,
+    },
+  ];
+};
+
 export const indexingCells: CellRules = {
   Gather: gather,
   GatherElements: gatherElements,
   GatherND: gatherND,
   OneHot: oneHot,
   Range: range,
+  ReverseSequence: reverseSequence,
 };
 
 /** The operators whose input 1 must hold indices into input 0, and how long the axis is that each of them names. */
@@ -177,6 +208,9 @@ export function indexedLengths(
     }
     case 'ScatterND':
       return shape.slice(0, indices.at(-1));
+    case 'ReverseSequence':
+      // lengths, of which that of the whole axis is one more than an index
+      return [shape[intAttribute(node, 'time_axis', 0)]! + 1];
     default:
       return [];
   }

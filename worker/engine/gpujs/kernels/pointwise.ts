@@ -160,6 +160,7 @@ export const pointwise: Readonly<Record<string, Pointwise>> = {
   Asinh: call('asinh'),
   Atan: call('atan'),
   Atanh: call('atanh'),
+  BitwiseNot: one((x) => `(-1 - ${x})`),
   Ceil: call('ceil'),
   Celu: ([x], body, node) => {
     const alpha = literal(float(node, 'alpha', 1));

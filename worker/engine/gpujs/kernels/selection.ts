@@ -1,4 +1,4 @@
-import { intAttribute, normalizeAxis, sizeOf } from '../../../../graph/index.js';
+import { intAttribute, normalizeAxis, sizeOf, type Node } from '../../../../graph/index.js';
 import { Body, CELL, loop } from '../body.js';
 import type { CellRule, CellRules } from '../cell.js';
 import type { Kernel, KernelContext, KernelRule, KernelRules } from '../kernel.js';
@@ -10,6 +10,16 @@ interface Lane {
   readonly inner: number;
 }
 
+/** The lanes along a node's axis. */
+function laneOf(node: Node, shape: readonly number[]): Lane {
+  const axis = normalizeAxis(intAttribute(node, 'axis', -1), shape.length);
+  return {
+    outer: sizeOf(shape.slice(0, axis)),
+    length: shape[axis]!,
+    inner: sizeOf(shape.slice(axis + 1)),
+  };
+}
+
 /**
  * The k best along an axis: how many elements come before each (equals by their place), then for every rank the
  * element that has it.
@@ -18,11 +28,7 @@ const topK: KernelRule = (node, context) => {
   const x = node.inputs[0]!;
   const { shape } = context.typeOf(x);
   const axis = normalizeAxis(intAttribute(node, 'axis', -1), shape.length);
-  const lane = {
-    outer: sizeOf(shape.slice(0, axis)),
-    length: shape[axis]!,
-    inner: sizeOf(shape.slice(axis + 1)),
-  };
+  const lane = laneOf(node, shape);
   const [values = '', indices = ''] = node.outputs;
   const k = context.typeOf(values === '' ? indices : values).shape[axis]!;
   const [ranks, places] = [context.fresh('ranks'), indices === '' ? context.fresh('places') : indices];
@@ -80,6 +86,30 @@ function taken(
   return made(body, result, output, outer * k * inner);
 }
 
+/** 1 at the first largest element of each lane: where that is, then which cell is there. */
+const hardmax: KernelRule = (node, context) => {
+  const [x, output] = [node.inputs[0]!, node.outputs[0]!];
+  const { shape } = context.typeOf(x);
+  const { outer, length, inner } = laneOf(node, shape);
+  const places = context.fresh('places');
+  const find = new Body(context.backend);
+  const [row, column] = find.coordinates([outer, inner]);
+  const base = find.integer(`${row!} * ${length * inner} + ${column!}`);
+  const first = find.load(x, base);
+  const better = 'if (other > best) { best = other; place = j; }';
+  find.add(
+    `let best = 0.5; best = ${first}; let place = 0.5; place = 0; let other = 0.5;`,
+    loop(context.backend, 'j', 0, length, `other = a0[${base} + j * ${inner}]; ${better}`),
+  );
+  const mark = new Body(context.backend);
+  const [block, at, within] = mark.coordinates([outer, length, inner]);
+  const place = mark.load(places, mark.integer(`${block!} * ${inner} + ${within!}`));
+  return [
+    made(find, 'place', places, outer * inner),
+    made(mark, `(${place} === ${at!} ? 1 : 0)`, output, outer * length * inner),
+  ];
+};
+
 function made(body: Body, result: string, output: string, size: number): Kernel {
   return { source: body.source(result), inputs: body.inputs, output, extents: [size], constants: {} };
 }
@@ -112,5 +142,5 @@ const constantOfShape: CellRule = (node, context) => {
   return [{ node, output, size, reads: [], write: () => literal(fill) }];
 };
 
-export const selectionKernels: KernelRules = { TopK: topK };
+export const selectionKernels: KernelRules = { Hardmax: hardmax, TopK: topK };
 export const selectionCells: CellRules = { ConstantOfShape: constantOfShape, EyeLike: eyeLike };
