@@ -55,6 +55,8 @@ function reportOfAny(error: unknown): ErrorReport {
   if (error instanceof DtrainError || !isFastifyError(error)) return reportOf(error);
   const status = error.statusCode ?? 500;
   if (status >= 500) return reportOf(error);
+  if (error.code === 'FST_ERR_MAX_PARAM_LENGTH')
+    return { family: 'user', code: 'bad_request', message: 'a part of the address is too long', ids: {} };
   const code = status === 413 ? 'request_too_large' : status === 415 ? 'bad_media_type' : 'bad_request';
   return { family: 'user', code, message: error.message, ids: {} };
 }

@@ -44,6 +44,10 @@ export async function startRestServer(
     bodyLimit: LARGEST_BODY,
     forceCloseConnections: 'idle',
     exposeHeadRoutes: false,
+    // of addresses that it cannot read, before any handler
+    frameworkErrors: (error, _request, reply) => {
+      void sendProblem(reply, problemOf(error));
+    },
   });
   await configure(app, { ...context, closing: closing.signal }, isLoopback(host));
   try {

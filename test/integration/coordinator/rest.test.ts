@@ -193,6 +193,13 @@ t.test('what cannot be asked', async (t) => {
     );
   }
   t.match(await rest.ask('GET', '/v1/jobs/..%2f..%2fetc'), { status: 404 });
+  for (const [path, detail] of [
+    ['/v1/jobs/%zz', /not a valid url/],
+    [`/v1/jobs/${'a'.repeat(6000)}`, /^a part of the address is too long$/],
+  ] as const) {
+    t.match(await rest.ask('GET', path), { status: 400, body: { code: 'bad_request', detail } });
+    t.match(await text(path, {}), { type: 'application/problem+json' });
+  }
   t.match(await rest.ask('GET', '/v1/jobs?state=done'), {
     status: 422,
     body: { code: 'bad_input', detail: /state: found "done", expected "queued"/ },
