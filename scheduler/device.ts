@@ -56,7 +56,11 @@ export function isOwnOperator(operator: string): boolean {
 
 /** Whether a device whose list is `known` runs an operator. */
 export function runsOperator(known: ReadonlySet<string> | undefined, operator: string): boolean {
-  if (isOwnOperator(operator)) return known?.has(OWN_OPERATORS) ?? false;
+  if (isOwnOperator(operator)) {
+    // a list that somebody has written may name single ones, whose gradients run with them
+    const [title] = operator.split('.grad.');
+    return known !== undefined && (known.has(OWN_OPERATORS) || known.has(title!));
+  }
   return !known || known.has(ALL_OPERATORS) || known.has(operator);
 }
 

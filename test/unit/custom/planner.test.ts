@@ -10,6 +10,9 @@ t.test("users' operators are for devices that say so", (t) => {
   t.notOk(runsOperator(known('Add'), 'my.ops:Snake.grad.x'));
   t.notOk(runsOperator(known('Add'), 'Sub'));
   t.ok(runsOperator(known('Add', OWN_OPERATORS), 'my.ops:Snake.grad.x'));
+  t.ok(runsOperator(known('my.ops:Snake'), 'my.ops:Snake'), 'or name it');
+  t.ok(runsOperator(known('my.ops:Snake'), 'my.ops:Snake.grad.x'));
+  t.notOk(runsOperator(known('my.ops:Snake'), 'my.ops:Other'));
   t.ok(runsOperator(known(ALL_OPERATORS, OWN_OPERATORS), 'Sub'));
   t.end();
 });
