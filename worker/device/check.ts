@@ -6,7 +6,7 @@ import {
   type TensorType,
   type TypedGraph,
 } from '../../graph/index.js';
-import { createEngine, type ComputeThread, type ValueSpec } from '../engine/index.js';
+import { createEngine, placeInOne, type ComputeThread, type ValueSpec } from '../engine/index.js';
 import { DeviceProbeError } from '../errors.js';
 
 /** Relative distance (L2) up to which a value counts as right: float32, with some room for how GPUs divide. */
@@ -15,8 +15,6 @@ const SAMPLES = 4;
 const FEATURES = 6;
 const HIDDEN = 8;
 const CLASSES = 3;
-/** Views of all element types may begin here. */
-const ALIGNMENT = 64;
 
 /**
  * One training step of two layers on a device, with loss and gradients, beside the float64 reference: a device that
@@ -36,7 +34,7 @@ export async function checkTraining(thread: ComputeThread): Promise<void> {
   await reference.dispose();
 
   const { program, inputs: ins, outputs: outs } = await thread.compile(graph);
-  const places = placesOf([...ins, ...outs]);
+  const places = placeInOne([...ins, ...outs]);
   const sequence = await thread.prepare({
     buffers: [{ bytes: places.bytes, kind: 'travelling' }],
     segments: [
@@ -110,17 +108,6 @@ function empty({ shape }: ValueSpec): Float32Array {
 
 function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
-}
-
-/** One buffer for all. */
-function placesOf(specs: readonly ValueSpec[]) {
-  let bytes = 0;
-  const slots = specs.map((spec) => {
-    const byteOffset = bytes;
-    bytes += Math.ceil(byteLengthOf(spec) / ALIGNMENT) * ALIGNMENT;
-    return { buffer: 0, byteOffset };
-  });
-  return { slots, bytes };
 }
 
 function distance(ours: ArrayLike<number | bigint>, wanted: ArrayLike<number>): number {

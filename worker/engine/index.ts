@@ -35,6 +35,7 @@ export type {
 } from './thread/messages.js';
 export {
   checkSequence,
+  placeInOne,
   type BufferPlan,
   type ProgramEdges,
   type ProgramId,

@@ -1,7 +1,13 @@
 import { lowerQuartile, type Bytes, type Seconds } from '../../base/index.js';
 import { byteLengthOf, isFloat, type TypedGraph } from '../../graph/index.js';
-import { ALIGNMENT_BYTES } from '../../scheduler/index.js';
-import type { BufferPlan, ComputeThread, SegmentTiming, Slot, ValueSpec } from '../engine/index.js';
+import {
+  placeInOne,
+  type BufferPlan,
+  type ComputeThread,
+  type SegmentTiming,
+  type Slot,
+  type ValueSpec,
+} from '../engine/index.js';
 
 /** Of float32 values: neither grows nor vanishes, and is no number that a processor takes longer for. */
 const FILLING = 0.5;
@@ -21,7 +27,8 @@ export async function timeProgram(
 ): Promise<Seconds> {
   const { program, inputs, outputs } = await thread.compile(graph);
   try {
-    const values = layOut(inputs, outputs);
+    const { bytes, slots } = placeInOne([...inputs, ...outputs]);
+    const values = { bytes, inputs: slots.slice(0, inputs.length), outputs: slots.slice(inputs.length) };
     const buffer: BufferPlan = { bytes: values.bytes, kind: 'travelling' };
     const segment = { program, inputs: values.inputs, outputs: values.outputs, release: [] };
     const sequence = await thread.prepare({ buffers: [buffer], segments: [segment] });
@@ -43,26 +50,11 @@ export async function timeProgram(
   }
 }
 
-interface ValuesLayout {
-  readonly bytes: Bytes;
-  readonly inputs: readonly Slot[];
-  readonly outputs: readonly Slot[];
-}
-
-/** All values of a program one after the other in one buffer. */
-function layOut(inputs: readonly ValueSpec[], outputs: readonly ValueSpec[]): ValuesLayout {
-  let bytes = 0;
-  const place = (spec: ValueSpec): Slot => {
-    const byteOffset = bytes;
-    bytes += Math.ceil(byteLengthOf(spec) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
-    return { buffer: 0, byteOffset };
-  };
-  const slots = { inputs: inputs.map(place), outputs: outputs.map(place) };
-  return { bytes, ...slots };
-}
-
 /** Whole numbers are zero: rows of tables and classes that are there, whatever the model. */
-function filled(layout: ValuesLayout, inputs: readonly ValueSpec[]): ArrayBuffer {
+function filled(
+  layout: { readonly bytes: Bytes; readonly inputs: readonly Slot[] },
+  inputs: readonly ValueSpec[],
+): ArrayBuffer {
   const buffer = new ArrayBuffer(layout.bytes);
   new Uint8Array(buffer).fill(0); // memory that nobody has written to is read faster than other
   inputs.forEach((spec, i) => {

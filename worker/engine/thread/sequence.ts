@@ -1,3 +1,5 @@
+import type { Bytes } from '../../../base/index.js';
+import { ALIGNMENT_BYTES } from '../../../scheduler/index.js';
 import { bytesPerElement, byteLengthOf, dataFromBytes, type TensorData } from '../../../graph/index.js';
 import { BufferError } from '../errors.js';
 import type { ValueSpec } from '../port.js';
@@ -85,6 +87,20 @@ export function checkSequence(
       gone.add(buffer);
     }
   });
+}
+
+/** Places for all values one after the other in buffer 0, each where views of any element type may begin. */
+export function placeInOne(specs: readonly ValueSpec[]): {
+  readonly bytes: Bytes;
+  readonly slots: readonly Slot[];
+} {
+  let bytes = 0;
+  const slots = specs.map((spec): Slot => {
+    const byteOffset = bytes;
+    bytes += Math.ceil(byteLengthOf(spec) / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+    return { buffer: 0, byteOffset };
+  });
+  return { bytes, slots };
 }
 
 /** The typed arrays of one segment's values in the given buffers. */
