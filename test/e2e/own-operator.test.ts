@@ -5,7 +5,7 @@ import t from 'tap';
 import { readModel, writeGraph } from '../../graph/index.js';
 import { custom, linear, model, sequential, tensor, type Layer } from '../../graph/nn/index.js';
 import { ModelProtoSchema } from '../../graph/onnx/gen/onnx_pb.js';
-import type { JobRecord } from '../../protocol/index.js';
+import type { JobRecord, MetricRow } from '../../protocol/index.js';
 import { repositoryRoot } from '../root.js';
 import { snake } from '../unit/custom/snake.js';
 import { UpCluster } from './cluster.js';
@@ -82,6 +82,33 @@ t.test('the example trains with an operator of its own on gpu.js, and its result
     'an ONNX file with a node of another domain',
   );
   t.equal((await cluster.stop()).code, 0);
+});
+
+t.test('onnxruntime and gpu.js train it together, as stages, like gpu.js alone', async (t) => {
+  const cluster = await UpCluster.start(['cpu:0,memory=768MiB,threads=1', 'wasm:0,memory=1GiB,threads=1']);
+  t.teardown(() => cluster.stop());
+  const job = join(examples, 'own-operator/job.yaml');
+  const train = async (parallelism: string) => {
+    const output = join(t.testdir({}), 'out');
+    const sets = [`output=${output}`, 'steps=8', `parallelism=${parallelism}`].flatMap((each) => [
+      '--set',
+      each,
+    ]);
+    const ended = await cluster.ask(['submit', job, '--follow', '--json', ...sets, '--set', 'epochs=null']);
+    t.equal(ended.code, 0, ended.stderr);
+    const rows = readFileSync(join(output, 'metrics.jsonl'), 'utf8').trim().split('\n');
+    const losses = rows.flatMap((row) => (JSON.parse(row) as MetricRow).loss ?? []);
+    return { losses, record: JSON.parse(ended.stdout) as JobRecord };
+  };
+  const alone = await train('{ pipeline: 1, data: 1 }');
+  t.same(alone.record.devices, ['host/wasm:0'], 'the one that can');
+  const mixed = await train('{ pipeline: 2, data: 1, microBatches: 2 }');
+  t.same([...mixed.record.devices].sort(), ['host/cpu:0', 'host/wasm:0']);
+  t.equal(mixed.losses.length, 8);
+  mixed.losses.forEach((loss, i) => {
+    const wanted = alone.losses[i]!;
+    t.ok(Math.abs(loss - wanted) <= 1e-3 * wanted, `step ${i + 1}: ${loss}, alone ${wanted}`);
+  });
 });
 
 t.test('what cannot be run or trusted is refused at submit', async (t) => {
