@@ -9,6 +9,7 @@ import { productKernelRules } from '../../../worker/engine/gpujs/kernels/product
 import { softmaxKernels } from '../../../worker/engine/gpujs/kernels/softmax.js';
 import { transposedConvolutionKernels } from '../../../worker/engine/gpujs/kernels/transposed-convolution.js';
 import { useSwiftShader } from '../../swiftshader.js';
+import { runsOf } from '../trial-runs.js';
 import { compare, floats, worst } from './kernels.js';
 
 /** Sums of up to some hundred terms of at most 1: float32 rounds each to 6e-8 of a partial sum. */
@@ -98,7 +99,7 @@ t.teardown(async () => {
 for (const [backend, library] of Object.entries(opened)) {
   const skip = backend === 'webgpu' && withoutGpu;
   const noNaN = backend === 'webgpu' && 'WGSL may compute as if there were no NaN and no infinity';
-  const RUNS = backend === 'webgpu' ? 15 : 60;
+  const RUNS = runsOf(backend === 'webgpu' ? 15 : 60);
 
   t.test(`${backend}: MatMul`, { skip }, async (t) => {
     await fc.assert(

@@ -96,13 +96,34 @@ t.test('nodes that it cannot run are named, all of them', (t) => {
   g.input('x', { dtype: 'float64', shape: [2] });
   g.input('n', { dtype: 'int64', shape: [2] });
   const a = g.add('Exp', ['x'], {}, { name: 'first' })[0]!;
-  const b = g.add('BitwiseNot', ['n'], {}, { name: 'second' })[0]!;
+  const left = { direction: attribute.string('LEFT') };
+  const b = g.add('BitShift', ['n', 'n'], left, { name: 'second' })[0]!;
   const found = refusalsOf(g.build('bad', [a, b]), 'wasm');
   t.match(found, [
     { node: 'first', operator: 'Exp', reason: /float64\[2\], which it cannot hold/ },
-    { node: 'second', operator: 'BitwiseNot', reason: /no kernel/ },
+    { node: 'second', operator: 'BitShift', reason: /no kernel/ },
   ]);
   t.throws(() => plan(g.build('bad', [a])), { code: 'compile_failed', message: /node "first" \(Exp\)/ });
+  t.end();
+});
+
+t.test('bits of integers: not on WebGL, and known when it is planned', (t) => {
+  const g = new GraphBuilder(standardOperators);
+  g.input('n', { dtype: 'int64', shape: [2] });
+  const both = g.add('BitwiseAnd', ['n', 'n'], {}, { name: 'both' })[0]!;
+  const graph = g.build('bits', [g.add('BitwiseNot', [both])[0]!]);
+  t.match(refusalsOf(graph, 'webgl'), [{ node: 'both', reason: /GLSL/ }]);
+  for (const backend of ['javascript', 'wasm', 'webgpu'] as const)
+    t.equal(refusalsOf(graph, backend).length, 0);
+  t.end();
+});
+
+t.test('a length of a sequence that is given is checked, as indices are', (t) => {
+  const g = new GraphBuilder(standardOperators);
+  g.input('x', float([5, 3, 2]));
+  g.input('lengths', { dtype: 'int64', shape: [3] });
+  const { checks } = plan(g.build('reversed', [g.one('ReverseSequence', ['x', 'lengths'])]));
+  t.match(checks, [{ input: 'lengths', lengths: [6] }], 'all five steps at most');
   t.end();
 });
 
