@@ -6,11 +6,13 @@ import {
   type CollectiveError,
   type CollectiveFault,
 } from '../errors.js';
-import { FrameKind, type FrameFields, type FrameHeader } from '../frame/header.js';
+import { FrameKind, type FrameHeader } from '../frame/header.js';
 import type { Member } from '../transport/transport.js';
 import type { Channel } from './channel.js';
 import { decodeAbort, encodeAbort } from './notice.js';
-import { OPERATION_CODE, type Operation } from './operation.js';
+import { EarlyFrames } from './early.js';
+import { BLANK, fieldsOf } from './frames.js';
+import type { Operation } from './operation.js';
 import { LANE_THRESHOLD_BYTES, type RingOptions } from './options.js';
 import { describeFrame, errorOf, expectedInsteadOf, type Trouble } from './report.js';
 import { Watchdog } from './watchdog.js';
@@ -29,8 +31,7 @@ const GOODBYE_SECONDS = 2;
  */
 export class Ring {
   private readonly operations = new Map<number, Operation>();
-  /** Frames of collectives that the left neighbour has issued and this rank has not yet. */
-  private readonly early = new Map<number, { header: FrameHeader; payload: Uint8Array }[]>();
+  private readonly early: EarlyFrames;
   private readonly watchdog: Watchdog;
   private readonly ackEvery: number;
   private issued = 0;
@@ -45,6 +46,7 @@ export class Ring {
     private readonly options: RingOptions,
     private readonly onFailure: (error: CollectiveError) => void,
   ) {
+    this.early = new EarlyFrames(options);
     this.ackEvery = Math.max(1, options.window >> 1);
     this.watchdog = new Watchdog(options, member, left, right, {
       oldest: () => this.oldest(),
@@ -81,9 +83,8 @@ export class Ring {
     this.operations.set(operation.id, operation);
     this.watchdog.progress(operation);
     this.guarded(operation, () => {
-      const held = this.early.get(operation.id) ?? [];
-      this.early.delete(operation.id);
-      for (const { header, payload } of held) this.consume(operation, header, payload);
+      for (const { header, payload } of this.early.take(operation.id))
+        this.consume(operation, header, payload);
       this.checkNeighbours();
       this.advance();
     });
@@ -290,15 +291,10 @@ export class Ring {
   }
 
   private hold(header: Readonly<FrameHeader>, payload: Uint8Array): void {
-    const { window, inFlight } = this.options;
-    const held = this.early.get(header.collective) ?? [];
-    if (held.length >= window || (held.length === 0 && this.early.size >= inFlight)) {
-      const what = `rank ${this.left.peer} sent more than its window of ${window} pieces of collective ${header.collective} ahead of time`;
-      this.fail({ fault: 'window_exceeded', expectedRank: this.left.peer, what });
-      return;
-    }
-    held.push({ header: { ...header }, payload });
-    this.early.set(header.collective, held);
+    if (this.early.hold(header, payload)) return;
+    const { peer } = this.left;
+    const what = `rank ${peer} sent more than its window of ${this.options.window} pieces of collective ${header.collective} ahead of time`;
+    this.fail({ fault: 'window_exceeded', expectedRank: peer, what });
   }
 
   // ---- giving up ----
@@ -364,22 +360,6 @@ export class Ring {
     this.early.clear();
     this.onFailure(failure);
   }
-}
-
-const BLANK = { operation: 0, wire: 0, collective: 0, bucket: 0, step: 0, piece: 0, elements: 0 } as const;
-
-function fieldsOf(operation: Operation, kind: FrameKind, step: number, piece: number): FrameFields {
-  const { id, bucket, store } = operation;
-  return {
-    kind,
-    operation: OPERATION_CODE[operation.kind],
-    wire: store.wireCode,
-    collective: id,
-    bucket,
-    step,
-    piece,
-    elements: store.length,
-  };
 }
 
 function faultOf(error: unknown): CollectiveFault {
