@@ -84,6 +84,10 @@ for (const engine of ['gpujs', 'onnxruntime']) {
     onCpu ??= (await train(cluster, t, job('{ pipeline: 1, data: 1 }'))).losses;
     const staged = await train(cluster, t, job('{ pipeline: 2, data: 1, microBatches: 2 }'));
     t.strictSame([...staged.job.devices].sort(), ['host/cpu:0', 'host/webgpu:0']);
+    const gpu = staged.plan.stages
+      .flatMap(({ replicas }) => replicas)
+      .find(({ device }) => device === 'host/webgpu:0');
+    t.equal(gpu!.updateOnDevice === true, engine === 'onnxruntime', 'where values stay, the optimizer runs');
     near(t, staged.losses, onCpu);
     const shared = await train(cluster, t, job('{ pipeline: 1, data: 2, shares: [3, 1] }'));
     near(t, shared.losses, onCpu);

@@ -35,14 +35,20 @@ export class StageRank implements CompiledRank {
   /** Compiles what a full batch takes. */
   static async compile(options: RankOptions<StageModel>): Promise<StageRank> {
     const { model, plan, rank, thread, ledger } = options;
-    for (const samples of new Set(plan.ranks[rank]!.samples))
-      if (samples > 0) await model.training.for(samples);
     const holders = holdersOf(plan, model);
     const spread = spreadOf(plan, rank, holders);
     const buckets = model.trained.map(({ bucket }) => bucket);
     const { settings } = model;
     const update = await CompiledUpdate.compile({ plan, rank, thread, ledger, buckets, settings, spread });
-    return new StageRank(options, holders, update);
+    const compiled = new StageRank(options, holders, update);
+    try {
+      for (const samples of new Set(plan.ranks[rank]!.samples))
+        if (samples > 0) await model.training.for(samples);
+    } catch (error) {
+      await compiled.dispose().catch(() => undefined); // where the thread is the trouble, this fails as well
+      throw error;
+    }
+    return compiled;
   }
 
   get arenaBytes(): number {

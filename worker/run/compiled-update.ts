@@ -68,7 +68,8 @@ export class CompiledUpdate {
   }
 
   async dispose(): Promise<void> {
-    await (await this.placed)?.dispose();
+    const [placed] = await Promise.allSettled([this.placed]); // a run may end while it is placed
+    if (placed.status === 'fulfilled') await placed.value?.dispose();
     await this.programs?.dispose();
   }
 

@@ -24,12 +24,18 @@ export class Replica implements CompiledRank {
   /** Compiles what a full batch takes. */
   static async compile(options: RankOptions<RankModel>): Promise<Replica> {
     const { model, plan, rank, thread, ledger } = options;
-    for (const samples of new Set(plan.ranks[rank]!.samples))
-      if (samples > 0) await model.training.for(samples);
     const spread = spreadOf(plan, { worldSize: plan.ranks.length, rank });
     const { buckets, settings } = model;
     const update = await CompiledUpdate.compile({ plan, rank, thread, ledger, buckets, settings, spread });
-    return new Replica(options, update);
+    const compiled = new Replica(options, update);
+    try {
+      for (const samples of new Set(plan.ranks[rank]!.samples))
+        if (samples > 0) await model.training.for(samples);
+    } catch (error) {
+      await compiled.dispose().catch(() => undefined); // where the thread is the trouble, this fails as well
+      throw error;
+    }
+    return compiled;
   }
 
   get arenaBytes(): number {

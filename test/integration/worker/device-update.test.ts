@@ -1,8 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
+import { Arena } from '../../../collectives/index.js';
 import type { RunPlan } from '../../../protocol/index.js';
 import { createEngine, type ComputeThread } from '../../../worker/engine/index.js';
-import { MOST_SCALARS } from '../../../worker/optimizer/index.js';
+import { MOST_SCALARS, settingsOf } from '../../../worker/optimizer/index.js';
+import { layoutBuckets } from '../../../scheduler/index.js';
+import { DeviceUpdate } from '../../../worker/run/device-update.js';
+import { EngineParameters } from '../../../worker/run/engine-parameters.js';
+import { RankMemory } from '../../../worker/run/rank-memory.js';
+import { UpdatePrograms } from '../../../worker/run/update-programs.js';
 import { inProcessThread } from './in-process.js';
 import { KeepingEngine } from './keeping-engine.js';
 import { pipelined, stagesOf, type Layout } from './pipelines.js';
@@ -163,3 +169,53 @@ t.test('replicas sum their gradients on the host, whatever their engines keep', 
   const notes = device.messages.flatMap((message) => (message.kind === 'log' ? [message.message] : []));
   t.equal(notes.filter((note) => /on the host, where gradients are summed/.test(note)).length, 2);
 });
+
+t.test(
+  'a gradient or loss that is not finite changes nothing, and the next step goes on from there',
+  async (t) => {
+    const { thread: threadOf, engines } = keeping(t);
+    const thread = await threadOf(0);
+    const buckets = layoutBuckets([{ name: 'w', type: { dtype: 'float32', shape: [2, 3] } }], 1024);
+    const { settings } = settingsOf({ kind: 'sgd', lr: 0.5, momentum: 0.9 }, ['w']);
+    const ringOf = (id: number) => ({ size: 1, rank: 0, id });
+    const spread = { sharded: true, onDevice: true, ringOf };
+    const { rule } = settings[0]!;
+    const arena = new Arena(RankMemory.bytesFor(buckets, rule, spread), 'test');
+    const memory = new RankMemory(arena, buckets, rule, spread);
+    const values = memory.buckets[0]!.parameters.values;
+    values.set([1, 2, 3, 4, 5, 6]);
+    const parameters = await EngineParameters.place(thread, memory, []);
+    const programs = await UpdatePrograms.compile(thread, buckets, settings, false);
+    const plan = { schedule: { kind: 'constant' as const }, totalSteps: 4, clipNorm: null };
+    const world = { allReduceScalars: (own: Float64Array) => Promise.resolve(own) };
+    const update = await DeviceUpdate.place({ plan, world, thread, programs, parameters, buckets, settings });
+    const step = async (gradient: number, loss: number) => {
+      update.begin();
+      const gradients = new Float32Array(buckets[0]!.length);
+      gradients.fill(gradient, 0, 6);
+      await thread.hold(update.target(0, 0), gradients.buffer);
+      await update.add([0], 0);
+      return update.finish(0, loss);
+    };
+    for (const [gradient, loss] of [
+      [NaN, 1],
+      [Infinity, 1],
+      [1e20, 1], // its square is beyond float32
+      [1, NaN],
+    ] as const) {
+      await t.rejects(step(gradient, loss), { code: 'diverged' });
+      await update.bringBack();
+      t.same([...values.subarray(0, 6)], [1, 2, 3, 4, 5, 6]);
+    }
+    const { gradientNorm } = await step(2, 1);
+    t.ok(Math.abs(gradientNorm - 2 * Math.sqrt(6)) < 1e-6);
+    await update.bringBack();
+    t.same([...values.subarray(0, 6)], [0, 1, 2, 3, 4, 5], 'the velocity of failed steps is nowhere');
+    update.begin();
+    await t.rejects(update.finish(1, 1), { message: /bucket 0 got no gradients/ });
+    await update.dispose();
+    await parameters.dispose();
+    await programs.dispose();
+    t.equal(engines[0]!.kept, 0, 'nothing is left on the device');
+  },
+);

@@ -48,6 +48,11 @@ export class KeepingEngine implements Engine {
     };
   }
 
+  /** Buffers that are owned now. */
+  get kept(): number {
+    return this.shadows.size;
+  }
+
   async compile(graph: TypedGraph): Promise<Program> {
     const program = await this.engine.compile(graph);
     const { inputs, outputs, fallbacks } = program;
