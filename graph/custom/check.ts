@@ -1,4 +1,4 @@
-import { Random } from '../../base/index.js';
+import { Random, type Seconds } from '../../base/index.js';
 import { differentiate } from '../gradient/index.js';
 import { GraphBuilder } from '../ir/builder.js';
 import type { Attributes, TypedGraph } from '../ir/graph.js';
@@ -33,6 +33,8 @@ const MOST_ELEMENTS = 24;
 const FEWEST_ELEMENTS = 3;
 /** Cells that may be computed for one use. */
 const CELLS = 2_000_000;
+/** After this long no more elements are compared than must be: cells with long loops take their time. */
+const ENOUGH: Seconds = 3;
 
 /**
  * Compares the gradient of an operator with central differences, in float64, at random values from a seed: the largest
@@ -43,7 +45,9 @@ const CELLS = 2_000_000;
 export function checkOperator(
   { operator, shapes, attributes }: OperatorUse,
   seed = 0,
+  now: () => Seconds = () => performance.now() / 1000,
 ): readonly CheckedElement[] {
+  const start = now();
   const title = titleOf(operator);
   const random = new Random(seed);
   const types = shapes.map((shape): TensorType => ({ dtype: 'float32', shape }));
@@ -70,14 +74,18 @@ export function checkOperator(
     const { data } = values.get(input)!;
     const analytic = found.get(gradient)!.data;
     const count = Math.min(data.length, Math.max(FEWEST_ELEMENTS, Math.min(MOST_ELEMENTS, affordable)));
-    for (const index of random.shuffle(Uint32Array.from(data, (_, i) => i)).subarray(0, count)) {
-      const at = (offset: number) => {
-        const moved: Reference = { ...values.get(input)!, data: data.slice() };
-        moved.data[index]! += offset;
-        const all = new Map([...values, ['dy', dy] as const, [input, moved] as const]);
+    for (const [at, index] of random
+      .shuffle(Uint32Array.from(data, (_, i) => i))
+      .subarray(0, count)
+      .entries()) {
+      if (at >= FEWEST_ELEMENTS && now() - start > ENOUGH) break;
+      const moved = (offset: number) => {
+        const value: Reference = { ...values.get(input)!, data: data.slice() };
+        value.data[index]! += offset;
+        const all = new Map([...values, ['dy', dy] as const, [input, value] as const]);
         return evaluate(forward, all).get('y')!.data;
       };
-      const [above, below] = [at(STEP), at(-STEP)];
+      const [above, below] = [moved(STEP), moved(-STEP)];
       const numeric = dy.data.reduce(
         (sum, weight, i) => sum + (weight * (above[i]! - below[i]!)) / (2 * STEP),
         0,

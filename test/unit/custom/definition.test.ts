@@ -87,6 +87,18 @@ t.test('definitions that are refused', (t) => {
   t.end();
 });
 
+t.test('a gradient of a slow kernel is checked at fewer elements', (t) => {
+  const use = { operator: snake.operator, shapes: [[4, 8], [8]], attributes: {} };
+  const counted = (seconds: number) => {
+    let time = 0;
+    const inputs = checkOperator(use, 0, () => (time += seconds)).map(({ input }) => input);
+    return ['x', 'alpha'].map((input) => inputs.filter((each) => each === input).length);
+  };
+  t.same(counted(0), [24, 8]);
+  t.same(counted(10), [3, 3]);
+  t.end();
+});
+
 t.test('a gradient is checked by differences', (t) => {
   const use = { attributes: {}, shapes: [[4, 3], [3]] };
   const compared = checkOperator({ operator: snake.operator, ...use });
