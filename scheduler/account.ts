@@ -9,15 +9,16 @@ export interface AccountItem {
 /**
  * Memory of an executor before any model is loaded: Node, onnxruntime's library, two event loops, what the
  * measuring of its device left and what it takes to build and compile a graph. Measured on Linux x64 with Node 20 and
- * onnxruntime 1.30, on models of a few kilobytes (docs/memory.md).
+ * onnxruntime 1.30, on models of a few kilobytes, in executors that had run other jobs before (docs/memory.md).
  */
-export const RUNTIME_BYTES: Bytes = 208 * 2 ** 20;
+export const RUNTIME_BYTES: Bytes = 172 * 2 ** 20;
 
 /**
- * What an engine takes for values that need one byte: its arena grows by powers of two and is never full.
- * Measured on training steps of 8 to 160 MiB (docs/memory.md).
+ * What an engine takes for values that need one byte: its arena grows by powers of two and is never full,
+ * and it computes in an order of its own, in which more values live at once than in the graph's. Between what was measured
+ * on a transformer (1.4) and on a convolution net (1.1): docs/memory.md.
  */
-export const ARENA_OVERHEAD = 1.75;
+export const ARENA_OVERHEAD = 1.4;
 
 /** What an executor takes beside what a model's values need. */
 export interface Footprint {
@@ -55,12 +56,13 @@ interface FootprintFacts {
  * training steps of 20 to 90 MiB in WebAssembly and plain JavaScript, and by its own count for WebGPU (docs/memory.md).
  */
 const GPUJS_OVERHEAD = { host: 5.5, own: 4 } as const;
+const GPUJS_RUNTIME_BYTES: Bytes = 208 * 2 ** 20;
 
 const FOOTPRINTS: Readonly<Record<string, Footprint>> = {
   onnxruntime: CPU_FOOTPRINT,
-  gpujs: { ...CPU_FOOTPRINT, arenaOverhead: GPUJS_OVERHEAD.host },
+  gpujs: { ...CPU_FOOTPRINT, runtimeBytes: GPUJS_RUNTIME_BYTES, arenaOverhead: GPUJS_OVERHEAD.host },
 };
-const OWN_FOOTPRINT: Footprint = { runtimeBytes: 0, arenaOverhead: ARENA_OVERHEAD, valuesOnly: true };
+const OWN_FOOTPRINT: Footprint = { runtimeBytes: 0, arenaOverhead: 1.75, valuesOnly: true };
 const OWN_FOOTPRINTS: Readonly<Record<string, Footprint>> = {
   gpujs: { ...OWN_FOOTPRINT, arenaOverhead: GPUJS_OVERHEAD.own },
 };

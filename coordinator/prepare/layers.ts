@@ -7,6 +7,7 @@ import {
   type Graph,
   type LossKind,
   type StageGraphs,
+  type TensorType,
   type TypedGraph,
 } from '../../graph/index.js';
 import { shapesOf, type SampleShapes } from '../../protocol/index.js';
@@ -40,8 +41,9 @@ export function layerProfile(
   const stages = build(SAMPLES);
   const larger = build(MORE_SAMPLES);
   const isTrained = new Set(trained);
+  const kept = new Set<string>();
   const units = stages.map((stage, i) => ({
-    ...unitOf(graph, stage, names[i]!, isTrained),
+    ...unitOf(graph, stage, names[i]!, isTrained, kept),
     ...needsOf({ samples: [SAMPLES, MORE_SAMPLES], stages: [stage, larger[i]!] }),
   }));
   const bytes = (edges: readonly Edge[]) =>
@@ -58,16 +60,24 @@ export function layerProfile(
   };
 }
 
+/** @param keptBefore values that units before keep; those of this one are added */
 function unitOf(
   graph: Graph,
   stage: StageGraphs,
   nodes: readonly string[],
   trained: ReadonlySet<string>,
+  keptBefore: Set<string>,
 ): Unit {
   const [input, weight] = stage.backward;
   const typeOf = (name: string) => stage.forward.types.get(name)!;
-  const kept = stage.kept.reduce((sum, { type }) => sum + byteLengthOf(type), 0);
-  const reread = stage.reread.reduce((sum, name) => sum + byteLengthOf(typeOf(name)), 0);
+  const [kept, between] = keptIn(stage);
+  // what a unit before keeps for its own backward pass is there once, however many read it
+  const reread = stage.reread
+    .filter((name) => !keptBefore.has(name))
+    .reduce((sum, name) => sum + byteLengthOf(typeOf(name)), 0);
+  for (const name of stage.reread) keptBefore.add(name);
+  const keeps = new Set(stage.kept.map(({ value }) => value));
+  for (const { value, at } of stage.sends) if (keeps.has(at)) keptBefore.add(value);
   const gradients = new Set(stage.gradients.values());
   return {
     nodes,
@@ -81,10 +91,27 @@ function unitOf(
     backwardWeight: workOf(weight, SAMPLES, gradients),
     savedBytesPerSample: (kept + reread) / SAMPLES,
     rereadBytesPerSample: reread / SAMPLES,
+    betweenBytesPerSample: between / SAMPLES,
     forwardBytesPerSample: withinEngine(stage.forward) / SAMPLES,
     backwardBytesPerSample:
       Math.max(...[input, weight].map((program) => (program ? withinEngine(program) : 0))) / SAMPLES,
   };
+}
+
+/**
+ * Bytes that the forward pass leaves for the backward pass; and those that the first half of the backward pass leaves for
+ * the second, with what comes back from units after, which within a stage is left so, too.
+ */
+function keptIn({ forward, backward, kept, receivesGradients }: StageGraphs): readonly [number, number] {
+  const forwards = new Set(forward.outputs);
+  const weight = new Set(backward[1]?.inputs);
+  const bytes = (some: readonly { readonly type: TensorType }[]) =>
+    some.reduce((sum, { type }) => sum + byteLengthOf(type), 0);
+  return [
+    bytes(kept.filter(({ value }) => forwards.has(value))),
+    bytes(kept.filter(({ value }) => !forwards.has(value))) +
+      bytes(receivesGradients.filter(({ at }) => weight.has(at))),
+  ];
 }
 
 /** Peak of what the engine holds itself: what a program gives is written to buffers of the caller. */

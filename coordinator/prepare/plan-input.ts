@@ -35,6 +35,7 @@ export function planInputFrom(job: JobSpec, { graph, trained }: JobModel, train:
       stateFactor: stateFactorOf(job.optimizer),
       batchBytesPerSample: inputs + target,
       datasetBytes: train.bytes,
+      validates: job.data.validation !== undefined,
       ...(job.communication?.bucketBytes ? { bucketBytes: job.communication.bucketBytes } : {}),
     },
   };

@@ -34,6 +34,8 @@ export interface Unit {
   readonly savedBytesPerSample: Bytes;
   /** The part of them that went into it: data, or values of units before. */
   readonly rereadBytesPerSample: Bytes;
+  /** What the half of the backward pass for the inputs leaves for the other, where they are apart; default: nothing. */
+  readonly betweenBytesPerSample?: Bytes;
   /** Most bytes a sample that the forward pass holds within the engine, beside what it takes and gives. */
   readonly forwardBytesPerSample: Bytes;
   /** Likewise of the backward pass; the larger half where it is cut in two. */
@@ -141,6 +143,7 @@ function joined(a: Unit, b: Unit): Unit {
     backwardWeight: added(a.backwardWeight, b.backwardWeight),
     savedBytesPerSample: a.savedBytesPerSample + b.savedBytesPerSample,
     rereadBytesPerSample: a.rereadBytesPerSample,
+    betweenBytesPerSample: (a.betweenBytesPerSample ?? 0) + (b.betweenBytesPerSample ?? 0),
     forwardBytesPerSample: Math.max(a.forwardBytesPerSample, b.forwardBytesPerSample),
     backwardBytesPerSample: Math.max(a.backwardBytesPerSample, b.backwardBytesPerSample),
     ...(a.operators || b.operators

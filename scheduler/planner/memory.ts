@@ -21,6 +21,8 @@ export interface JobBytes {
   readonly batchBytesPerSample: Bytes;
   /** Gradients are in buckets of about so many; default: `DEFAULT_BUCKET_BYTES`. */
   readonly bucketBytes?: Bytes;
+  /** Whether it is validated: a forward pass alone is another program, with an arena and a batch of its own. */
+  readonly validates?: boolean;
   /** What the reader of the data set holds, on the first and on the last stage. */
   readonly datasetBytes: Bytes;
 }
@@ -64,7 +66,8 @@ interface Held {
 }
 
 type FixedItem = 'runtime' | 'parameters' | 'gradients' | 'optimizer state' | 'data set' | 'rings';
-type SampleItem = 'activations' | 'between segments' | 'kept values' | 'received' | 'to be sent' | 'batches';
+type SampleItem =
+  'activations' | 'between segments' | 'kept values' | 'received' | 'to be sent' | 'batches' | 'validation';
 
 /** Of a range of units; those beside parameters are a sample's. */
 interface RangeBytes {
@@ -72,6 +75,7 @@ interface RangeBytes {
   readonly trained: Bytes;
   readonly tiedOutside: Bytes;
   readonly saved: Bytes;
+  readonly between: Bytes;
   readonly forward: Bytes;
   readonly backward: Bytes;
 }
@@ -91,7 +95,10 @@ export class UnitBytes {
   readonly #parameters: Float64Array;
   readonly #trained: Float64Array;
   readonly #saved: Float64Array;
+  readonly #between: Float64Array;
   readonly #forward: readonly Float64Array[];
+  /** Of what crosses the cuts between units. */
+  readonly #crossing: readonly Float64Array[];
   readonly #backward: readonly Float64Array[];
   readonly #figures = new Map<number, RangeBytes>();
 
@@ -107,7 +114,9 @@ export class UnitBytes {
       unit.parameters.reduce((sum, { bytes, trained }) => sum + (trained ? bytes : 0), 0),
     );
     this.#saved = prefixSums(units, (unit) => unit.savedBytesPerSample);
+    this.#between = prefixSums(units, (unit) => unit.betweenBytesPerSample ?? 0);
     this.#forward = sparseMaxima(units.map((unit) => unit.forwardBytesPerSample));
+    this.#crossing = sparseMaxima(layers.cuts.map((cut) => cut.activationBytesPerSample));
     this.#backward = sparseMaxima(units.map((unit) => unit.backwardBytesPerSample));
   }
 
@@ -153,6 +162,7 @@ export class UnitBytes {
       trained: this.parameters(range, true),
       tiedOutside: this.tiedOutside(range),
       saved: this.#saved[to]! - this.#saved[from]!,
+      between: this.#between[to]! - this.#between[from]!,
       forward: maximumOf(this.#forward, from, to),
       backward: maximumOf(this.#backward, from, to),
     };
@@ -226,6 +236,11 @@ export class UnitBytes {
     };
   }
 
+  /** What a forward pass alone holds within the engine: what crosses into a unit and out of it, and what is within. */
+  #evaluated({ from, to }: UnitRange, forward: Bytes): Bytes {
+    return forward + (to - from > 1 ? 2 * maximumOf(this.#crossing, from, to - 1) : 0);
+  }
+
   #held(
     { stages, keeping, replicas, shardOptimizer, neighbours }: Holding,
     { runtimeBytes, arenaOverhead, valuesOnly }: Footprint,
@@ -233,15 +248,21 @@ export class UnitBytes {
     const { cuts, fused } = this.layers;
     const batch = this.job.batchBytesPerSample;
     let [parameters, trained, tied, ends] = [0, 0, 0, 0];
+    let validation = 0;
     let [engine, kept, copied, received, sent, batches, carried, sides] = [0, 0, 0, 0, 0, 0, 0, 0];
     for (const range of stages) {
-      const { from, to, inFlight, split = false, joined = false } = range;
+      const { from, to, inFlight, joined = false } = range;
+      // the first stage has no gradient to send: its backward pass is one program in any case
+      const split = (range.split ?? false) && from > 0;
       const figures = this.#of(range);
       const [left, right] = [cuts[from - 1], cuts[to - 1]];
       parameters += figures.parameters;
       trained += figures.trained;
       tied += figures.tiedOutside;
       if (!left || !right) ends++;
+      validation += arenaOverhead * this.#evaluated(range, figures.forward);
+      validation += (left?.activationBytesPerSample ?? 0) + (right?.activationBytesPerSample ?? 0);
+      if (!left || !right) validation += batch;
       if (keeping === 'fused') continue;
       const arrives = left?.activationBytesPerSample ?? 0;
       const comesBack = right?.gradientBytesPerSample ?? 0;
@@ -254,7 +275,7 @@ export class UnitBytes {
       if (joined) engine += saved + Math.max(figures.forward, figures.backward);
       else {
         if (keeping === 'kept') {
-          kept += inFlight * saved;
+          kept += inFlight * (saved + (split ? figures.between : 0));
           copied = Math.max(copied, saved);
         }
         // computing again ends with everything there at once, for one micro-batch
@@ -293,6 +314,7 @@ export class UnitBytes {
         received,
         'to be sent': sent,
         batches: whole ? BATCH_BUFFERS * batch : batches,
+        validation: this.job.validates ? validation : 0,
       },
       // however many stages a rank has, there are ranks before it and ranks after it
       queues: hosted * 2 * Math.min(2, sides) * neighbours * STREAM_QUEUE_BYTES,
@@ -309,6 +331,7 @@ const NOTHING: Readonly<Record<SampleItem, Bytes>> = {
   received: 0,
   'to be sent': 0,
   batches: 0,
+  validation: 0,
 };
 
 function sumOf(items: Readonly<Record<string, Bytes>>): Bytes {

@@ -14,6 +14,21 @@ import {
   type ToExecutor,
 } from '../messages.js';
 
+/**
+ * A budget counts what is garbage, too: an executor collects before it takes much, and after it. Of new objects an engine's
+ * two heaps keep 2 MiB each and not 16: it has few, and they die young in either.
+ */
+const FRUGAL_HEAP = ['--expose-gc', '--max-semi-space-size=2'];
+/**
+ * For the GNU C library; others have no such settings. By itself it learns not to give large blocks back: what a run took
+ * would stay in pieces, 15 to 90 MiB more with each kind of job (docs/memory.md).
+ */
+const FRUGAL_MALLOC = {
+  MALLOC_ARENA_MAX: '2',
+  MALLOC_MMAP_THRESHOLD_: String(2 ** 21),
+  MALLOC_TRIM_THRESHOLD_: String(2 ** 23),
+};
+
 const ENTRY = fileURLToPath(new URL('../executor/main.js', import.meta.url));
 const START_SECONDS: Seconds = 30;
 /** Drivers are loaded, shaders compiled; a software driver takes its time. */
@@ -103,13 +118,12 @@ export class ExecutorProcess {
     if (signal.aborted) throw new StoppedError('the worker is closing');
     const child = fork(ENTRY, [JSON.stringify(options)], {
       serialization: 'advanced',
-      // a budget counts what is garbage, too: an executor collects before it takes much
-      execArgv: [...process.execArgv, '--expose-gc'],
+      execArgv: [...process.execArgv, ...FRUGAL_HEAP],
       stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
       // a terminal's Ctrl-C reaches a whole process group: when this process ends, the daemon decides
       detached: true,
       // whatever the process leaves behind when it is killed (sockets, files) lies in its own folder
-      env: { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', ...process.env, TMPDIR: options.scratch },
+      env: { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', ...FRUGAL_MALLOC, ...process.env, TMPDIR: options.scratch },
     });
     const executor = new ExecutorProcess(device, child, clock, quiet);
     const rates = await executor.probed(signal);

@@ -138,10 +138,15 @@ export class Executor implements RankHost {
    * Whether the process has come back from a run that took too much: what the next one is given counts from an
    * executor that holds nothing. An allocator keeps pieces that it cannot give back.
    */
-  private async recovered(): Promise<boolean> {
-    await collectGarbage();
+  private recovered(): boolean {
     const resident = residentBytes()!;
     return resident <= this.idleBytes && judge(resident, this.device.hostBytes) === 'fine';
+  }
+
+  /** What a run has left is garbage in the heaps of both threads: large buffers among it, until it is collected. */
+  private async giveBack(): Promise<void> {
+    await collectGarbage();
+    if (!this.thread.dead) await this.thread.collectGarbage().catch(() => undefined); // it died meanwhile
   }
 
   async close(): Promise<void> {
@@ -237,6 +242,7 @@ export class Executor implements RankHost {
     }
     this.hurry();
     await run.leave();
+    await this.giveBack();
     clearTimeout(this.impatience);
     this.impatience = undefined;
     if (lost) {
@@ -244,7 +250,7 @@ export class Executor implements RankHost {
       this.giveUp(`${this.device.id}: ${lost.message}`);
       return;
     }
-    if (overrun && !(await this.recovered())) {
+    if (overrun && !this.recovered()) {
       // likewise without `stopped`
       this.giveUp(`${overrun.message}; what it took did not come back`, overrun);
       return;

@@ -1,6 +1,7 @@
 import type { Communicator } from '../../collectives/index.js';
 import type { Dataset } from '../../data/index.js';
 import type { RunPlan } from '../../protocol/index.js';
+import type { MemoryLedger } from '../memory/index.js';
 import type { EngineParameters } from '../run/engine-parameters.js';
 import { scoreOf } from '../run/accuracy.js';
 import type { Evaluation } from '../run/evaluator.js';
@@ -20,6 +21,7 @@ export interface PipelineEvaluatorOptions {
   readonly world: Communicator;
   readonly parameters: EngineParameters;
   readonly streams: Streams;
+  readonly ledger: MemoryLedger;
 }
 
 /** What the parts of a data set came to on one rank. */
@@ -37,6 +39,8 @@ interface Sums {
  */
 export class PipelineEvaluator {
   private readonly transfers = new WeakMap<CompiledStage, Transfers>();
+  /** Bytes of buffers that the current batch takes: they go when all of it is sent. */
+  private held = 0;
 
   constructor(private readonly options: PipelineEvaluatorOptions) {}
 
@@ -48,12 +52,21 @@ export class PipelineEvaluator {
     for (let first = 0, step = 0; first < dataset.length; first += plan.batch, step++) {
       stopped();
       const count = Math.min(plan.batch, dataset.length - first);
-      for (const part of partsWithHops(plan, rank, count)) await this.part(part, first, step, sums, sends);
-      await Promise.all(sends.splice(0));
+      try {
+        for (const part of partsWithHops(plan, rank, count)) await this.part(part, first, step, sums, sends);
+        await Promise.all(sends.splice(0));
+      } finally {
+        this.hold(-this.held);
+      }
     }
     const { loss, samples, correct, counted } = sums;
     const all = await world.allReduceScalars(Float64Array.of(loss, samples, correct, counted));
     return { loss: all[0]! / all[1]!, accuracy: all[3]! > 0 ? all[2]! / all[3]! : undefined };
+  }
+
+  private hold(bytes: number): void {
+    this.held += bytes;
+    this.options.ledger.add('batches and messages of the validation', bytes);
   }
 
   /** One micro-batch through all stages of this rank. */
@@ -68,8 +81,10 @@ export class PipelineEvaluator {
         this.transfers.set(stage, transfers);
       }
       const buffers = new Map<BufferName, ArrayBuffer>();
-      for (const name of ['batch', 'received', 'sent'] as const)
-        buffers.set(name, new ArrayBuffer(stage.step.bytesOf(name)));
+      const names = ['batch', 'received', 'sent'] as const;
+      for (const name of names) buffers.set(name, new ArrayBuffer(stage.step.bytesOf(name)));
+      const bytes = names.reduce((sum, name) => sum + stage.step.bytesOf(name), 0);
+      this.hold(bytes);
       this.feed(stage, buffers.get('batch')!, part, first);
       if (stage.stage > 0) await transfers.received.receive(buffers.get('received')!, part.up, moment);
       await this.run(stage, buffers);

@@ -36,6 +36,9 @@ import { SCALE, StageStep, type PhaseSource, type StageSource } from './stage-st
 /** More sizes of micro-batches than this are compiled anew when they come again. */
 const MOST_PROGRAMS = 4;
 
+/** What programs are for. */
+type Purpose = 'training' | 'validation';
+
 /** What a rank of a pipeline has of a model: buckets, and its stages compiled for as many samples as are asked for. */
 export class StageModel {
   #graph: Graph;
@@ -195,7 +198,7 @@ export class StageModel {
     const axes = axesOf(built, samples, () => this.build(2 * samples));
     const { target } = built.at(-1)!;
     const split = this.plan.pipeline.kind === 'zero-bubble';
-    return this.compile(samples, (stage) => {
+    return this.compile(samples, 'training', (stage) => {
       const graphs = built[stage]!;
       const backward = graphs.backward.map((graph, half): PhaseSource => {
         const halves = ['backward-input', 'backward-weight'] as const;
@@ -224,7 +227,7 @@ export class StageModel {
     const built = buildEvaluationStages(this.graph, options(samples));
     const axes = axesOf(built, samples, () => buildEvaluationStages(this.graph, options(2 * samples)));
     const { target } = built.at(-1)!;
-    return this.compile(samples, (stage) => {
+    return this.compile(samples, 'validation', (stage) => {
       const { graph, receives, sends, loss, output } = built[stage]!;
       return {
         phases: [{ kind: 'forward', graph }],
@@ -245,12 +248,13 @@ export class StageModel {
 
   private async compile(
     samples: number,
+    purpose: Purpose,
     describe: (stage: number) => StageDescription,
   ): Promise<CompiledStages> {
     const stages = new Map<number, CompiledStage>();
     try {
       for (const stage of this.own)
-        stages.set(stage, await this.compileStage(stage, samples, describe(stage)));
+        stages.set(stage, await this.compileStage(stage, samples, purpose, describe(stage)));
     } catch (error) {
       for (const { step } of stages.values()) await step.dispose();
       throw error;
@@ -267,6 +271,7 @@ export class StageModel {
   private async compileStage(
     stage: number,
     samples: number,
+    purpose: Purpose,
     about: StageDescription,
   ): Promise<CompiledStage> {
     const { phases, edges, target, masks } = about;
@@ -298,7 +303,10 @@ export class StageModel {
       batch: [...fields].map(([name, type]) => ({ name, ...type })),
     };
     const step = await StageStep.compile(this.thread, samples, source, this.held, (kind, graph) =>
-      this.ledger.addProgram(`stage ${stage}, ${kind} with ${samples} samples`, graph),
+      this.ledger.addProgram(
+        `stage ${stage}, ${purpose === 'training' ? kind : purpose} with ${samples} samples`,
+        graph,
+      ),
     );
     return {
       stage,

@@ -1,4 +1,10 @@
-import { Communicator, ringArenaBytes } from '../../collectives/index.js';
+import {
+  Communicator,
+  DEFAULT_STREAM,
+  ringArenaBytes,
+  ringQueueBytes,
+  streamQueueBytes,
+} from '../../collectives/index.js';
 import type { RunPlan } from '../../protocol/index.js';
 import { fixedBuffers } from '../run/bucket-values.js';
 import { CompiledUpdate } from '../run/compiled-update.js';
@@ -82,6 +88,12 @@ export class StageRank implements CompiledRank {
       openStreams([...up, ...down], connection),
       ...this.holders.map(({ name, ranks }) => join({ name, ranks })),
     ]);
+    // what is on its way to this rank: frames of streams, and of rings no more than all gradients, there and back
+    const moved = 8 * this.buckets.reduce((sum, { length }) => sum + length, 0);
+    const shared = this.holders.some(({ ranks }) => ranks.length > 1);
+    const frames = (streams.inboxes.size + streams.outboxes.size) * streamQueueBytes(DEFAULT_STREAM);
+    const rounds = shared ? Math.min(ringQueueBytes(ring), moved) : 0;
+    ledger.add('messages on their way, at most', frames + rounds);
     const ringOf = (bucket: number) =>
       rings[this.holders.findIndex(({ buckets }) => buckets.includes(bucket))]!;
     const memory = new RankMemory(arena, this.buckets, model.settings[0]!.rule, this.update.spread);
@@ -94,7 +106,7 @@ export class StageRank implements CompiledRank {
     const common = { plan, rank, model, parameters, streams };
     const trainer = new PipelineTrainer({ ...common, dataset: train, updating, thread, trace, ledger });
     this.trainer = trainer;
-    const evaluator = validation && new PipelineEvaluator({ ...common, dataset: validation, world });
+    const evaluator = validation && new PipelineEvaluator({ ...common, dataset: validation, world, ledger });
     const own = rings[0]!; // that of the replicas
     const first = replicasOf(plan, model.pipelineRank)[0] === rank;
     return {

@@ -1,6 +1,7 @@
 import { sharesOf, splitBatch, type Dataset } from '../../data/index.js';
 import type { Communicator } from '../../collectives/index.js';
 import type { RunPlan } from '../../protocol/index.js';
+import type { MemoryLedger } from '../memory/index.js';
 import { scoreOf } from './accuracy.js';
 import type { EngineParameters } from './engine-parameters.js';
 import { feed, view } from './feeder.js';
@@ -29,6 +30,7 @@ export class Evaluator {
     private readonly communicator: Communicator,
     private readonly programs: Programs<EvaluationStep>,
     private readonly parameters: EngineParameters,
+    private readonly ledger?: MemoryLedger,
   ) {
     const shares = plan.ranks.map((_, each) => shareOf(plan, each));
     this.range = sharesOf(splitBatch(dataset.length, shares))[rank]!;
@@ -37,13 +39,26 @@ export class Evaluator {
 
   /** @param stopped called between batches; throws where the run was told to end */
   async evaluate(stopped: () => void): Promise<Evaluation> {
+    let held = 0;
+    const hold = (bytes: number) => {
+      this.ledger?.add('batches of the validation', bytes - held);
+      held = bytes;
+    };
+    try {
+      return await this.sum(stopped, hold);
+    } finally {
+      hold(0);
+    }
+  }
+
+  private async sum(stopped: () => void, hold: (bytes: number) => void): Promise<Evaluation> {
     let loss = 0;
     let correct = 0;
     let counted = 0;
     for (let start = this.range.start; start < this.range.end; start += this.batch) {
       stopped();
       const count = Math.min(this.batch, this.range.end - start);
-      const part = await this.part(start, count);
+      const part = await this.part(start, count, hold);
       loss += part.loss * count;
       correct += part.correct;
       counted += part.counted;
@@ -53,11 +68,12 @@ export class Evaluator {
     return { loss: sums[0]! / sums[1]!, accuracy: sums[3]! > 0 ? sums[2]! / sums[3]! : undefined };
   }
 
-  private async part(start: number, count: number) {
+  private async part(start: number, count: number, hold: (bytes: number) => void) {
     const program = await this.programs.for(count);
     const { step } = program;
     const indices = Uint32Array.from({ length: count }, (_, i) => start + i);
     const buffer = new ArrayBuffer(step.batch.bytes);
+    hold(step.batch.bytes);
     feed(buffer, step.batch, this.dataset, program.feed, {
       indices,
       first: start,

@@ -148,6 +148,10 @@ export class RankRun {
         continue; // the run's own error says more than what its end meets
       }
     }
+    // whoever still knows the run does not hold what it had: nor does a promise that others were raced against
+    this.halt(this.stopped ?? new StoppedError('the run is over'));
+    this.open.length = 0;
+    this.arena = this.compiled = this.datasets = this.transport = undefined;
   }
 
   private async follow(plan: RunPlan): Promise<RankResult> {

@@ -1,4 +1,4 @@
-import { Communicator, ringArenaBytes } from '../../collectives/index.js';
+import { Communicator, ringArenaBytes, ringQueueBytes } from '../../collectives/index.js';
 import type { Tensor } from '../../graph/index.js';
 import type { RunPlan } from '../../protocol/index.js';
 import { fixedBuffers } from './bucket-values.js';
@@ -53,6 +53,10 @@ export class Replica implements CompiledRank {
     const { transport, addresses, arena, ring, joinSeconds, opened } = connection;
     const world = await Communicator.join({ ...ring, transport, arena, addresses, joinTimeout: joinSeconds });
     opened(world);
+    // what is on its way to this rank; no more than all gradients, there and back
+    const moved = 8 * model.buckets.reduce((sum, { length }) => sum + length, 0);
+    if (world.worldSize > 1)
+      ledger.add('messages on their way, at most', Math.min(ringQueueBytes(ring), moved));
     const memory = new RankMemory(arena, model.buckets, model.settings[0]!.rule, this.update.spread);
     memory.load(model.graph.parameters);
     const fixed = fixedBuffers(model.fixed, model.graph.parameters);
@@ -63,7 +67,7 @@ export class Replica implements CompiledRank {
     const { train, validation } = datasets;
     const trainer = new Trainer(plan, rank, train, model.training, parameters, updating, trace, ledger);
     const evaluator =
-      validation && new Evaluator(plan, rank, validation, world, model.evaluation, parameters);
+      validation && new Evaluator(plan, rank, validation, world, model.evaluation, parameters, ledger);
     return {
       step: (step, stopped) => trainer.step(step, stopped),
       evaluate: (stopped) => evaluator!.evaluate(stopped),

@@ -103,7 +103,7 @@ export class StepProgram {
         ],
         segments,
       });
-      const name = `${withGradients ? 'training' : 'evaluation'} with ${samples} samples`;
+      const name = `${withGradients ? 'training' : 'validation'} with ${samples} samples`;
       const unlist = ledger ? source.segments.map((segment) => ledger.addProgram(name, segment)) : [];
       return new StepProgram(samples, batch, sequence, thread, programs, held.length, unlist);
     } catch (error) {

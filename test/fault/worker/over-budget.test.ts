@@ -108,7 +108,8 @@ t.test(
       code: 'over_budget',
     });
     const ids = JSON.parse(failed.idsJson) as { measuredBytes: number };
-    t.ok(ids.measuredBytes > 2 * 256 * MIB);
+    // on a slow machine it may be found at less, before it grows on to that
+    t.ok(ids.measuredBytes > 1.1 * 256 * MIB);
     t.match(ids, { budgetBytes: 256 * MIB, predictedBytes: 100 * MIB });
     t.match(await coordinator.heard('deviceLost'), { device: 'host/cpu:0', code: 'over_budget' });
     const told = coordinator.received.map((message) => message.case);
@@ -124,13 +125,13 @@ t.test(
 t.test('one that holds too much when its run is over is replaced, and its run fails once', async (t) => {
   const fixture = await setUp(t);
   const { coordinator } = fixture;
-  // an executor that does nothing takes about 130 MiB
-  await fixture.daemon({ devices: ['cpu:0,memory=88MiB,threads=1'] });
+  // an executor that does nothing takes about 90 MiB
+  await fixture.daemon({ devices: ['cpu:0,memory=56MiB,threads=1'] });
   await begin(coordinator, fixture.plan('job_a'));
   const failed = await coordinator.heard('failed');
   t.match(failed, { code: 'over_budget' });
   const { measuredBytes } = JSON.parse(failed.idsJson) as { measuredBytes: number };
-  t.ok(measuredBytes > 88 * MIB); // told to stop or, where it grew faster than it was looked at, killed: the device comes back
+  t.ok(measuredBytes > 56 * MIB); // told to stop or, where it grew faster than it was looked at, killed: the device comes back
   t.match(await coordinator.heard('deviceLost'), { code: 'over_budget' });
   await coordinator.heard('deviceBack');
   t.equal(coordinator.received.filter((message) => message.case === 'failed').length, 1);

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { layerProfile } from '../../../coordinator/prepare/layers.js';
-import { byteLengthOf, readModel } from '../../../graph/index.js';
+import { buildStages, byteLengthOf, readModel, type StageGraphs } from '../../../graph/index.js';
 import { repositoryRoot } from '../../root.js';
 
 const load = (name: string) =>
@@ -93,3 +93,50 @@ t.test('every unit says what a device has to be able to do for it', async (t) =>
   const scores = units.find(({ operators }) => operators?.includes('Softmax'))!;
   t.ok(scores.largest!.growing!.perSample >= 4 * 16 * 16, 'the scores of a sample are 16 x 16 for each head');
 });
+
+for (const { name, input, target } of [
+  { name: 'gpt', input: [16], target: [16] },
+  { name: 'resnet', input: [3, 16, 16], target: [] },
+]) {
+  t.test(`${name}: what a stage keeps is what its units keep, every value once`, async (t) => {
+    const graph = load(name);
+    const parameters = [...graph.parameters.keys()];
+    const inputs = new Map([['input', input]]);
+    const { units } = layerProfile(graph, { inputs, target }, 'cross_entropy', parameters, fused);
+    const middle = Math.floor(units.length / 2);
+    const samples = 4;
+    const keptBy = (splitBackward: boolean): readonly number[] =>
+      buildStages(graph, {
+        loss: 'cross_entropy',
+        batch: samples,
+        shapes: { input: [samples, ...input] },
+        parameters,
+        splitBackward,
+        stages: [units.slice(0, middle), units.slice(middle)].map((some) =>
+          some.flatMap(({ nodes }) => nodes),
+        ),
+      }).map((stage) => bytesKept(stage) / samples);
+    const sum = (from: number, to: number, split: boolean) =>
+      units
+        .slice(from, to)
+        .reduce(
+          (bytes, unit) => bytes + unit.savedBytesPerSample + (split ? (unit.betweenBytesPerSample ?? 0) : 0),
+          -units[from]!.rereadBytesPerSample,
+        );
+    for (const split of [false, true]) {
+      const [first, second] = keptBy(split);
+      for (const [counted, kept] of [
+        [sum(0, middle, false), first!],
+        [sum(middle, units.length, split), second!],
+      ] as const) {
+        const what = `${counted} counted, ${kept} kept, ${split ? 'split' : 'whole'}`;
+        t.ok(counted >= 0.9 * kept, what);
+        t.ok(counted <= 1.5 * kept, what);
+      }
+    }
+  });
+}
+
+function bytesKept({ kept }: StageGraphs): number {
+  return kept.reduce((sum, { type }) => sum + byteLengthOf(type), 0);
+}

@@ -162,6 +162,11 @@ export class ComputeThread {
     return (await this.ask('takeMostBytes', {})).bytes;
   }
 
+  /** Frees what earlier requests left in the thread's heap, where the process lets garbage be collected. */
+  collectGarbage(): Promise<undefined> {
+    return this.ask('collect', {});
+  }
+
   disposeProgram(program: ProgramId): Promise<undefined> {
     return this.ask('disposeProgram', { program });
   }

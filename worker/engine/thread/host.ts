@@ -1,4 +1,5 @@
 import { reportOf, unreachable, type Seconds } from '../../../base/index.js';
+import { collectGarbage } from '../../memory/index.js';
 import { BufferError } from '../errors.js';
 import type { Engine, Program } from '../port.js';
 import { measureRates, throttled } from '../rates/index.js';
@@ -96,6 +97,9 @@ export class ThreadHost {
         return throttled(await measureRates(this.engine, request.seconds), this.speed);
       case 'takeMostBytes':
         return { bytes: this.engine.takeMostBytes?.() };
+      case 'collect':
+        await collectGarbage();
+        return undefined;
       case 'close':
         this.sequences.clear();
         this.held.clear();

@@ -75,6 +75,8 @@ export interface Operations {
   /** The most bytes of the device that the engine counted since this was asked last; undefined where it does not count. */
   readonly takeMostBytes: { readonly asks: object; readonly answers: { readonly bytes: Bytes | undefined } };
   readonly measureRates: { readonly asks: { readonly seconds: Seconds }; readonly answers: DeviceRates };
+  /** Frees what nobody holds any more in the thread's own heap. */
+  readonly collect: { readonly asks: object; readonly answers: undefined };
   readonly close: { readonly asks: object; readonly answers: undefined };
 }
 export type Operation = keyof Operations;
