@@ -1,4 +1,5 @@
 import { bytesPerElement, sizeOf, type StageGraphs, type TypedGraph } from '../../graph/index.js';
+import { atomsOf } from '../../graph/passes/index.js';
 import type { Unit, ValueBytes } from '../../scheduler/index.js';
 
 /** On a device an element takes at least so much: engines there hold bool and small integers as words. */
@@ -51,15 +52,14 @@ function programsOf({ forward, backward }: StageGraphs): readonly TypedGraph[] {
   return [forward, ...backward].flatMap((program) => (program ? [program] : []));
 }
 
-/** Bytes of all that nodes read and write. */
+/** Bytes of what nodes need whole: a device that takes no value so large computes the rest in pieces. */
 function sizesIn(programs: readonly TypedGraph[]): ReadonlyMap<string, number> {
   const sizes = new Map<string, number>();
-  for (const { nodes, types } of programs) {
-    for (const name of nodes.flatMap(({ inputs, outputs }) => [...inputs, ...outputs])) {
-      const type = types.get(name);
-      if (!type) continue;
-      const bytes = sizeOf(type.shape) * Math.max(LEAST_ELEMENT_BYTES, bytesPerElement(type.dtype));
-      sizes.set(name, Math.max(bytes, sizes.get(name) ?? 0));
+  for (const program of programs) {
+    for (const { value, shape } of program.nodes.flatMap((node) => atomsOf(program, node))) {
+      const { dtype } = program.types.get(value)!;
+      const bytes = sizeOf(shape) * Math.max(LEAST_ELEMENT_BYTES, bytesPerElement(dtype));
+      sizes.set(value, Math.max(bytes, sizes.get(value) ?? 0));
     }
   }
   return sizes;

@@ -14,6 +14,17 @@ import { rewrite } from './rewrite.js';
 export { mergeCommonSubexpressions } from './common-subexpressions.js';
 export { removeDeadCode } from './dead-code.js';
 export { parameterPlaces, subgraph } from './subgraph.js';
+export {
+  atomsOf,
+  largeValue,
+  splitLarge,
+  UnsplittableError,
+  whyUnsplittable,
+  type Atom,
+  type EdgePiece,
+  type SplitEdge,
+  type SplitGraph,
+} from './split/index.js';
 export { rewrite, type RewriteRule, type Site } from './rewrite.js';
 
 const needless = [dropNoOps, joinReshapes, joinTransposes, dropNeutralOperands];

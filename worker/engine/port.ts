@@ -95,6 +95,8 @@ export interface EngineOptions {
   readonly arena?: boolean;
   /** What the engine may allocate on its device; engines that compute in the host's memory do not look at it. */
   readonly memoryBytes?: Bytes;
+  /** What one value may take on its device, where that is less than the device's own limit. */
+  readonly largestBytes?: Bytes;
   /** `report` lists such nodes as the program's `fallbacks`. Default `report`. */
   readonly fallback?: FallbackPolicy;
 }

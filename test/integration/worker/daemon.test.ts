@@ -92,14 +92,14 @@ t.test('one daemon, through all that its coordinator and its executor do to it',
   await t.test('an artifact that the coordinator does not have fails the run in its words', async (t) => {
     const { coordinator } = fixture;
     const model = { sha256: '0'.repeat(64), file: 'model.onnx' };
-    coordinator.launch(fixture.plan('job_a', 3, { model }), 0, 'host/cpu:0');
+    coordinator.launch(fixture.plan('job_bare', 3, { model }), 0, 'host/cpu:0');
     t.match(await coordinator.heard('failed'), {
       device: 'host/cpu:0',
       family: 'peer',
       code: 'bad_artifact',
       message: /did not deliver artifact [0-9a-f]{64}: .*there is no artifact/,
     });
-    await coordinator.heard('stopped');
+    await coordinator.heard('stopped', ({ jobId }) => jobId === 'job_bare');
   });
 
   await t.test('when the session ends its runs end, and it joins again', async (t) => {

@@ -81,17 +81,10 @@ t.test('every unit says what a device has to be able to do for it', async (t) =>
   t.strictSame(Object.keys(examples ?? {}).sort(), [...all].sort());
   const table = units.find(({ parameters }) => parameters.some(({ name }) => name === 'te.weight'))!;
   const bytes = byteLengthOf(graph.parameters.get('te.weight')!);
-  t.strictSame(
-    table.largest?.fixed,
-    { value: 'te.weight', base: bytes, perSample: 0 },
-    'weights are as they are',
-  );
-  for (const { largest, nodes } of units.slice(0, -1)) {
-    const { growing } = largest!;
-    t.ok(growing && growing.perSample > 0 && growing.base === 0, `${nodes[0]}: values grow with the samples`);
-  }
+  t.ok((table.largest?.fixed?.base ?? 0) < bytes, 'a table is read in pieces');
   const scores = units.find(({ operators }) => operators?.includes('Softmax'))!;
-  t.ok(scores.largest!.growing!.perSample >= 4 * 16 * 16, 'the scores of a sample are 16 x 16 for each head');
+  t.equal(scores.largest!.growing, undefined, 'scores are computed row by row, if need be');
+  t.ok(scores.largest!.fixed!.base >= 4 * 16, 'a row is whole');
 });
 
 for (const { name, input, target } of [

@@ -3,6 +3,7 @@ import type { TypedGraph } from '../../../graph/index.js';
 import type { DeviceKind } from '../../../scheduler/index.js';
 import { CompileError, DeviceLostError, EngineUnavailableError } from '../errors.js';
 import type { Engine, EngineOptions, Program } from '../port.js';
+import { compileWithin } from '../split-program.js';
 import { footprintOf, type Footprint } from './budget.js';
 import { inUsersTerms } from './kernels/index.js';
 import { Library, type Chain, type CompiledChain } from './library.js';
@@ -20,6 +21,8 @@ export class GpuJsEngine implements Engine {
   private constructor(
     private readonly library: Library,
     private readonly memoryBytes: Bytes | undefined,
+    /** What a single value may take. */
+    private readonly largestBytes: Bytes | undefined,
   ) {}
 
   /**
@@ -36,14 +39,21 @@ export class GpuJsEngine implements Engine {
       );
     }
     const library = await Library.open(backend, Number(index), options.threads);
-    return new GpuJsEngine(library, options.memoryBytes);
+    const { bindingBytes } = library.limits ?? {};
+    const largestBytes = bindingBytes && Math.min(bindingBytes, options.largestBytes ?? Infinity);
+    return new GpuJsEngine(library, options.memoryBytes, largestBytes);
   }
 
   get device(): string {
     return this.library.device;
   }
 
-  async compile(graph: TypedGraph): Promise<Program> {
+  compile(graph: TypedGraph): Promise<Program> {
+    const { name: engine, largestBytes } = this;
+    return compileWithin({ engine, largestBytes, compile: (each) => this.compileWhole(each) }, graph);
+  }
+
+  private async compileWhole(graph: TypedGraph): Promise<Program> {
     const { library } = this;
     if (library.lost !== undefined) {
       throw new DeviceLostError(this.name, library.device, library.lost);
@@ -79,15 +89,15 @@ export class GpuJsEngine implements Engine {
   }
 
   private checkMemory(graph: TypedGraph, plan: Plan, footprint: Footprint): void {
-    const { bindingBytes } = this.library.limits ?? {};
+    const { largestBytes } = this;
     const { largest, total } = footprint;
-    if (bindingBytes !== undefined && largest.bytes > bindingBytes) {
+    if (largestBytes !== undefined && largest.bytes > largestBytes) {
       const node = plan.launches.find(({ kernel }) => kernel.output === largest.name)?.node;
       throw new CompileError(
         this.name,
         graph.name,
         `${node ? `node "${node.name}" (${node.operator}): ` : ''}"${largest.name}" takes ${formatBytes(largest.bytes)}, ` +
-          `and ${this.library.device} binds buffers of at most ${formatBytes(bindingBytes)}; a smaller batch makes it smaller`,
+          `and ${this.library.device} binds buffers of at most ${formatBytes(largestBytes)}; a smaller batch makes it smaller`,
         { ids: { device: this.library.device, ...(node && { node: node.name, operator: node.operator }) } },
       );
     }

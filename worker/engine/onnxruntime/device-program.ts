@@ -7,7 +7,7 @@ import type { DeviceBudget } from './budget.js';
 import { freeCopies, fromDevice, type Edge } from './edge.js';
 import type { Copier } from './copier.js';
 import { messageOf, runError } from './faults.js';
-import { checkIndices, indexRanges, type IndexRange } from './indices.js';
+import { checkIndices, indexRanges, type IndexRange } from '../indices.js';
 import type { Locations } from './session.js';
 import type { DeviceValues } from './values.js';
 

@@ -15,6 +15,7 @@ import {
   type Program,
   type ValueSpec,
 } from '../port.js';
+import { compileWithin } from '../split-program.js';
 import { DeviceBudget } from './budget.js';
 import { Copier } from './copier.js';
 import { DeviceProgram } from './device-program.js';
@@ -93,7 +94,11 @@ export class OnnxRuntimeEngine implements Engine {
     const limits = {
       device: provider.device,
       memoryBytes: options.memoryBytes,
-      largestBytes: Math.min(adapter.maxBindingBytes, adapter.maxBufferBytes),
+      largestBytes: Math.min(
+        adapter.maxBindingBytes,
+        adapter.maxBufferBytes,
+        options.largestBytes ?? Infinity,
+      ),
     };
     const gpu = { copier, values: new DeviceValues(copier), budget: new DeviceBudget(limits) };
     return new OnnxRuntimeEngine(provider, gpu, forbidden, adapter.name);
@@ -108,7 +113,13 @@ export class OnnxRuntimeEngine implements Engine {
     return this.gpu?.budget.takeMost();
   }
 
-  async compile(graph: TypedGraph): Promise<Program> {
+  compile(graph: TypedGraph): Promise<Program> {
+    const { largestBytes } = this.gpu?.budget.limits ?? {};
+    const compile = (each: TypedGraph) => this.compileWhole(each);
+    return compileWithin({ engine: this.name, largestBytes, compile }, graph);
+  }
+
+  private async compileWhole(graph: TypedGraph): Promise<Program> {
     const inputs = inputSpecs(graph);
     const outputs = outputSpecs(graph);
     for (const spec of [...inputs, ...outputs]) {

@@ -10,7 +10,7 @@ import {
 } from '../../../../graph/index.js';
 import type { TypedGraph } from '../../../../graph/index.js';
 import { createEngine } from '../../../../worker/engine/index.js';
-import { checkIndices, indexRanges } from '../../../../worker/engine/onnxruntime/indices.js';
+import { checkIndices, indexRanges } from '../../../../worker/engine/indices.js';
 import { lowerFor } from '../../../../worker/engine/onnxruntime/lowering/index.js';
 import { operatorsOf, unsupportedNodes } from '../../../../worker/engine/onnxruntime/support.js';
 

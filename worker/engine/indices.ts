@@ -4,7 +4,7 @@ import {
   type Node,
   type TensorData,
   type TypedGraph,
-} from '../../../graph/index.js';
+} from '../../graph/index.js';
 
 /** What values of an input are for: rows of something that has so many. */
 export interface IndexRange {
