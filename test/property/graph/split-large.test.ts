@@ -139,12 +139,18 @@ const RUNS = runsOf(6);
 for (const [key, make] of Object.entries(ALL_TRIALS)) {
   if (!isTried(key)) continue;
   t.test(`${key} in pieces`, (t) => {
-    let right = 0;
     const property = fc.property(fc.nat(), (seed) => {
-      right += tryNode(key, make(new Draw(seed)));
+      tryNode(key, make(new Draw(seed)));
     });
     fc.assert(property, { numRuns: FINE.includes(key) ? 3 * RUNS : RUNS, includeErrorInReport: true });
-    if (FINE.includes(key)) t.ok(right > 0, 'some were split');
+    // Random trials may all be too small to split; these are the same every time, so that the check above is never an empty one.
+    if (FINE.includes(key)) {
+      const seeds = Array.from({ length: 40 }, (_, seed) => seed);
+      t.ok(
+        seeds.some((seed) => tryNode(key, make(new Draw(seed))) > 0),
+        'some were split',
+      );
+    }
     t.end();
   });
 }

@@ -171,7 +171,7 @@ export const TRIALS: Readonly<Record<string, Make>> = {
   },
   Gelu: unary(-3, 3, (draw) => ({ approximate: string(draw.one(['none', 'tanh'])) })),
   Gemm: (draw) => {
-    const [m, k, n] = [draw.between(1, 4), draw.between(1, 4), draw.between(1, 4)];
+    const [m, k, n] = [draw.between(1, 6), draw.between(1, 6), draw.between(1, 6)];
     const [transA, transB] = [draw.below(2), draw.below(2)];
     return {
       inputs: [
